@@ -1,0 +1,139 @@
+/* decode.h: generating text. A pipeline says how tokens are chosen; the driver
+ * runs any number of jobs, merging what they ask into one evaluation per model
+ * and round.
+ *
+ *   strategy > strategy | stage:key=value,key=value | stage:value | ...
+ *
+ * "greedy", "sample | temp:0.8 | top-p:0.9", "temp:0.8 | min-p:0.05" (sample is
+ * the default strategy; greedy when the pipeline is empty). What is unknown or out of range is refused with the
+ * nearest valid choice named.
+ *
+ * The same request gives the same text anywhere: neither the order of jobs, nor
+ * what runs beside them, nor threads change it. */
+#ifndef JETON_DECODE_H
+#define JETON_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jeton/method.h"
+#include "jeton/model.h"
+#include "jeton/status.h"
+#include "jeton/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct jt_driver jt_driver;
+typedef struct jt_pipeline jt_pipeline;
+typedef uint64_t jt_job; /* never 0, never used again by one driver */
+
+/* Parses and validates `text` with the built-in methods and `extra` (may be NULL).
+ * The message names the place (byte offset) and the nearest valid choice. Immutable; may be shared by jobs and threads. */
+JT_API jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err);
+JT_API void jt_pipeline_free(jt_pipeline *p);
+/* The pipeline in its canonical spelling, every parameter written out; owned by the pipeline. */
+JT_API const char *jt_pipeline_text(const jt_pipeline *p);
+
+typedef enum jt_on_full {
+    JT_FULL_STOP,  /* the answer ends with reason "context" when the declared context is full (default) */
+    JT_FULL_REFUSE /* a request that could reach the end of the context is refused when submitted */
+} jt_on_full;
+
+typedef struct jt_request {
+    const int32_t *prompt; /* token ids, copied; at least one */
+    size_t n_prompt;
+    const jt_pipeline *pipeline; /* must live until the job's end; NULL: greedy */
+    uint64_t seed;
+    uint32_t choice;   /* which of several answers to one request; part of the random stream */
+    int max_tokens;    /* tokens to generate; 0: until another limit */
+    int context;       /* declared context, prompt and answer; 0: the model's trained context */
+    jt_on_full on_full;
+    double max_seconds; /* 0: no limit; counted from the submission; checked after every token */
+    const char *const *stop; /* strings that end the answer, also across token borders; not part of the text */
+    size_t n_stop;
+    const int32_t *stop_ids; /* tokens that end the answer, besides the tokenizer's own */
+    size_t n_stop_ids;
+    int ignore_end;    /* 1: the tokenizer's end tokens do not end the answer */
+    int special;       /* 1: special tokens are written in the text */
+    int trace;         /* 1: events carry candidates and what each stage did */
+    int top_logprobs;  /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
+} jt_request;
+
+typedef enum jt_end_reason {
+    JT_END_NONE,
+    JT_END_TOKEN,   /* an end token ("end") */
+    JT_END_STOP,    /* a stop string or stop id ("stop") */
+    JT_END_LENGTH,  /* max_tokens ("length") */
+    JT_END_TIME,    /* max_seconds ("time") */
+    JT_END_CONTEXT, /* the declared context is full ("context") */
+    JT_END_DEAD,    /* the pipeline left no candidate ("dead") */
+    JT_END_CANCELLED, /* ("cancelled") */
+    JT_END_ERROR    /* ("error"), with a message */
+} jt_end_reason;
+JT_API const char *jt_end_reason_name(jt_end_reason r);
+
+/* How one token was chosen. */
+typedef struct jt_decision {
+    int32_t id;
+    int32_t position;     /* of the token in the sequence */
+    float raw_logprob;    /* ln p by the model */
+    float logprob;        /* ln p after the pipeline */
+    double u;             /* the random number used; NaN if none was drawn */
+    uint32_t attempt;
+    int32_t candidates;   /* left after the pipeline */
+    float entropy;        /* of the model's distribution, nats; NaN unless traced */
+} jt_decision;
+
+typedef struct jt_candidate {
+    int32_t id;
+    float raw_logprob, logprob; /* logprob is -INFINITY if a stage removed it */
+} jt_candidate;
+
+/* What one stage did at one token. */
+typedef struct jt_stage_trace {
+    const char *method;
+    int32_t before, after; /* candidates */
+    float mass;            /* probability kept of what came in */
+    float seconds;
+} jt_stage_trace;
+
+typedef enum jt_event_kind {
+    JT_EVENT_TOKEN, /* a decision, and the text it completes (may be empty) */
+    JT_EVENT_END    /* the last event of a job */
+} jt_event_kind;
+
+/* Pointers are valid until the next call on the driver. */
+typedef struct jt_event {
+    jt_job job;
+    jt_event_kind kind;
+    jt_decision decision;
+    const char *text; /* whole characters, NUL-terminated; text that could begin a stop string is held back */
+    size_t n_text;
+    const jt_candidate *top;
+    int n_top;
+    const jt_stage_trace *stage;
+    int n_stage;
+    float eval_seconds; /* of the evaluation this token waited for */
+    jt_end_reason reason;
+    const char *message; /* of JT_END_ERROR */
+    int prompt_tokens, answer_tokens;
+    double prompt_seconds, answer_seconds; /* JT_EVENT_END: wall time to the first token, and after it */
+} jt_event;
+
+/* A driver for jobs on `m`. Free ends all jobs. One thread at a time calls it, but for jt_driver_cancel. */
+JT_API jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err);
+JT_API void jt_driver_free(jt_driver *d);
+/* Starts a job; everything that can be refused is refused here. */
+JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_error *err);
+/* Works until there is an event (returned) or no job is left (*e has kind JT_EVENT_END and job 0). A failure of one job is
+ * an event of that job; an error is returned only when the driver itself cannot go on. */
+JT_API jt_status jt_driver_next(jt_driver *d, jt_event *e, jt_error *err);
+/* Asks the job to end; it ends with JT_END_CANCELLED before its next token. Any thread; also a signal handler. */
+JT_API void jt_driver_cancel(jt_driver *d, jt_job job);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

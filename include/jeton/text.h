@@ -1,0 +1,89 @@
+/* text.h: tokens from bytes, bytes from tokens, and chat formats.
+ *
+ * A jt_tokenizer is immutable after it is made and may be used from any number
+ * of threads. Text is bytes: it need not be valid UTF-8, may hold NUL, and
+ * byte-level vocabularies give it back exactly. */
+#ifndef JETON_TEXT_H
+#define JETON_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jeton/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct jt_tokenizer jt_tokenizer;
+
+/* One token with the bytes of the original text it stands for: [begin, end).
+ * A token added by the tokenizer itself (BOS, EOS) has begin == end. */
+typedef struct jt_token {
+    int32_t id;
+    size_t begin, end;
+} jt_token;
+
+/* A list of tokens that grows; zero-initialised is empty. */
+typedef struct jt_tokens {
+    jt_token *t;
+    size_t n, cap;
+} jt_tokens;
+JT_API void jt_tokens_free(jt_tokens *t);
+
+enum {
+    JT_ADD_SPECIAL = 1,   /* add BOS and EOS as the model's files ask */
+    JT_PARSE_SPECIAL = 2  /* special tokens written in the text become those tokens; leave out for user text */
+};
+
+/* Appends the tokens of text[0..n) to `out`. On failure `out` is unchanged.
+ * Time is linear in n for every input. Errors: JT_NOMEM, JT_LIMIT (n > 2^31). */
+JT_API jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags, jt_tokens *out, jt_error *err);
+
+/* The bytes of one token ("" with *n = 0 for an unknown id); owned by the tokenizer.
+ * Special tokens give their written form. */
+JT_API const char *jt_token_bytes(const jt_tokenizer *t, int32_t id, size_t *n);
+JT_API int jt_token_is_special(const jt_tokenizer *t, int32_t id);
+/* 1 if the token ends an answer (EOS, end of turn). */
+JT_API int jt_token_is_end(const jt_tokenizer *t, int32_t id);
+JT_API int jt_tokenizer_vocab(const jt_tokenizer *t);
+/* Ids of beginning and end of text, -1 if the model has none. */
+JT_API int32_t jt_tokenizer_bos(const jt_tokenizer *t);
+JT_API int32_t jt_tokenizer_eos(const jt_tokenizer *t);
+/* The id whose written form is exactly s[0..n), or -1. */
+JT_API int32_t jt_token_find(const jt_tokenizer *t, const char *s, size_t n);
+
+/* Bytes of ids[0..n) put together. `*out` gets malloc'ed memory (NUL-terminated; free with jt_text_free), *out_n its
+ * length. `special`: 1 writes special tokens, 0 leaves them out. */
+JT_API jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err);
+JT_API void jt_text_free(char *s);
+
+/* Streaming detokenisation: gives only whole UTF-8 characters, holding back up to
+ * three bytes that later tokens may complete. Zero-initialised is ready. */
+typedef struct jt_detok {
+    char held[4];
+    int n;
+} jt_detok;
+/* Writes the text that `id` completes to out[0..*n) (cap >= the token's bytes + 4,
+ * or JT_LIMIT). Bytes that can never become a character are given as U+FFFD, one per byte. */
+JT_API jt_status jt_detok_push(const jt_tokenizer *t, jt_detok *d, int32_t id, int special, char *out, size_t cap, size_t *n, jt_error *err);
+/* What is held back at the end, each byte as U+FFFD (at most 9 bytes and a NUL in out[10]). */
+JT_API size_t jt_detok_end(jt_detok *d, char out[10]);
+
+/* ---- chat ---- */
+
+typedef struct jt_message {
+    const char *role, *content; /* "system", "user", "assistant"; UTF-8 text, NUL-terminated */
+} jt_message;
+
+/* Appends the tokens of the conversation in the model's chat format. The format's
+ * own markers become special tokens; contents never do. `answer`: 1 adds the opening
+ * of the assistant's turn. JT_UNSUPPORTED, by name, if the model has no chat format or one this build cannot write. */
+JT_API jt_status jt_chat_encode(const jt_tokenizer *t, const jt_message *m, int n, int answer, jt_tokens *out, jt_error *err);
+/* "chatml-smollm2" or the like; NULL if the model has none that this build writes. */
+JT_API const char *jt_chat_format(const jt_tokenizer *t);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,44 @@
+/* format.h: the block formats of weights, one row each.
+ *
+ * Layouts follow the GGUF format (ggml): see docs/formats.md. A format that has
+ * `expand` can be computed with; the others are known by name and size, so that
+ * files holding them can be listed and are refused by name. */
+#ifndef JT_TENSOR_FORMAT_H
+#define JT_TENSOR_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Numbers are those of the GGUF format. */
+typedef enum jt_type { JT_F32 = 0, JT_F16 = 1, JT_Q4_0 = 2, JT_Q4_1 = 3, JT_Q8_0 = 8, JT_BF16 = 30 } jt_type;
+
+/* How packed panels of the format are laid out (see pack.h). */
+typedef enum jt_panel_kind { JT_PANEL_NONE, JT_PANEL_F32, JT_PANEL_F16, JT_PANEL_BF16, JT_PANEL_I4, JT_PANEL_I4M, JT_PANEL_I8 } jt_panel_kind;
+
+typedef struct jt_format {
+    const char *name;  /* lower case, as people write it: "q4_1" */
+    uint32_t type;     /* the GGUF number */
+    uint16_t block;    /* weights a block */
+    uint16_t bytes;    /* bytes a block */
+    jt_panel_kind panel;
+    bool quantised;    /* products may use int8 activations */
+    /* n weights (a multiple of `block`) to float32, exactly. NULL: not computed with. */
+    void (*expand)(const void *in, float *out, size_t n);
+} jt_format;
+
+/* The row of a GGUF type number or of a name, NULL if there is none. */
+const jt_format *jt_format_of(uint32_t type);
+const jt_format *jt_format_named(const char *name);
+/* All rows, in GGUF order. */
+const jt_format *jt_formats(int *n);
+/* Bytes of n weights; false when n is no whole number of blocks or the product overflows. */
+bool jt_format_bytes(const jt_format *f, uint64_t n, uint64_t *out);
+
+/* IEEE half and bfloat16. Narrowing rounds to nearest even; NaN stays NaN. */
+float jt_f16_to_f32(uint16_t h);
+uint16_t jt_f32_to_f16(float x);
+float jt_bf16_to_f32(uint16_t h);
+uint16_t jt_f32_to_bf16(float x);
+
+#endif

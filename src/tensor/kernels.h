@@ -1,0 +1,85 @@
+/* kernels.h: the table of kernels, one per instruction set.
+ *
+ * Every variant gives the same bits as the scalar one (docs/numbers.md); the
+ * check tool compares them with memcmp. A table is constant; jt_kernels_best
+ * picks from the processor's features. Pointers never overlap unless said. */
+#ifndef JT_TENSOR_KERNELS_H
+#define JT_TENSOR_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tensor/format.h"
+
+enum {
+    JT_PANEL = 16,     /* weight rows in a panel */
+    JT_ACT_BLOCK = 16, /* activations with one scale */
+    JT_TILE = 32       /* keys in an attention tile, and positions in a page */
+};
+
+/* Rows of activations ready for products. Float: x [rows][cols]. Quantised: q [rows][cols],
+ * d [rows][cols / 16] scales, s [rows][cols / 32] sums (the s of docs/numbers.md). */
+typedef struct jt_acts {
+    int rows, cols;
+    const float *x;
+    const int8_t *q;
+    const float *d, *s;
+} jt_acts;
+
+/* One tile of keys for nq queries that share a key-value head. */
+typedef struct jt_attn_tile {
+    int nq, dim;
+    jt_type type;            /* of k and v: JT_F16 or JT_F32 */
+    const void *k;           /* [dim][JT_TILE]: transposed */
+    const void *v;           /* [JT_TILE][dim] */
+    float scale;
+    const float *const *q;   /* nq pointers to [dim] */
+    const uint32_t *visible; /* nq masks, bit i: key i of the tile; none empty */
+    float *m, *l;            /* nq running maxima and totals */
+    float *const *acc;       /* nq pointers to [dim] */
+} jt_attn_tile;
+
+typedef struct jt_kernels {
+    const char *name;
+
+    /* ---- products. `panel` is a packed panel (pack.h) of 16 weight rows by a->cols.
+     * y[r * ldy + o] for r in 0..rows-1 of `a` starting at `row`, o in 0..15. */
+    void (*panel_f32)(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+    void (*panel_i8)(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+    /* A quantised panel to float32 [cols][16], for panel_f32 of kind JT_PANEL_F32. */
+    void (*panel_expand)(jt_panel_kind kind, const void *panel, int cols, float *out);
+    /* 16 rows of `f` (rows[i] may be NULL: zeros) to a packed panel. */
+    void (*pack_panel)(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
+    /* One row of activations to 8 bits (docs/numbers.md). cols is a multiple of 32. */
+    void (*quantise)(const float *x, int cols, int8_t *q, float *d, float *s);
+
+    /* ---- rows */
+    void (*rms_norm)(const float *x, const float *w, int n, float eps, float *y, float *inv); /* inv may be NULL */
+    void (*add)(const float *a, const float *b, int n, float *y);                              /* y may be a or b */
+    void (*swiglu)(const float *g, const float *u, int n, float *y);                           /* y may be g or u */
+    /* Rotates `heads` heads of `dim` in place; c, s: [rot / 2]. The first `rot` of each head are rotated.
+     * interleaved: pairs (2i, 2i + 1); else (i, i + rot / 2). */
+    void (*rope)(float *x, int heads, int dim, int rot, int interleaved, const float *c, const float *s);
+    void (*exp)(const float *x, int n, float *y); /* y may be x */
+    void (*to_f16)(const float *x, int n, uint16_t *y);
+    void (*from_f16)(const uint16_t *x, int n, float *y);
+
+    /* ---- attention, and reductions over a row of logits */
+    void (*attn_tile)(const jt_attn_tile *t);
+    void (*attn_end)(const float *acc, float l, int dim, float *out); /* acc / l; out may be acc */
+    float (*max)(const float *x, int n);
+    /* S and T of docs/numbers.md: sums of e = exp(x - m) and of e * (x - m). T may be NULL. */
+    void (*sum_exp)(const float *x, int n, float m, double *S, double *T);
+} jt_kernels;
+
+extern const jt_kernels jt_kernels_scalar;
+#if defined(__x86_64__)
+extern const jt_kernels jt_kernels_avx2;
+extern const jt_kernels jt_kernels_avx512;
+#endif
+
+/* The best table for this processor; NULL name or "auto" asks for it. An unknown
+ * name gives NULL with *known = 0, one this processor lacks NULL with *known = 1. */
+const jt_kernels *jt_kernels_pick(const char *name, int *known);
+
+#endif

@@ -1,0 +1,49 @@
+/* pack.h: weight matrices made ready for products.
+ *
+ * A matrix [rows][cols] is cut into panels of 16 rows (the last padded with
+ * zeros), so that one vector lane works on one output and the chain of additions
+ * of an output is the same for one activation row and for many. Packed panels
+ * hold the integers and scales of the file unchanged.
+ *
+ *   F32, F16, BF16   [cols][16] elements
+ *   I8 (Q8_0)        per 32 columns: 8 groups of 4 columns, each [16 rows][4] signed bytes (512), then d[16] halfs (32)
+ *   I4, I4M (Q4_0, Q4_1)  per 32 columns: 4 vectors [16 rows][4] bytes (256): byte (r, j) of vector v holds column
+ *                    4v + j in its low and 16 + 4v + j in its high nibble, both as n in 0..15; then d[16] halfs,
+ *                    and for I4M m[16] halfs
+ *
+ * A mapped matrix (no packed copy) is packed panel by panel into scratch when it is used. */
+#ifndef JT_TENSOR_PACK_H
+#define JT_TENSOR_PACK_H
+
+#include "jeton/status.h"
+#include "tensor/kernels.h"
+
+typedef struct jt_matrix {
+    const jt_format *format;
+    int rows, cols;
+    const void *data;   /* rows as the file has them; owned by the weight file */
+    size_t row_bytes;
+    void *packed;       /* panels, NULL when mapped */
+    size_t panel_bytes;
+} jt_matrix;
+
+/* Bytes of one packed panel; 0 when the format cannot be packed. */
+size_t jt_panel_bytes(jt_panel_kind kind, int cols);
+static inline int jt_matrix_panels(const jt_matrix *m) { return (m->rows + JT_PANEL - 1) / JT_PANEL; }
+
+/* Fills `m` (nothing is allocated). JT_UNSUPPORTED when the format is not computed with, JT_INVALID when cols does not fit it. */
+jt_status jt_matrix_init(jt_matrix *m, const jt_format *f, int rows, int cols, const void *data, jt_error *err);
+/* Allocates m->packed and packs panels [first, end) into it (call jt_matrix_pack_panels from several threads for speed). */
+jt_status jt_matrix_alloc_packed(jt_matrix *m, jt_error *err);
+void jt_matrix_pack_panels(const jt_kernels *k, jt_matrix *m, int first, int end);
+void jt_matrix_free_packed(jt_matrix *m);
+
+/* Scratch bytes that one thread needs for jt_matmul with this matrix. */
+size_t jt_matmul_scratch(const jt_matrix *m, int int8);
+/* Outputs of panels [first, end) for all rows of `a`: y[r * ldy + o], o from 16 * first to min(16 * end, m->rows).
+ * int8: 1 uses a->q, d, s (quantised formats only); 0 uses a->x. Each weight panel is read once for every 64 rows of `a`. */
+void jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy, void *scratch);
+/* One row of the matrix as float32, exactly (embedding lookup). */
+void jt_matrix_row(const jt_matrix *m, int row, float *out);
+
+#endif
