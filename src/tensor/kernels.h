@@ -26,7 +26,8 @@ typedef struct jt_acts {
     const float *d, *s;
 } jt_acts;
 
-/* One tile of keys for nq queries that share a key-value head. */
+/* One tile of keys for nq queries that share a key-value head. The tile is computed by itself (its own
+ * maximum, total and chain from +0) and then merged into m, l and acc: docs/numbers.md, Attention. */
 typedef struct jt_attn_tile {
     int nq, dim;
     jt_type type;            /* of k and v: JT_F16 or JT_F32 */
