@@ -1,0 +1,63 @@
+/* tokenizer.h: what a tokenizer is made from.
+ *
+ * A jt_tokenizer_spec is plain data that a loader fills (src/model from GGUF
+ * metadata; others later) and that jt_tokenizer_new copies what it needs from:
+ * nothing in the spec must outlive the call. Zero-initialised with the special
+ * ids set to -1 (jt_tokenizer_spec_init) is an empty spec.
+ *
+ * GGUF keys (prefix "tokenizer.ggml.") are named beside the fields. Written
+ * forms are as in the file: byte-level vocabularies spell bytes in GPT-2's
+ * alphabet (space is U+0120), control and user-defined tokens stand as they are. */
+#ifndef JT_TEXT_TOKENIZER_H
+#define JT_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jeton/status.h"
+#include "jeton/text.h"
+
+typedef struct jt_view {
+    const char *s; /* may hold NUL; need not be UTF-8 */
+    size_t n;
+} jt_view;
+
+/* Values of token_type in GGUF. */
+enum {
+    JT_TOKEN_NORMAL = 1,
+    JT_TOKEN_UNKNOWN = 2,
+    JT_TOKEN_CONTROL = 3,
+    JT_TOKEN_USER = 4,
+    JT_TOKEN_UNUSED = 5,
+    JT_TOKEN_BYTE = 6
+};
+
+typedef struct jt_tokenizer_spec {
+    jt_view model; /* model: "gpt2" is byte-level BPE */
+    jt_view pre;   /* pre: "smollm", "gpt-2", ...; s NULL when the key is absent */
+
+    const jt_view *tokens; /* tokens: written form of ids 0 .. vocab-1 */
+    const int32_t *types;  /* token_type: JT_TOKEN_*, NULL when absent (all normal) */
+    size_t vocab;          /* of tokens and of types */
+    const jt_view *merges; /* merges: "a b" in order of rank */
+    size_t n_merges;
+
+    int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */
+    bool add_bos, add_eos;           /* add_bos_token, add_eos_token; false when absent */
+    bool ignore_merges;              /* a piece that is a token is that token, whatever the merges say */
+
+    jt_view chat_template; /* tokenizer.chat_template; s NULL when absent */
+} jt_tokenizer_spec;
+
+void jt_tokenizer_spec_init(jt_tokenizer_spec *s);
+
+/* Makes a tokenizer. Errors: JT_UNSUPPORTED (another model or pre-tokeniser, by
+ * name with those known), JT_FORMAT (ids out of range, a merge that names an
+ * absent token, a type outside 1..6 ...), JT_LIMIT (a token of more than 16384
+ * bytes, more than 2^24 tokens or merges), JT_NOMEM. */
+jt_status jt_tokenizer_new(const jt_tokenizer_spec *s, jt_tokenizer **out, jt_error *err);
+/* NULL is fine. */
+void jt_tokenizer_free(jt_tokenizer *t);
+
+#endif
