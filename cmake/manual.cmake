@@ -1,0 +1,27 @@
+# Writes the man pages and the shell completions: cmake -DJETON=program -DOUT=folder -P manual.cmake
+# `jeton help --man` prints the page of the program, `jeton help --man COMMAND` that of a command,
+# and `jeton help --completion SHELL` a completion script, all from the tables of commands.
+function(write_output file)
+  execute_process(COMMAND ${JETON} help ${ARGN} OUTPUT_VARIABLE text RESULT_VARIABLE result)
+  if(NOT result EQUAL 0 OR text STREQUAL "")
+    message(FATAL_ERROR "this printed no page: jeton help ${ARGN}")
+  endif()
+  file(WRITE ${file} "${text}")
+endfunction()
+
+file(REMOVE_RECURSE ${OUT})
+write_output(${OUT}/jeton.bash --completion bash)
+write_output(${OUT}/_jeton --completion zsh)
+write_output(${OUT}/jeton.fish --completion fish)
+write_output(${OUT}/man1/jeton.1 --man)
+execute_process(COMMAND ${JETON} help --commands OUTPUT_VARIABLE commands RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "jeton help --commands failed")
+endif()
+string(REGEX MATCHALL "[^\n]+" commands "${commands}")
+foreach(c ${commands})
+  string(REPLACE " " "-" page "${c}")
+  separate_arguments(words UNIX_COMMAND "${c}")
+  write_output(${OUT}/man1/jeton-${page}.1 --man ${words})
+endforeach()
+file(TOUCH ${OUT}/done)
