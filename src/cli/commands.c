@@ -1,0 +1,15 @@
+/* The commands there are, in the order that help shows them. */
+#include "cli/command.h"
+
+extern const jt_command jt_cmd_help, jt_cmd_version;
+
+const jt_command *const jt_commands[] = {
+    &jt_cmd_version,
+    &jt_cmd_help,
+    NULL,
+};
+
+const jt_command_group jt_command_groups[] = {
+    {"eval", "measure a model, or compare two"},
+    {NULL, NULL},
+};

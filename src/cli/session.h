@@ -1,0 +1,30 @@
+/* session.h: what every model command does first: find the model's file, bring
+ * it if it is a known name that is not there, and open it as the options say.
+ * All of these say on standard error what failed and return a JT_EXIT code. */
+#ifndef JT_CLI_SESSION_H
+#define JT_CLI_SESSION_H
+
+#include "cli/command.h"
+#include "jeton/engine.h"
+#include "jeton/model.h"
+
+/* The options of `a` (a command with model_options) as the library takes them. */
+jt_engine_options jt_session_engine_options(const jt_args *a);
+jt_model_options jt_session_model_options(const jt_args *a);
+
+/* The file of `name`: a path, or a known name, brought first if need be; NULL: the default model. */
+int jt_session_path(const char *name, jt_str *path);
+
+/* Opens `name` on `e`, with a progress bar. `o` may be NULL for the defaults. */
+int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o, jt_model **out);
+
+/* An engine and one model, the usual case. */
+typedef struct jt_session {
+    jt_engine *engine;
+    jt_model *model;
+    int context; /* --ctx, or the context the model was trained with */
+} jt_session;
+int jt_session_open(const jt_args *a, const char *name, jt_session *out);
+void jt_session_close(jt_session *s);
+
+#endif
