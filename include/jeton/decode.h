@@ -5,8 +5,8 @@
  *   strategy > strategy | stage:key=value,key=value | stage:value | ...
  *
  * "greedy", "sample | temp:0.8 | top-p:0.9", "temp:0.8 | min-p:0.05" (sample is
- * the default strategy; greedy when the pipeline is empty). What is unknown or out of range is refused with the
- * nearest valid choice named.
+ * the default strategy; greedy when the pipeline is empty). What is unknown or
+ * out of range is refused with the nearest valid choice named.
  *
  * The same request gives the same text anywhere: neither the order of jobs, nor
  * what runs beside them, nor threads change it. */
@@ -46,45 +46,33 @@ typedef struct jt_request {
     size_t n_prompt;
     const jt_pipeline *pipeline; /* must live until the job's end; NULL: greedy */
     uint64_t seed;
-    uint32_t choice;   /* which of several answers to one request; part of the random stream */
-    int max_tokens;    /* tokens to generate; 0: until another limit */
-    int context;       /* declared context, prompt and answer; 0: the model's trained context */
+    uint32_t choice; /* which of several answers to one request; part of the random stream */
+    int max_tokens;  /* tokens to generate; 0: until another limit */
+    int context;     /* declared context, prompt and answer; 0: the model's trained context */
     jt_on_full on_full;
-    double max_seconds; /* 0: no limit; counted from the submission; checked after every token */
+    double max_seconds;      /* 0: no limit; counted from the submission; checked after every token */
     const char *const *stop; /* strings that end the answer, also across token borders; not part of the text */
     size_t n_stop;
     const int32_t *stop_ids; /* tokens that end the answer, besides the tokenizer's own */
     size_t n_stop_ids;
-    int ignore_end;    /* 1: the tokenizer's end tokens do not end the answer */
-    int special;       /* 1: special tokens are written in the text */
-    int trace;         /* 1: events carry candidates and what each stage did */
-    int top_logprobs;  /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
+    int ignore_end;   /* 1: the tokenizer's end tokens do not end the answer */
+    int special;      /* 1: special tokens are written in the text */
+    int trace;        /* 1: events carry candidates and what each stage did */
+    int top_logprobs; /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
 } jt_request;
 
 typedef enum jt_end_reason {
     JT_END_NONE,
-    JT_END_TOKEN,   /* an end token ("end") */
-    JT_END_STOP,    /* a stop string or stop id ("stop") */
-    JT_END_LENGTH,  /* max_tokens ("length") */
-    JT_END_TIME,    /* max_seconds ("time") */
-    JT_END_CONTEXT, /* the declared context is full ("context") */
-    JT_END_DEAD,    /* the pipeline left no candidate ("dead") */
+    JT_END_TOKEN,     /* an end token ("end") */
+    JT_END_STOP,      /* a stop string or stop id ("stop") */
+    JT_END_LENGTH,    /* max_tokens ("length") */
+    JT_END_TIME,      /* max_seconds ("time") */
+    JT_END_CONTEXT,   /* the declared context is full ("context") */
+    JT_END_DEAD,      /* the pipeline left no candidate ("dead") */
     JT_END_CANCELLED, /* ("cancelled") */
-    JT_END_ERROR    /* ("error"), with a message */
+    JT_END_ERROR      /* ("error"), with a message */
 } jt_end_reason;
 JT_API const char *jt_end_reason_name(jt_end_reason r);
-
-/* How one token was chosen. */
-typedef struct jt_decision {
-    int32_t id;
-    int32_t position;     /* of the token in the sequence */
-    float raw_logprob;    /* ln p by the model */
-    float logprob;        /* ln p after the pipeline */
-    double u;             /* the random number used; NaN if none was drawn */
-    uint32_t attempt;
-    int32_t candidates;   /* left after the pipeline */
-    float entropy;        /* of the model's distribution, nats; NaN unless traced */
-} jt_decision;
 
 typedef struct jt_candidate {
     int32_t id;
@@ -100,8 +88,8 @@ typedef struct jt_stage_trace {
 } jt_stage_trace;
 
 typedef enum jt_event_kind {
-    JT_EVENT_TOKEN, /* a decision, and the text it completes (may be empty) */
-    JT_EVENT_END    /* the last event of a job */
+    JT_EVENT_TOKEN, /* a decision, and the text it completes (may be empty). The token that ends the answer is one too */
+    JT_EVENT_END    /* the last event of a job; `text` is what was still held back */
 } jt_event_kind;
 
 /* Pointers are valid until the next call on the driver. */

@@ -1,0 +1,282 @@
+/* method.h: writing a way to choose tokens.
+ *
+ * A *stage* changes the distribution of the next token in place; stages chain. A
+ * *strategy* decides what is evaluated and what is emitted. Each is described by
+ * a row, jt_method, from which come parsing, validation, help and documentation.
+ * Built-in methods and your own are the same: fill a row, add it to a jt_methods,
+ * give that to jt_pipeline_parse, and its name works in pipelines.
+ *
+ * A whole stage:
+ *
+ *   #define TOP_P(X, T) \
+ *       X(T, REAL, p, 0.95, JT_RANGE(0, 1), "probability mass kept; 1 is off") \
+ *       X(T, INT, min_keep, 1, JT_RANGE(1, 1048576), "candidates always kept")
+ *   JT_PARAMS(top_p, TOP_P)
+ *
+ *   static bool keep(const jt_walk *w, const void *par) {
+ *       const struct top_p *a = par;
+ *       return w->i < a->min_keep || w->before < a->p;
+ *   }
+ *   static jt_status run(const void *par, const void *state, jt_dist *d, jt_step *s) {
+ *       const struct top_p *a = par;
+ *       if (a->p < 1) jt_dist_cut(d, jt_dist_walk(d, JT_WALK_MASS, keep, a));
+ *       return JT_OK;
+ *   }
+ *   const jt_method top_p_row = {.name = "top-p", .kind = JT_STAGE, .summary = "...",
+ *                                .neutral = "p=1", JT_PARAMETERS(top_p), .stage = {run}};
+ *
+ * A hook declares what it needs and the step provides it; it has no side effects,
+ * keeps nothing in globals, and may run on any thread, one call at a time per job. */
+#ifndef JETON_METHOD_H
+#define JETON_METHOD_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jeton/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct jt_tokenizer jt_tokenizer;
+
+/* ---- the distribution of the next token ---- */
+
+/* Logits of candidates. A candidate is a token whose logit is above -inf; a dist
+ * without candidates is *dead*. Order, probabilities, entropy and sums are made
+ * when first asked for and kept until the dist changes.
+ *
+ * Order is: logit down, then id up. It is grown on demand. Probability is
+ * exp(logit - max) / S over the candidates left, with S summed in double. Results
+ * are the same bits on every processor. Reading never fails and never allocates. */
+typedef struct jt_dist jt_dist;
+
+typedef struct jt_cand {
+    int32_t id;
+    float logit;
+} jt_cand;
+
+JT_API int jt_dist_count(const jt_dist *d); /* candidates left; 0: dead */
+JT_API int jt_dist_vocab(const jt_dist *d);
+/* The first n candidates in order, all of them if there are fewer; valid until the dist changes or a larger n is asked. */
+JT_API const jt_cand *jt_dist_top(jt_dist *d, int n);
+/* By id; -INFINITY or 0 if it is no candidate. */
+JT_API float jt_dist_logit(jt_dist *d, int32_t id);
+JT_API double jt_dist_p(jt_dist *d, int32_t id);
+JT_API double jt_dist_lnp(jt_dist *d, int32_t id);
+JT_API double jt_dist_p_at(jt_dist *d, int rank); /* rank from 0, below the count */
+JT_API double jt_dist_entropy(jt_dist *d);        /* nats; 0 if dead */
+/* ln of the sum of exp(logit) over the candidates; -INFINITY if dead. */
+JT_API double jt_dist_log_sum(jt_dist *d);
+/* The next candidate by id after `id` (-1: the first); -1 at the end. */
+JT_API int32_t jt_dist_next(jt_dist *d, int32_t id);
+/* Draws in order: the first candidate whose running sum of exp(logit - max), in double, is at least u * S. -1 if dead. */
+JT_API int32_t jt_dist_draw(jt_dist *d, double u);
+
+/* Keeps the first n in order, at least one. Ties at the border go by lower id. */
+JT_API void jt_dist_cut(jt_dist *d, int n);
+/* Keeps one candidate; an id that is none makes the dist dead. */
+JT_API void jt_dist_only(jt_dist *d, int32_t id);
+/* Adds x to a candidate's logit; -INFINITY removes it. What is no candidate stays none. The sum is kept finite. */
+JT_API void jt_dist_add(jt_dist *d, int32_t id, float x);
+/* Sets a candidate's logit (finite, or -INFINITY to remove). What is no candidate stays none. */
+JT_API void jt_dist_set(jt_dist *d, int32_t id, float logit);
+/* Divides every logit by t > 0. Below t = 1e-4 logits are first taken relative to the largest, so that nothing overflows;
+ * the probabilities are the same. */
+JT_API void jt_dist_divide(jt_dist *d, double t);
+
+/* One candidate on a walk through the order. */
+typedef struct jt_walk {
+    int i; /* its rank, from 0 */
+    int32_t id;
+    float logit, max; /* its logit and the largest */
+    /* With JT_WALK_MASS only: */
+    double p;       /* its probability */
+    double before;  /* sum of p of those before it */
+    double entropy; /* sum of -p ln p of those before it, nats */
+} jt_walk;
+enum { JT_WALK_ORDER = 0, JT_WALK_MASS = 1 };
+/* Walks in order while keep() says yes and returns how many it kept: at least one unless the dist is dead. */
+JT_API int jt_dist_walk(jt_dist *d, int what, bool (*keep)(const jt_walk *w, const void *par), const void *par);
+
+/* ---- the step: what a hook is given at one position ---- */
+
+typedef struct jt_step jt_step;
+
+/* Needs. A hook gets only what its row declares; one that a build or model cannot give is refused by name at submission. */
+enum {
+    JT_NEEDS_HISTORY = 1,   /* jt_step_history, jt_step_counts */
+    JT_NEEDS_TOKENIZER = 2, /* jt_setup.tokenizer, jt_step_tokenizer */
+    JT_NEEDS_RAW = 4,       /* jt_step_raw: the model's own distribution */
+    JT_NEEDS_HIDDEN = 8,    /* the hidden state of a layer */
+    JT_NEEDS_MODEL2 = 16,   /* a second model's distribution */
+    JT_NEEDS_SIBLINGS = 32, /* the other branches of the request */
+    JT_NEEDS_GRADIENTS = 64
+};
+
+/* Position of the token being decided; the number of tokens before it. */
+JT_API int32_t jt_step_position(const jt_step *s);
+JT_API int32_t jt_step_prompt(const jt_step *s); /* tokens of the prompt */
+/* All tokens before this position, oldest first, prompt included. NULL unless declared. */
+JT_API const int32_t *jt_step_history(const jt_step *s, int *n);
+/* The distinct ids among history[first..position) with their counts, in order of
+ * first occurrence. Valid until the hook returns; the next call overwrites it. */
+typedef struct jt_count {
+    int32_t id, count;
+} jt_count;
+JT_API const jt_count *jt_step_counts(jt_step *s, int first, int *n);
+JT_API const jt_tokenizer *jt_step_tokenizer(const jt_step *s);
+JT_API jt_dist *jt_step_raw(jt_step *s); /* read only */
+/* The random number in (0, 1) at this position, method, purpose and index. Purposes are the method's own words. */
+JT_API double jt_step_u(const jt_step *s, const char *purpose, uint32_t index);
+JT_API void *jt_step_self(const jt_step *s); /* the row's `self` */
+/* Where a hook that fails leaves its message: return jt_error_set(jt_step_error(s), JT_INVALID, "..."). */
+JT_API jt_error *jt_step_error(jt_step *s);
+
+/* How one token was chosen. */
+typedef struct jt_decision {
+    int32_t id;        /* -1: dead, the pipeline left no candidate */
+    int32_t position;  /* of the token in the sequence */
+    float raw_logprob; /* ln p by the model */
+    float logprob;     /* ln p after the pipeline */
+    double u;          /* the random number used; NaN if none was drawn */
+    uint32_t attempt;
+    int32_t candidates; /* left after the pipeline */
+    float entropy;      /* of the model's distribution, nats; NaN unless traced */
+} jt_decision;
+
+/* ---- parameters ---- */
+
+typedef enum jt_param_type {
+    JT_PARAM_REAL,   /* double */
+    JT_PARAM_INT,    /* int32_t */
+    JT_PARAM_CHOICE, /* int32_t: index into `choices` */
+    JT_PARAM_TEXT,   /* const char * */
+    JT_PARAM_BIAS    /* jt_bias_list: any number of key=value, key a token id or "token text" */
+} jt_param_type;
+
+typedef struct jt_bias {
+    const char *text; /* NULL: `id` names the token */
+    size_t n_text;
+    int32_t id;
+    double value;
+} jt_bias;
+typedef struct jt_bias_list {
+    const jt_bias *b;
+    int32_t n;
+} jt_bias_list;
+
+typedef struct jt_param {
+    const char *name; /* as in C; in text '-' stands for '_' */
+    jt_param_type type;
+    size_t offset;       /* into the parameter struct */
+    double def;          /* default; a choice's index; JT_REQUIRED: must be given */
+    double low, high;    /* REAL, INT, BIAS values: allowed range, both ends included */
+    const char *choices; /* CHOICE: "exact|keep" */
+    bool file;           /* TEXT: "@path" stands for that file's contents */
+    const char *help;
+} jt_param;
+
+/* The first parameter may be given without its name: "top-p:0.9". */
+#define JT_RANGE(a, b) .low = (a), .high = (b)
+#define JT_ONE_OF(list) .choices = (list)
+#define JT_FROM_TEXT .file = false /* TEXT; left out it is "" */
+#define JT_FROM_FILE .file = true  /* TEXT that may be given as @path */
+#define JT_REQUIRED NAN
+#define JT_TYPE_REAL double
+#define JT_TYPE_INT int32_t
+#define JT_TYPE_CHOICE int32_t
+#define JT_TYPE_TEXT const char *
+#define JT_TYPE_BIAS jt_bias_list
+#define JT_PARAM_FIELD(T, kind, field, ...) JT_TYPE_##kind field;
+#define JT_PARAM_ENTRY(T, kind, field, standard, range, text)                                                                              \
+    {.name = #field, .type = JT_PARAM_##kind, .offset = offsetof(struct T, field), .def = (standard), range, .help = (text)},
+/* From one list of X(T, type, name, default, range, help): struct x and the table x_param. */
+#define JT_PARAMS(x, LIST)                                                                                                                 \
+    struct x {                                                                                                                             \
+        LIST(JT_PARAM_FIELD, x)                                                                                                            \
+    };                                                                                                                                     \
+    static const jt_param x##_param[] = {LIST(JT_PARAM_ENTRY, x)};
+#define JT_PARAMETERS(x) .param = x##_param, .n_param = (int)(sizeof x##_param / sizeof *x##_param), .param_size = sizeof(struct x)
+
+/* "0 to 1", "exact or keep", "token=value ..."; and the default as text, "required" if there is none. Returns the length
+ * that the whole text has; out[cap] is always terminated. */
+JT_API size_t jt_param_range(const jt_param *p, char *out, size_t cap);
+JT_API size_t jt_param_default(const jt_param *p, char *out, size_t cap);
+
+/* ---- the row of a method ---- */
+
+typedef enum jt_kind { JT_STAGE, JT_STRATEGY } jt_kind;
+JT_API const char *jt_kind_name(jt_kind k); /* "stage" */
+
+/* What a method is told once, when a job begins. */
+typedef struct jt_setup {
+    int vocab;
+    const jt_tokenizer *tokenizer; /* NULL unless declared */
+    const int32_t *prompt;
+    int n_prompt;
+} jt_setup;
+
+typedef struct jt_results jt_results; /* what a strategy asked for */
+typedef struct jt_work jt_work;       /* what it asks for next */
+
+typedef struct jt_method {
+    const char *name; /* lower case, digits and '-' */
+    jt_kind kind;
+    const char *summary; /* one line */
+    const char *formula; /* what it computes */
+    const char *paper;   /* "author year, where"; "" if folklore */
+    const char *cost;    /* "O(k) after one pass over the vocabulary" */
+    const char *neutral; /* the setting that changes nothing, bit for bit: "p=1"; NULL if none */
+    const jt_param *param;
+    int n_param;
+    size_t param_size;
+    uint32_t needs;
+    /* State of one job: flat bytes, zeroed, copied when a branch forks. `state_bytes` (if not NULL) gives the size in place
+     * of `state_size`; `open` (may be NULL) fills it and may refuse the job. */
+    size_t state_size;
+    size_t (*state_bytes)(const void *par);
+    jt_status (*open)(const void *par, void *state, const jt_setup *u, jt_error *err);
+    void *self; /* yours; see jt_step_self */
+    union {
+        struct {
+            /* Changes `d`. May run any number of times at one position, so state changes in `push` alone. */
+            jt_status (*run)(const void *par, const void *state, jt_dist *d, jt_step *s);
+            /* A token was accepted (may be NULL); `s` is the step that decided it. */
+            void (*push)(const void *par, void *state, const jt_decision *made, jt_step *s);
+        } stage;
+        struct {
+            jt_status (*advance)(const void *par, void *state, const jt_results *r, jt_work *w);
+            bool inner; /* it drives an inner strategy; else it is a leaf */
+        } strategy;
+    };
+} jt_method;
+
+/* A built-in method: a line "JT_METHOD(top_p) = {" in any .c file of src/ puts it in the table. */
+#define JT_METHOD(x)                                                                                                                       \
+    extern const jt_method jt_method_##x;                                                                                                  \
+    const jt_method jt_method_##x
+
+/* ---- sets of methods ---- */
+
+/* Methods of your own beside the built-in ones. Immutable once it is in use, and
+ * must outlive the pipelines parsed with it; so must the rows. */
+typedef struct jt_methods jt_methods;
+JT_API jt_status jt_methods_new(jt_methods **out, jt_error *err);
+/* Errors: JT_INVALID, saying which field of the row is wrong, or that the name is taken. */
+JT_API jt_status jt_methods_add(jt_methods *m, const jt_method *row, jt_error *err);
+JT_API void jt_methods_free(jt_methods *m);
+
+/* Built-in methods first, then those of `m` (may be NULL): by number (NULL past the end), by name (NULL if there is none). */
+JT_API const jt_method *jt_method_at(const jt_methods *m, int i);
+JT_API const jt_method *jt_method_find(const jt_methods *m, const char *name);
+/* The method whose name is most like `name`, for "did you mean"; NULL if there are none. */
+JT_API const jt_method *jt_method_nearest(const jt_methods *m, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
