@@ -1,3 +1,4 @@
+/* status.c: names of status codes, and how messages are made (jeton/status.h). */
 #include "jeton/status.h"
 
 #include <stdarg.h>

@@ -1,0 +1,21 @@
+# With JT_BUNDLE the command carries its third-party libraries inside, so that the tarball needs
+# nothing but the C library of the machine it comes to.
+function(jt_link_bundled target library)
+  pkg_check_modules(BUNDLED REQUIRED ${ARGN})
+  # libbsd.so pulls libmd in by a linker script, which an archive cannot.
+  if("bsd" IN_LIST BUNDLED_STATIC_LIBRARIES)
+    list(APPEND BUNDLED_STATIC_LIBRARIES md)
+  endif()
+  set(names "")
+  foreach(name ${BUNDLED_STATIC_LIBRARIES})
+    if(NOT name MATCHES "^(m|pthread|c|dl)$" AND NOT name IN_LIST names)
+      find_library(BUNDLED_${name} NAMES lib${name}.a HINTS ${BUNDLED_STATIC_LIBRARY_DIRS} REQUIRED)
+      list(APPEND names ${name})
+      list(APPEND files ${BUNDLED_${name}})
+    endif()
+  endforeach()
+  message(STATUS "Linked into the command: ${names}")
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/include)
+  add_dependencies(${target} ${library})
+  target_link_libraries(${target} PRIVATE $<TARGET_FILE:${library}> -Wl,--start-group ${files} -Wl,--end-group Threads::Threads m)
+endfunction()

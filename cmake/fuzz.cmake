@@ -1,0 +1,23 @@
+# Every fuzz/fuzz_<subject>.c defines LLVMFuzzerTestOneInput; its first inputs lie in fuzz/corpus/<subject>/.
+# With JT_FUZZ (Clang) it becomes a libFuzzer program. Without, it is linked to fuzz/replay.c and reads
+# its corpus as an ordinary test, so that no input that once mattered breaks again.
+file(GLOB FUZZ_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/fuzz/fuzz_*.c)
+add_custom_target(fuzz_targets)
+foreach(f ${FUZZ_SOURCES})
+  get_filename_component(name ${f} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" subject ${name})
+  add_executable(${name} EXCLUDE_FROM_ALL ${f})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(${name} PRIVATE jeton_static jeton_options PkgConfig::DEPS Threads::Threads m)
+  if(JT_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/fuzz/replay.c)
+    add_test(NAME ${name} COMMAND ${name} ${CMAKE_SOURCE_DIR}/fuzz/corpus/${subject})
+    add_dependencies(tests ${name})
+  endif()
+  add_dependencies(fuzz_targets ${name})
+endforeach()
+if(JT_FUZZ)
+  target_compile_options(jeton_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
