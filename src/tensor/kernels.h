@@ -24,6 +24,9 @@ typedef struct jt_acts {
     const float *x;
     const int8_t *q;
     const float *d, *s;
+    /* For panel_i8 only: minus 8 (JT_PANEL_I4) or 128 (JT_PANEL_I8) times the exact sum of each block of 16 q,
+     * [rows][cols / 16]. jt_matmul makes it in its scratch; its callers leave it NULL. */
+    const int32_t *bias;
 } jt_acts;
 
 /* One tile of keys for nq queries that share a key-value head. The tile is computed by itself (its own
@@ -53,6 +56,8 @@ typedef struct jt_kernels {
     void (*pack_panel)(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
     /* One row of activations to 8 bits (docs/numbers.md). cols is a multiple of 32. */
     void (*quantise)(const float *x, int cols, int8_t *q, float *d, float *s);
+    /* `by` times the sum of each block of 16 q: the bias of jt_acts. */
+    void (*block_sums)(const int8_t *q, int cols, int by, int32_t *out);
 
     /* ---- rows */
     void (*rms_norm)(const float *x, const float *w, int n, float eps, float *y, float *inv); /* inv may be NULL */
@@ -68,7 +73,7 @@ typedef struct jt_kernels {
     /* ---- attention, and reductions over a row of logits */
     void (*attn_tile)(const jt_attn_tile *t);
     void (*attn_end)(const float *acc, float l, int dim, float *out); /* acc / l; out may be acc */
-    float (*max)(const float *x, int n);
+    float (*max)(const float *x, int n); /* -inf for n = 0; NaN is passed over; never -0 */
     /* S and T of docs/numbers.md: sums of e = exp(x - m) and of e * (x - m). T may be NULL. */
     void (*sum_exp)(const float *x, int n, float m, double *S, double *T);
 } jt_kernels;

@@ -1,0 +1,45 @@
+/* attention.c: one tile of keys for some queries, with running maximum and total (online softmax:
+ * Milakov and Gimelshein 2018, arXiv 1805.02867), in the order of docs/numbers.md. */
+#include <math.h>
+
+#include "tensor/ref/ref.h"
+#include "tensor/scalar_math.h"
+
+static float ref_cache_at(const void *p, jt_type type, size_t i) {
+    return type == JT_F16 ? jt_f16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+}
+
+void jt_ref_attn_tile(const jt_attn_tile *t) {
+    for (int n = 0; n < t->nq; n++) {
+        const float *q = t->q[n];
+        float *acc = t->acc[n], p[JT_TILE] = {0}, m = t->m[n], sum[16] = {0};
+        for (size_t k = 0; k < JT_TILE; k++) {
+            if (!(t->visible[n] >> k & 1)) continue;
+            float s = 0;
+            for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_cache_at(t->k, t->type, (size_t)j * JT_TILE + k), s);
+            p[k] = t->scale * s;
+            if (p[k] > m) m = p[k];
+        }
+        m += 0.0f; /* -0 becomes +0 */
+        float c = jt_expf(t->m[n] - m);
+        for (size_t k = 0; k < JT_TILE; k++) {
+            if (!(t->visible[n] >> k & 1)) continue;
+            p[k] = jt_expf(p[k] - m);
+            sum[k % 16] += p[k];
+        }
+        for (int h = 8; h; h /= 2)
+            for (int j = 0; j < h; j++) sum[j] += sum[j + h];
+        t->l[n] = fmaf(t->l[n], c, sum[0]);
+        t->m[n] = m;
+        for (int j = 0; j < t->dim; j++) {
+            float v = acc[j] * c;
+            for (size_t k = 0; k < JT_TILE; k++)
+                if (t->visible[n] >> k & 1) v = fmaf(p[k], ref_cache_at(t->v, t->type, k * (size_t)t->dim + (size_t)j), v);
+            acc[j] = v;
+        }
+    }
+}
+
+void jt_ref_attn_end(const float *acc, float l, int dim, float *out) {
+    for (int j = 0; j < dim; j++) out[j] = acc[j] / l;
+}

@@ -1,0 +1,83 @@
+/* pack.c: scalar packing of weight panels and quantising of activations. */
+#include <math.h>
+#include <string.h>
+
+#include "tensor/ref/ref.h"
+
+/* Columns of elements of `size` bytes: [16][cols] to [cols][16]. */
+static void ref_pack_elements(const void *const rows[JT_PANEL], int cols, size_t size, unsigned char *out) {
+    for (int o = 0; o < JT_PANEL; o++) {
+        const unsigned char *in = rows[o];
+        for (int c = 0; c < cols; c++) {
+            unsigned char *to = out + ((size_t)c * JT_PANEL + (size_t)o) * size;
+            if (in)
+                memcpy(to, in + (size_t)c * size, size);
+            else
+                memset(to, 0, size);
+        }
+    }
+}
+
+void jt_ref_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel) {
+    if (!f->quantised) {
+        ref_pack_elements(rows, cols, f->bytes, panel);
+        return;
+    }
+    /* A block is its halfs (d, or d and m), then quants; a row's quants move in groups of four bytes. */
+    size_t halfs = f->panel == JT_PANEL_I4M ? 2 : 1, quants = (size_t)f->bytes - 2 * halfs;
+    size_t stride = JT_PANEL * (quants + 2 * halfs);
+    for (int b = 0; b < cols / 32; b++) {
+        unsigned char *out = (unsigned char *)panel + (size_t)b * stride;
+        for (size_t o = 0; o < JT_PANEL; o++) {
+            unsigned char block[34] = {0};
+            if (rows[o]) memcpy(block, (const unsigned char *)rows[o] + (size_t)b * f->bytes, f->bytes);
+            for (size_t i = 0; i < quants / 4; i++) memcpy(out + i * 64 + o * 4, block + 2 * halfs + 4 * i, 4);
+            for (size_t i = 0; i < halfs; i++) memcpy(out + 16 * quants + 32 * i + 2 * o, block + 2 * i, 2);
+        }
+    }
+}
+
+/* One block of 16: quants and scale; returns the quants' sum. */
+static int ref_quantise_block(const float *x, int8_t *q, float *d) {
+    /* The largest magnitude by its bits, so that NaN, above all numbers there, is found. */
+    uint32_t top = 0;
+    for (int i = 0; i < JT_ACT_BLOCK; i++) {
+        uint32_t u;
+        memcpy(&u, &x[i], sizeof u);
+        u &= 0x7fffffff;
+        if (u > top) top = u;
+    }
+    memset(q, 0, JT_ACT_BLOCK);
+    if (top >= 0x7f800000) {
+        *d = NAN;
+        return 0;
+    }
+    float a, scale;
+    memcpy(&a, &top, sizeof a);
+    scale = 127 / a;
+    *d = 0;
+    if (isinf(scale)) return 0;
+    *d = a / 127;
+    int sum = 0;
+    for (int i = 0; i < JT_ACT_BLOCK; i++) {
+        q[i] = (int8_t)rintf(x[i] * scale);
+        sum += q[i];
+    }
+    return sum;
+}
+
+void jt_ref_quantise(const float *x, int cols, int8_t *q, float *d, float *s) {
+    for (int b = 0; b < cols / 32; b++) {
+        float s0 = (float)ref_quantise_block(x + 32 * b, q + 32 * b, d + 2 * b);
+        float s1 = (float)ref_quantise_block(x + 32 * b + 16, q + 32 * b + 16, d + 2 * b + 1);
+        s[b] = fmaf(d[2 * b + 1], s1, d[2 * b] * s0);
+    }
+}
+
+void jt_ref_block_sums(const int8_t *q, int cols, int by, int32_t *out) {
+    for (int b = 0; b < cols / JT_ACT_BLOCK; b++) {
+        int32_t sum = 0;
+        for (int i = 0; i < JT_ACT_BLOCK; i++) sum += q[b * JT_ACT_BLOCK + i];
+        out[b] = by * sum;
+    }
+}

@@ -1,0 +1,73 @@
+/* rows.c: scalar kernels on rows of floats. Sums use 16 virtual accumulators and one tree (docs/numbers.md). */
+#include <math.h>
+
+#include "tensor/ref/ref.h"
+#include "tensor/scalar_math.h"
+
+static float ref_tree_f32(float a[16]) {
+    for (int h = 8; h; h /= 2)
+        for (int j = 0; j < h; j++) a[j] += a[j + h];
+    return a[0];
+}
+
+static double ref_tree_f64(double a[16]) {
+    for (int h = 8; h; h /= 2)
+        for (int j = 0; j < h; j++) a[j] += a[j + h];
+    return a[0];
+}
+
+void jt_ref_rms_norm(const float *x, const float *w, int n, float eps, float *y, float *inv) {
+    float a[16] = {0};
+    for (int i = 0; i < n; i++) a[i % 16] = fmaf(x[i], x[i], a[i % 16]);
+    float r = 1 / sqrtf(ref_tree_f32(a) / (float)n + eps);
+    for (int i = 0; i < n; i++) y[i] = x[i] * r * w[i];
+    if (inv) *inv = r;
+}
+
+void jt_ref_add(const float *a, const float *b, int n, float *y) {
+    for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+void jt_ref_swiglu(const float *g, const float *u, int n, float *y) {
+    for (int i = 0; i < n; i++) y[i] = g[i] / (1 + jt_expf(-g[i])) * u[i];
+}
+
+void jt_ref_rope(float *x, int heads, int dim, int rot, int interleaved, const float *c, const float *s) {
+    for (int h = 0; h < heads; h++, x += dim)
+        for (int i = 0; i < rot / 2; i++) {
+            float *pa = interleaved ? x + 2 * i : x + i, *pb = interleaved ? pa + 1 : pa + rot / 2;
+            float a = *pa, b = *pb;
+            *pa = fmaf(a, c[i], -(b * s[i]));
+            *pb = fmaf(b, c[i], a * s[i]);
+        }
+}
+
+void jt_ref_exp(const float *x, int n, float *y) {
+    for (int i = 0; i < n; i++) y[i] = jt_expf(x[i]);
+}
+
+void jt_ref_to_f16(const float *x, int n, uint16_t *y) {
+    for (int i = 0; i < n; i++) y[i] = jt_f32_to_f16(x[i]);
+}
+
+void jt_ref_from_f16(const uint16_t *x, int n, float *y) {
+    for (int i = 0; i < n; i++) y[i] = jt_f16_to_f32(x[i]);
+}
+
+float jt_ref_max(const float *x, int n) {
+    float m = -INFINITY;
+    for (int i = 0; i < n; i++)
+        if (x[i] > m) m = x[i];
+    return m + 0.0f; /* -0 becomes +0 */
+}
+
+void jt_ref_sum_exp(const float *x, int n, float m, double *S, double *T) {
+    double a[16] = {0}, b[16] = {0};
+    for (int i = 0; i < n; i++) {
+        float z = x[i] - m, e = jt_expf(z);
+        a[i % 16] += e;
+        b[i % 16] = fma(e, e == 0 ? 0 : z, b[i % 16]);
+    }
+    *S = ref_tree_f64(a);
+    if (T) *T = ref_tree_f64(b);
+}
