@@ -1,4 +1,4 @@
-/* attention.c: one tile of keys for some queries, with running maximum and total (online softmax:
+/* attention.c: one tile of keys for some queries, merged into their running maximum and total (online softmax:
  * Milakov and Gimelshein 2018, arXiv 1805.02867), in the order of docs/numbers.md. */
 #include <math.h>
 
@@ -12,30 +12,32 @@ static float ref_cache_at(const void *p, jt_type type, size_t i) {
 void jt_ref_attn_tile(const jt_attn_tile *t) {
     for (int n = 0; n < t->nq; n++) {
         const float *q = t->q[n];
-        float *acc = t->acc[n], p[JT_TILE] = {0}, m = t->m[n], sum[16] = {0};
+        float *acc = t->acc[n], p[JT_TILE] = {0}, mt = -INFINITY, lt[16] = {0};
         for (size_t k = 0; k < JT_TILE; k++) {
             if (!(t->visible[n] >> k & 1)) continue;
             float s = 0;
             for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_cache_at(t->k, t->type, (size_t)j * JT_TILE + k), s);
             p[k] = t->scale * s;
-            if (p[k] > m) m = p[k];
+            if (p[k] > mt) mt = p[k];
         }
-        m += 0.0f; /* -0 becomes +0 */
-        float c = jt_expf(t->m[n] - m);
+        mt += 0.0f; /* -0 becomes +0 */
         for (size_t k = 0; k < JT_TILE; k++) {
             if (!(t->visible[n] >> k & 1)) continue;
-            p[k] = jt_expf(p[k] - m);
-            sum[k % 16] += p[k];
+            p[k] = jt_expf(p[k] - mt);
+            lt[k % 16] += p[k];
         }
         for (int h = 8; h; h /= 2)
-            for (int j = 0; j < h; j++) sum[j] += sum[j + h];
-        t->l[n] = fmaf(t->l[n], c, sum[0]);
+            for (int j = 0; j < h; j++) lt[j] += lt[j + h];
+
+        float m = mt > t->m[n] ? mt : t->m[n];
+        float c = jt_expf(t->m[n] - m), ct = jt_expf(mt - m);
+        t->l[n] = fmaf(lt[0], ct, t->l[n] * c);
         t->m[n] = m;
         for (int j = 0; j < t->dim; j++) {
-            float v = acc[j] * c;
+            float at = 0;
             for (size_t k = 0; k < JT_TILE; k++)
-                if (t->visible[n] >> k & 1) v = fmaf(p[k], ref_cache_at(t->v, t->type, k * (size_t)t->dim + (size_t)j), v);
-            acc[j] = v;
+                if (t->visible[n] >> k & 1) at = fmaf(p[k], ref_cache_at(t->v, t->type, k * (size_t)t->dim + (size_t)j), at);
+            acc[j] = fmaf(at, ct, acc[j] * c);
         }
     }
 }
