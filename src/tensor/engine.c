@@ -1,0 +1,63 @@
+#include "tensor/engine.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/str.h"
+
+static jt_status no_kernels(const char *name, int known, jt_error *err) {
+    char list[128] = "";
+    size_t n = 0;
+    int usable;
+    for (int i = 0; i < jt_kernels_count(); i++) {
+        const char *k = jt_kernels_name(i, &usable);
+        if (usable && n + strlen(k) + 2 < sizeof list) n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", k);
+    }
+    return known ? jt_error_set(err, JT_UNSUPPORTED, "kernels=%s: this processor lacks their instructions; it runs %s", name, list)
+                 : jt_error_set(err, JT_UNKNOWN, "kernels=%s: unknown; this build and processor have %s", name, list);
+}
+
+static jt_status open_engine(const jt_engine_options *o, bool guarded, jt_engine **out, jt_error *err) {
+    jt_engine *e = jt_alloc(1, sizeof *e);
+    if (!e) return jt_nomem(err, "engine", 1, sizeof *e);
+    int known = 0;
+    const char *name = o && o->kernels ? o->kernels : "auto";
+    e->kernels = jt_kernels_pick(name, &known);
+    jt_status s = e->kernels ? JT_OK : no_kernels(name, known, err);
+    if (!s) s = jt_backend_new(guarded, &e->backend, err);
+    if (!s) s = jt_pool_new(o ? o->threads : 0, &e->pool, err);
+    if (s) {
+        jt_engine_free(e);
+        return s;
+    }
+    *out = e;
+    return JT_OK;
+}
+
+jt_status jt_engine_new(const jt_engine_options *o, jt_engine **out, jt_error *err) { return open_engine(o, false, out, err); }
+jt_status jt_engine_new_guarded(const jt_engine_options *o, jt_engine **out, jt_error *err) { return open_engine(o, true, out, err); }
+
+void jt_engine_free(jt_engine *e) {
+    if (!e) return;
+    jt_pool_free(e->pool);
+    jt_backend_free(e->backend);
+    jt_free(e);
+}
+
+int jt_engine_threads(const jt_engine *e) { return jt_pool_threads(e->pool); }
+const char *jt_engine_kernels(const jt_engine *e) { return e->kernels->name; }
+
+static const char *const variants[] = {
+#if defined(__x86_64__)
+    "avx512", "avx2",
+#endif
+    "scalar"};
+
+int jt_kernels_count(void) { return (int)(sizeof variants / sizeof *variants); }
+
+const char *jt_kernels_name(int i, int *usable) {
+    int known;
+    if (i < 0 || i >= jt_kernels_count()) return NULL;
+    if (usable) *usable = jt_kernels_pick(variants[i], &known) != NULL;
+    return variants[i];
+}

@@ -1,0 +1,179 @@
+/* op.h: networks as lists of operators.
+ *
+ * A list is built once per network and layer set and is immutable afterwards. It
+ * holds *values* (single assignment: each is written by one node) and *nodes*
+ * (an operator with its values, weights and settings). It holds no pointers to
+ * data and no row counts: those lie in the *environment*, which is made for each
+ * eval and is immutable while the list runs. Weights are named by (set, tensor);
+ * the set resolves them to the version in force.
+ *
+ * A planner gives every value storage: bytes per row at an offset per row, so that
+ * one plan serves every row count. A value shares storage with its input only
+ * through a declared alias, and then the input dies there; kept and exported
+ * values are never aliased or reused. All threads walk the list together; the
+ * planner puts a barrier only where a node could meet another thread's work.
+ *
+ * Only operators, in tensor/ops, touch numbers. The head product is not in the
+ * list (jt_head in head.h). */
+#ifndef JT_TENSOR_OP_H
+#define JT_TENSOR_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "jeton/status.h"
+#include "tensor/engine.h"
+#include "tensor/weights.h"
+
+typedef uint16_t jt_val;
+enum { JT_NOVAL = 0xffff, JT_MAX_IN = 4, JT_MAX_OUT = 2, JT_MAX_WEIGHT = 2, JT_MAX_INT = 6, JT_MAX_FLOAT = 3 };
+
+/* Row classes: every value has as many rows as its class has in the environment. */
+typedef enum jt_rows { JT_ROWS_ALL, JT_ROWS_WANTED, JT_ROWS_CLASSES } jt_rows;
+
+typedef enum jt_elem {
+    JT_ELEM_F32, /* width floats a row */
+    JT_ELEM_ACT  /* width activations in 8 bits: q [width], then d [width / 16] and s [width / 32] floats, per row */
+} jt_elem;
+
+/* How the threads share a node. Rows of one class are cut the same way in every
+ * node, so that runs of row-wise nodes need no barrier between them. */
+typedef enum jt_split { JT_SPLIT_ROWS, JT_SPLIT_OTHER } jt_split;
+
+typedef struct jt_value {
+    jt_rows rows;
+    jt_elem elem;
+    int32_t width;
+    bool keep;      /* storage is not reused: exported, or needed by a backward pass */
+    jt_val alias;   /* the input whose storage it takes, JT_NOVAL if none */
+    int32_t born, dies; /* node indexes */
+    size_t at, bytes;   /* per row: offset and size in the class's region */
+} jt_value;
+
+struct jt_env;
+struct jt_node;
+/* One thread's share: `thread` of `threads`, with this thread's scratch memory. */
+typedef struct jt_share {
+    int thread, threads;
+    void *scratch;
+} jt_share;
+
+typedef struct jt_op {
+    const char *name;
+    jt_split split;
+    uint8_t alias_in; /* 1 + index of the input that output 0 may take over in place, 0: none */
+    bool effects;     /* writes pages: ordered against everything that reads them */
+    bool reads_pages;
+    uint8_t keep_in, keep_out; /* bit masks: what a backward pass needs kept */
+    void (*forward)(const struct jt_env *e, const struct jt_node *n, const jt_share *s);
+    /* Bytes of scratch a thread needs; NULL: none. */
+    size_t (*scratch)(const struct jt_env *e, const struct jt_node *n);
+    /* Gradient of the inputs and weights from those of the outputs; NULL: the operator cannot be trained through. */
+    void (*backward)(const struct jt_env *e, const struct jt_node *n, const jt_share *s);
+} jt_op;
+
+typedef struct jt_node {
+    const jt_op *op;
+    jt_val in[JT_MAX_IN], out[JT_MAX_OUT];
+    jt_ref weight[JT_MAX_WEIGHT];
+    int32_t i[JT_MAX_INT];
+    float f[JT_MAX_FLOAT];
+    int16_t layer;  /* -1: outside the layers */
+    bool barrier;   /* wait for all threads before it (planner) */
+    bool recompute; /* a block border: a backward pass may recompute from here */
+} jt_node;
+
+typedef struct jt_export {
+    jt_val value;
+    int16_t site, layer; /* what it is: jt_site of model/, layer index */
+} jt_export;
+
+typedef struct jt_list {
+    jt_value *value;
+    size_t n_value, cap_value;
+    jt_node *node;
+    size_t n_node, cap_node;
+    jt_export *exports;
+    size_t n_export, cap_export;
+    size_t row_bytes[JT_ROWS_CLASSES]; /* storage per row of each class */
+    bool planned;
+    jt_status status; /* the first failure while building; reported by jt_list_plan */
+    jt_node spare;    /* what jt_list_node gives after a failed allocation */
+} jt_list;
+
+/* ---- building (model/): failures are remembered and reported by jt_list_plan ---- */
+jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width);
+jt_node *jt_list_node(jt_list *l, const jt_op *op, int layer); /* zeroed, values JT_NOVAL; never NULL */
+void jt_list_export(jt_list *l, jt_val v, int site, int layer);
+jt_status jt_list_plan(jt_list *l, jt_error *err);
+void jt_list_free(jt_list *l);
+
+/* ---- environment ---- */
+
+/* Pages of one sequence and the rows that extend it in this eval. */
+typedef struct jt_env_seq {
+    int first, rows;       /* rows of the eval */
+    int past;              /* positions before them */
+    jt_buffer *const *page; /* enough for past + rows positions */
+} jt_env_seq;
+
+typedef struct jt_kv_layout {
+    int layers, heads, dim;
+    jt_type type;      /* JT_F16 or JT_F32 */
+    size_t head_bytes; /* one head's keys (or values) of one page: dim * JT_TILE elements */
+    size_t page_bytes; /* all layers: keys of all heads [dim][JT_TILE], then values [JT_TILE][dim] */
+} jt_kv_layout;
+
+typedef struct jt_env {
+    const jt_engine *engine;
+    const jt_list *list;
+    const jt_weights *const *set; /* weight sets, by jt_ref.set */
+    int rows[JT_ROWS_CLASSES];
+    const int32_t *id;        /* [rows] */
+    const int32_t *position;  /* [rows]: rotary position */
+    const int32_t *row_seq;   /* [rows]: index into seq */
+    const int32_t *wanted;    /* [wanted]: row of each wanted row, ascending */
+    const jt_env_seq *seq;
+    int n_seq;
+    const jt_kv_layout *kv;
+    const float *inv_freq;    /* [rot / 2] of the declared context */
+    jt_buffer *storage;       /* values */
+    size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
+    void **scratch;           /* [threads] */
+} jt_env;
+
+/* Bytes of storage for the row counts given, and of one thread's scratch. */
+size_t jt_list_storage(const jt_list *l, const int rows[JT_ROWS_CLASSES], size_t class_at[JT_ROWS_CLASSES]);
+size_t jt_list_scratch(const jt_list *l, const jt_env *e);
+/* Runs the list on all threads of the engine. */
+void jt_list_run(const jt_env *e);
+
+/* ---- for operators ---- */
+static inline int jt_env_rows(const jt_env *e, jt_val v) { return e->rows[e->list->value[v].rows]; }
+static inline size_t jt_env_at(const jt_env *e, jt_val v) {
+    const jt_value *x = &e->list->value[v];
+    return e->class_at[x->rows] + x->at * (size_t)e->rows[x->rows];
+}
+static inline float *jt_env_f32(const jt_env *e, jt_val v) { return jt_buffer_at(e->storage, jt_env_at(e, v)); }
+/* The parts of an ACT value. */
+void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s);
+/* This thread's rows [*first, *end) of `rows`. */
+static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *end) {
+    *first = (int)((int64_t)rows * s->thread / s->threads), *end = (int)((int64_t)rows * (s->thread + 1) / s->threads);
+}
+
+/* ---- operators (tensor/ops, one file each); settings in the order given ---- */
+extern const jt_op jt_op_embed;      /* out x; weight table */
+extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
+extern const jt_op jt_op_quantise;   /* in x; out ACT */
+extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
+extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
+extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
+extern const jt_op jt_op_page_write; /* in k, v; effects */
+extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads; f: scale */
+extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
+extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
+extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
+
+#endif

@@ -1,0 +1,37 @@
+/* elementwise.c: sums, gates and the choice of rows. */
+#include <string.h>
+
+#include "tensor/op.h"
+
+/* y = silu(gate) * up (Shazeer 2020, arXiv 2002.05202). */
+static void swiglu(const jt_env *e, const jt_node *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *g = jt_env_f32(e, n->in[0]), *u = jt_env_f32(e, n->in[1]);
+    float *y = jt_env_f32(e, n->out[0]);
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t r = (size_t)first; r < (size_t)end; r++) e->engine->kernels->swiglu(g + r * w, u + r * w, (int)w, y + r * w);
+}
+
+static void add(const jt_env *e, const jt_node *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *a = jt_env_f32(e, n->in[0]), *b = jt_env_f32(e, n->in[1]);
+    float *y = jt_env_f32(e, n->out[0]);
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t r = (size_t)first; r < (size_t)end; r++) e->engine->kernels->add(a + r * w, b + r * w, (int)w, y + r * w);
+}
+
+static void gather(const jt_env *e, const jt_node *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *x = jt_env_f32(e, n->in[0]);
+    float *y = jt_env_f32(e, n->out[0]);
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
+    for (int r = first; r < end; r++) memcpy(y + (size_t)r * w, x + (size_t)e->wanted[r] * w, w * sizeof *y);
+}
+
+const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = swiglu};
+const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = add};
+/* Reads rows that other threads wrote: not row-wise in its input. */
+const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = gather};

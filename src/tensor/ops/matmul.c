@@ -1,0 +1,27 @@
+/* matmul.c: y = x W^T, W a weight matrix [outputs][inputs]. Threads share panels of outputs. */
+#include "tensor/op.h"
+
+static const jt_matrix *matrix(const jt_env *e, const jt_node *n) { return &e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix; }
+
+static bool int8(const jt_env *e, const jt_node *n) { return e->list->value[n->in[0]].elem == JT_ELEM_ACT; }
+
+static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+    const jt_matrix *m = matrix(e, n);
+    jt_acts a = {.rows = jt_env_rows(e, n->in[0]), .cols = m->cols};
+    if (int8(e, n)) {
+        int8_t *q;
+        float *d, *sum;
+        jt_env_act(e, n->in[0], &q, &d, &sum);
+        a.q = q, a.d = d, a.s = sum;
+    } else {
+        a.x = jt_env_f32(e, n->in[0]);
+    }
+    int first, end;
+    jt_share_rows(s, jt_matrix_panels(m), &first, &end);
+    if (first < end && a.rows)
+        jt_matmul(e->engine->kernels, m, &a, int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+}
+
+static size_t scratch(const jt_env *e, const jt_node *n) { return jt_matmul_scratch(matrix(e, n), int8(e, n)); }
+
+const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = forward, .scratch = scratch};
