@@ -62,6 +62,11 @@ void jt_map_close(jt_map *m) {
     *m = (jt_map){0};
 }
 
+void jt_map_release(const void *p, size_t n) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), a = ((uintptr_t)p + page - 1) & ~(page - 1), b = ((uintptr_t)p + n) & ~(page - 1);
+    if (b > a) (void)madvise((void *)a, b - a, MADV_DONTNEED);
+}
+
 jt_status jt_file_read(const char *path, jt_str *out, jt_error *err) {
     bool in = strcmp(path, "-") == 0;
     FILE *f = in ? stdin : fopen(path, "rbe");

@@ -20,6 +20,9 @@ jt_status jt_map_open(const char *path, jt_map *out, jt_error *err);
 /* Asks that the mapped bytes stay in memory; a refusal is an error that says how to raise the limit. */
 jt_status jt_map_lock(const jt_map *m, jt_error *err);
 void jt_map_close(jt_map *m);
+/* Tells the system that mapped bytes p[0..n) will not be read soon, so that their
+ * memory may be used for other things; they stay readable. */
+void jt_map_release(const void *p, size_t n);
 
 /* The whole of an ordinary file, pipe or "-" (standard input) as bytes. */
 jt_status jt_file_read(const char *path, jt_str *out, jt_error *err);

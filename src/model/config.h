@@ -1,0 +1,75 @@
+/* config.h: what a model is, read from the metadata of its files.
+ *
+ * A family is a table of names and settings over the block entries of
+ * src/model/blocks, not a copy of the forward pass. A setting of a file that the
+ * family does not honour is refused by name. */
+#ifndef JT_MODEL_CONFIG_H
+#define JT_MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jeton/status.h"
+#include "model/config_json.h"
+#include "model/gguf.h"
+
+/* The weights that networks are made of. Names in GGUF are the same for every family. */
+typedef enum jt_role {
+    JT_W_EMBED,
+    JT_W_FINAL_NORM,
+    JT_W_HEAD,
+    JT_W_GLOBAL, /* count of the roles above, which occur once */
+    JT_W_ATTN_NORM = JT_W_GLOBAL,
+    JT_W_Q,
+    JT_W_K,
+    JT_W_V,
+    JT_W_O,
+    JT_W_FFN_NORM,
+    JT_W_GATE,
+    JT_W_UP,
+    JT_W_DOWN,
+    JT_W_ROLES
+} jt_role;
+
+typedef struct jt_role_row {
+    const char *gguf, *hf; /* names; of layer roles: what follows "blk.N." and "model.layers.N." */
+    bool vector;
+    bool optional; /* the head: absent when tied to the embedding */
+} jt_role_row;
+
+struct jt_entry;
+/* x = x + mixer(norm(x)); x = x + mlp(norm(x)). */
+typedef struct jt_block {
+    const struct jt_entry *mixer_norm, *mixer, *mlp_norm, *mlp;
+} jt_block;
+
+typedef struct jt_config jt_config;
+typedef struct jt_family {
+    const char *name;      /* general.architecture of GGUF */
+    const char *hf;        /* model_type of config.json */
+    const jt_role_row *role; /* [JT_W_ROLES] */
+    const jt_block *block;
+    const struct jt_entry *final_norm;
+    jt_status (*read_gguf)(const jt_gguf *g, jt_config *c, jt_error *err);
+    jt_status (*read_hf)(const jt_json *j, jt_config *c, jt_error *err);
+} jt_family;
+
+struct jt_config {
+    const jt_family *family;
+    int vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context;
+    float norm_eps, attn_scale;
+    double rope_base;
+    int rope_dims;
+    bool rope_interleaved; /* pairs (2i, 2i + 1); GGUF permutes Llama's weights to this form */
+};
+
+extern const jt_family *const jt_families[]; /* NULL-terminated */
+extern const jt_family jt_family_llama;
+
+/* Reads and checks; *c is set on success. */
+jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);
+jt_status jt_config_from_hf(const jt_json *j, jt_config *c, jt_error *err);
+/* Expected shape of a weight: a matrix [rows][cols], or a vector with rows = 1. */
+void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols);
+
+#endif

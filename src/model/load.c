@@ -1,0 +1,181 @@
+/* load.c: the weights and the tokenizer out of a model's files. */
+#include <string.h>
+
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+/* A tensor of either kind of file. */
+struct source {
+    const char *name;
+    const jt_format *format;
+    uint64_t rows, cols;
+    int dims;
+    const void *data;
+    uint64_t bytes;
+    bool aligned;
+};
+
+static jt_status find(const jt_model *m, const char *name, struct source *t, bool *found, jt_error *err) {
+    *found = false;
+    if (m->gguf) {
+        const jt_gguf_tensor *g = jt_gguf_tensor_named(m->gguf, name);
+        if (!g) return JT_OK;
+        if (!g->format || !g->format->expand)
+            return jt_error_set(err, JT_UNSUPPORTED, "tensor %s is of type %s (%u), which this build cannot compute with", name,
+                                g->format ? g->format->name : "unknown", g->type);
+        *t = (struct source){name, g->format, g->n_dims < 2 ? 1 : g->dim[1], g->dim[0], g->n_dims, g->data, g->bytes, true};
+    } else {
+        const jt_st_tensor *s = jt_safetensors_tensor_named(m->tensors, name);
+        if (!s) return JT_OK;
+        const jt_format *f = s->dtype->computed ? jt_format_named(s->dtype->computed) : NULL;
+        if (!f || !f->expand) return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
+        bool two = s->n_dims == 2;
+        *t = (struct source){name, f, two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->n_dims, s->data, s->bytes, s->aligned};
+    }
+    *found = true;
+    return JT_OK;
+}
+
+static jt_status aligned_copy(jt_model *m, struct source *t, jt_error *err) {
+    jt_status s = jt_grow((void **)&m->copies, &m->cap_copies, m->n_copies + 1, sizeof *m->copies, err);
+    if (s) return s;
+    void *p = t->bytes <= SIZE_MAX ? jt_alloc_aligned((size_t)t->bytes, 1) : NULL;
+    if (!p) return jt_nomem(err, t->name, (size_t)t->bytes, 1);
+    memcpy(p, t->data, (size_t)t->bytes);
+    m->copies[m->n_copies++] = p;
+    t->data = p;
+    return JT_OK;
+}
+
+static jt_status add(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
+    const jt_role_row *row = &m->config.family->role[role];
+    struct source t;
+    int rows, cols;
+    jt_status s = find(m, name, &t, found, err);
+    if (s || !*found) return s;
+    jt_config_shape(&m->config, role, &rows, &cols);
+    if (t.dims != (row->vector ? 1 : 2) || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", name, t.dims,
+                            (unsigned long long)t.rows, (unsigned long long)t.cols, rows, cols);
+    if (!t.aligned && (s = aligned_copy(m, &t, err))) return s;
+    return jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
+}
+
+static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
+    const jt_role_row *row = &m->config.family->role[role];
+    jt_ref *ref = &m->ref[jt_net_ref_index(layer, role)];
+    char name[160];
+    bool found;
+    if (role < JT_W_GLOBAL) snprintf(name, sizeof name, "%s", m->gguf ? row->gguf : row->hf);
+    else snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
+    jt_status s = add(m, role, name, ref, &found, err);
+    if (s || found) return s;
+    if (role == JT_W_HEAD && row->optional) {
+        *ref = m->ref[JT_W_EMBED];
+        return JT_OK;
+    }
+    return jt_error_set(err, JT_FORMAT, "tensor %s is missing", name);
+}
+
+static bool used(const jt_model *m, const char *name) {
+    for (size_t i = 0; i < m->weights.n; i++)
+        if (!strcmp(m->weights.w[i].name, name)) return true;
+    return false;
+}
+
+/* A tensor that the network would ignore means a model that is not what we take it for. */
+static jt_status refuse_unused(const jt_model *m, jt_error *err) {
+    size_t n = m->gguf ? jt_gguf_tensors(m->gguf) : jt_safetensors_tensors(m->tensors);
+    if (n == m->weights.n) return JT_OK;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
+        const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
+        if ((tail && !m->gguf) || used(m, name)) continue;
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name, m->config.family->name);
+    }
+    return JT_OK;
+}
+
+jt_status jt_model_load_weights(jt_model *m, jt_error *err) {
+    size_t n = (size_t)JT_W_GLOBAL + (size_t)m->config.layers * (JT_W_ROLES - JT_W_GLOBAL);
+    if (!(m->ref = jt_alloc(n, sizeof *m->ref))) return jt_nomem(err, "table of weights", n, sizeof *m->ref);
+    jt_status s = JT_OK;
+    for (int r = 0; r < JT_W_GLOBAL && !s; r++) s = load_role(m, 0, (jt_role)r, err);
+    for (int i = 0; i < m->config.layers && !s; i++)
+        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++) s = load_role(m, i, (jt_role)r, err);
+    return s ? s : refuse_unused(m, err);
+}
+
+/* ---- tokenizer ---- */
+
+static jt_status strings(const jt_gguf *g, const char *key, bool optional, jt_view **out, size_t *n, jt_error *err) {
+    const jt_gguf_value *v;
+    *out = NULL, *n = 0;
+    if (optional && !jt_gguf_find(g, key)) return JT_OK;
+    jt_status s = jt_gguf_get_array(g, key, JT_GGUF_STRING, &v, err);
+    if (s) return s;
+    jt_view *a = v->count <= SIZE_MAX ? jt_alloc((size_t)v->count, sizeof *a) : NULL;
+    if (!a) return jt_nomem(err, key, (size_t)v->count, sizeof *a);
+    for (uint64_t i = 0; i < v->count; i++) jt_gguf_item_text(v, i, &a[i].s, &a[i].n);
+    *out = a, *n = (size_t)v->count;
+    return JT_OK;
+}
+
+static jt_status types(const jt_gguf *g, size_t vocab, int32_t **out, jt_error *err) {
+    static const char key[] = "tokenizer.ggml.token_type";
+    const jt_gguf_value *v;
+    if (!jt_gguf_find(g, key)) return JT_OK;
+    jt_status s = jt_gguf_get_array(g, key, JT_GGUF_I32, &v, err);
+    if (s) return s;
+    if (v->count != vocab) return jt_error_set(err, JT_FORMAT, "%s has %llu items for %zu tokens", key, (unsigned long long)v->count, vocab);
+    if (!(*out = jt_alloc(vocab, sizeof **out))) return jt_nomem(err, key, vocab, sizeof **out);
+    for (size_t i = 0; i < vocab; i++) {
+        int64_t x = 0;
+        jt_gguf_item_i64(v, i, &x);
+        (*out)[i] = (int32_t)x;
+    }
+    return JT_OK;
+}
+
+static jt_status text_or_none(const jt_gguf *g, const char *key, jt_view *out, jt_error *err) {
+    return jt_gguf_find(g, key) ? jt_gguf_get_text(g, key, &out->s, &out->n, err) : JT_OK;
+}
+
+static jt_status special_ids(const jt_gguf *g, jt_tokenizer_spec *t, jt_error *err) {
+    const struct {
+        const char *key;
+        int32_t *id;
+    } row[] = {{"tokenizer.ggml.bos_token_id", &t->bos}, {"tokenizer.ggml.eos_token_id", &t->eos}, {"tokenizer.ggml.eot_token_id", &t->eot},
+               {"tokenizer.ggml.eom_token_id", &t->eom}, {"tokenizer.ggml.unknown_token_id", &t->unk}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        uint64_t v;
+        if (!jt_gguf_find(g, row[i].key)) continue;
+        jt_status s = jt_gguf_get_u64(g, row[i].key, &v, err);
+        if (s) return s;
+        if (v >= t->vocab) return jt_error_set(err, JT_FORMAT, "%s is %llu, outside the vocabulary of %zu", row[i].key, (unsigned long long)v, t->vocab);
+        *row[i].id = (int32_t)v;
+    }
+    return JT_OK;
+}
+
+jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err) {
+    jt_tokenizer_spec t;
+    jt_view *tokens = NULL, *merges = NULL;
+    int32_t *type = NULL;
+    jt_tokenizer_spec_init(&t);
+    *out = NULL;
+    if (!jt_gguf_find(g, "tokenizer.ggml.model")) return JT_OK;
+    jt_status s = text_or_none(g, "tokenizer.ggml.model", &t.model, err);
+    if (!s) s = text_or_none(g, "tokenizer.ggml.pre", &t.pre, err);
+    if (!s) s = text_or_none(g, "tokenizer.chat_template", &t.chat_template, err);
+    if (!s) s = strings(g, "tokenizer.ggml.tokens", false, &tokens, &t.vocab, err);
+    if (!s) s = strings(g, "tokenizer.ggml.merges", true, &merges, &t.n_merges, err);
+    if (!s) s = types(g, t.vocab, &type, err);
+    if (!s) s = special_ids(g, &t, err);
+    if (!s) s = jt_gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", false, &t.add_bos, err);
+    if (!s) s = jt_gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t.add_eos, err);
+    t.tokens = tokens, t.merges = merges, t.types = type;
+    if (!s) s = jt_tokenizer_new(&t, out, err);
+    jt_free(tokens), jt_free(merges), jt_free(type);
+    return s;
+}

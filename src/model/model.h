@@ -1,0 +1,78 @@
+/* model.h: what an open model is made of. */
+#ifndef JT_MODEL_MODEL_H
+#define JT_MODEL_MODEL_H
+
+#include "core/mem.h"
+#include "jeton/model.h"
+#include "model/network.h"
+#include "model/safetensors.h"
+#include "tensor/head.h"
+
+/* A page: JT_TILE positions of all layers. Shared by states; calls on one model do not
+ * overlap, so a plain count will do. */
+typedef struct jt_page {
+    jt_buffer *buffer;
+    int refs;
+    struct jt_page *next; /* in the model's list of free pages */
+} jt_page;
+
+struct jt_state {
+    jt_model *model;
+    int context, length;
+    jt_page **page;
+    jt_buffer **buffer; /* of the pages, as the environment wants them */
+    size_t n_page, cap_page, cap_buffer;
+    int in_batch;       /* 1 + its span while a batch is checked */
+};
+
+/* Memory of evals, reused; grows and is kept. */
+typedef struct jt_work {
+    int32_t *id, *position, *row_seq, *wanted; /* [ubatch] */
+    jt_env_seq *seq;                           /* [ubatch] */
+    jt_head_want *want;                        /* [JT_HEAD_ROWS] */
+    jt_buffer *storage, *head;
+    void **scratch;                            /* [threads] */
+    size_t scratch_bytes;
+} jt_work;
+
+/* A list with what eval needs to know of it. */
+typedef struct jt_graph {
+    jt_list list;
+    jt_val final;
+} jt_graph;
+
+struct jt_model {
+    jt_engine *engine;
+    jt_model_options options;
+    jt_config config;
+    jt_gguf *gguf;             /* one of the two files is open */
+    jt_safetensors *tensors;
+    jt_json *config_json;
+    jt_tokenizer *tokenizer;
+    jt_weights weights;
+    jt_ref *ref;
+    void **copies;             /* tensors that the file holds unaligned */
+    size_t n_copies, cap_copies;
+    const jt_weights *set[1];
+    jt_kv_layout kv;
+    float *inv_freq;
+    jt_graph plain, traced;    /* traced exports the residual stream; built when first asked for */
+    jt_work work;
+    jt_page *free_page;
+    jt_arena text;             /* strings of the info */
+    jt_model_info info;
+};
+
+/* Fills m->weights and m->ref from the open file; every tensor must be used. */
+jt_status jt_model_load_weights(jt_model *m, jt_error *err);
+/* The tokenizer of a GGUF file; *out is NULL if the file has none. */
+jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err);
+/* Builds one of the model's lists. */
+jt_status jt_model_build(jt_model *m, bool residual, jt_graph *g, jt_error *err);
+/* A page for writing, from the free list or new; and giving one back. */
+jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err);
+void jt_page_put(jt_model *m, jt_page *p);
+/* Makes positions [length, length + n) of a state writable. */
+jt_status jt_state_reserve(jt_state *s, int n, jt_error *err);
+
+#endif

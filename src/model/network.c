@@ -1,0 +1,54 @@
+#include "model/network.h"
+
+jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
+    jt_ref ref = n->ref[jt_net_ref_index(layer, r)];
+    const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
+    if (n->int8 && m->format->quantised) {
+        if (n->act_from != x) {
+            jt_node *q = jt_list_node(n->list, &jt_op_quantise, layer);
+            q->in[0] = x;
+            q->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_ACT, m->cols);
+            n->act_from = x, n->act = q->out[0];
+        }
+        x = n->act;
+    }
+    jt_node *p = jt_list_node(n->list, &jt_op_matmul, layer);
+    p->in[0] = x;
+    p->weight[0] = ref;
+    p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
+    return p->out[0];
+}
+
+jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
+    jt_node *p = jt_list_node(n->list, &jt_op_add, layer);
+    p->in[0] = a, p->in[1] = b;
+    p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->hidden);
+    return p->out[0];
+}
+
+jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
+    const jt_config *c = n->config;
+    const jt_block *b = c->family->block;
+    jt_list *l = n->list;
+    n->act_from = n->act = JT_NOVAL;
+    jt_node *t = jt_list_node(l, &jt_op_rope_table, -1);
+    t->i[0] = c->rope_dims;
+    n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
+    jt_node *e = jt_list_node(l, &jt_op_embed, -1);
+    e->weight[0] = n->ref[JT_W_EMBED];
+    jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
+    for (int i = 0; i < c->layers && !l->status; i++) {
+        if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, i);
+        size_t border = l->n_node;
+        x = jt_net_add(n, i, x, b->mixer->build(n, i, JT_W_ROLES, b->mixer_norm->build(n, i, JT_W_ATTN_NORM, x)));
+        x = jt_net_add(n, i, x, b->mlp->build(n, i, JT_W_ROLES, b->mlp_norm->build(n, i, JT_W_FFN_NORM, x)));
+        if (!l->status) l->node[border].recompute = true;
+    }
+    if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, c->layers);
+    jt_node *g = jt_list_node(l, &jt_op_gather, -1);
+    g->in[0] = x;
+    jt_val y = g->out[0] = jt_list_value(l, JT_ROWS_WANTED, JT_ELEM_F32, c->hidden);
+    *final = c->family->final_norm->build(n, -1, JT_W_FINAL_NORM, y);
+    if (!l->status) l->value[*final].keep = true;
+    return jt_list_plan(l, err);
+}

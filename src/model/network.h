@@ -1,0 +1,50 @@
+/* network.h: a network as a list of blocks of entries.
+ *
+ * An entry (mixer, normaliser, MLP ...) is one file in src/model/blocks: the weights
+ * it needs, the state it keeps, and how it composes operators. It touches no
+ * numbers and has no backward of its own. */
+#ifndef JT_MODEL_NETWORK_H
+#define JT_MODEL_NETWORK_H
+
+#include "model/config.h"
+#include "tensor/op.h"
+
+/* Sites of the residual stream that a list may export. */
+typedef enum jt_site { JT_SITE_RESIDUAL } jt_site;
+
+/* What a layer keeps of the past. */
+typedef enum jt_state_kind { JT_STATE_NONE, JT_STATE_PAGED } jt_state_kind;
+
+/* A network under construction. */
+typedef struct jt_net {
+    jt_list *list;
+    const jt_config *config;
+    const jt_weights *weights;
+    const jt_ref *ref;  /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
+    bool int8;
+    jt_val rope;        /* table of the rotation */
+    jt_val act_from, act; /* the value last quantised, and its 8-bit form */
+} jt_net;
+
+typedef struct jt_entry {
+    const char *name;
+    jt_state_kind state;
+    /* Appends the entry's nodes for input x; `role` is the norm's weight (normalisers only). */
+    jt_val (*build)(jt_net *n, int layer, jt_role role, jt_val x);
+} jt_entry;
+
+extern const jt_entry jt_entry_rms_norm, jt_entry_attention, jt_entry_gated_mlp;
+
+static inline size_t jt_net_ref_index(int layer, jt_role r) {
+    return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
+}
+/* x W^T for the weight of a role; quantises x first where the mode asks for it. */
+jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
+/* The sum of two values, in place of `a` when it dies there. */
+jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b);
+
+/* Builds and plans the whole network: *final gets the value of the wanted rows after the
+ * final norm. residual: the stream entering each layer, and leaving the last, is exported. */
+jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+#include "tensor/head.h"
+
+#include <string.h>
+
+#include "tensor/scalar_math.h"
+
+/* Parts of the work buffer: quantised rows, then logits. */
+struct parts {
+    int8_t *q;
+    float *d, *s, *logits;
+};
+
+static size_t act_bytes(size_t rows, size_t cols) {
+    return (rows * (cols + cols / JT_ACT_BLOCK * 4 + cols / 32 * 4) + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1);
+}
+
+static struct parts parts_of(const jt_head_run *r) {
+    struct parts p;
+    size_t rows = (size_t)r->rows, cols = (size_t)r->head->cols;
+    char *at = jt_buffer_at(r->work, 0);
+    p.q = (int8_t *)at;
+    p.d = (float *)(at + rows * cols);
+    p.s = p.d + rows * (cols / JT_ACT_BLOCK);
+    p.logits = (float *)(at + act_bytes(rows, cols));
+    return p;
+}
+
+size_t jt_head_work_bytes(const jt_matrix *head, int rows) {
+    return act_bytes((size_t)rows, (size_t)head->cols) + (size_t)rows * (size_t)head->rows * sizeof(float);
+}
+
+static void reduce(const jt_head_run *r, const float *z, const jt_head_want *w) {
+    const jt_kernels *k = r->engine->kernels;
+    int vocab = r->head->rows;
+    if (w->logits) memcpy(w->logits, z, (size_t)vocab * sizeof *z);
+    if (!w->n_targets && !w->log_sum_exp && !w->entropy) return;
+    double S, T;
+    float m = k->max(z, vocab);
+    k->sum_exp(z, vocab, m, &S, w->entropy ? &T : NULL);
+    double ln = jt_log(S), lse = (double)m + ln;
+    if (w->log_sum_exp) *w->log_sum_exp = lse;
+    if (w->entropy) *w->entropy = ln - T / S;
+    for (int i = 0; i < w->n_targets; i++) w->target_logprob[i] = (double)z[w->targets[i]] - lse;
+}
+
+static void run(void *arg, int thread, int threads) {
+    const jt_head_run *r = arg;
+    const jt_kernels *k = r->engine->kernels;
+    struct parts p = parts_of(r);
+    size_t cols = (size_t)r->head->cols, vocab = (size_t)r->head->rows;
+    const float *x = jt_buffer_at(r->hidden, r->hidden_at);
+    jt_acts a = {.rows = r->rows, .cols = r->head->cols, .x = x, .q = p.q, .d = p.d, .s = p.s};
+    if (r->int8) {
+        for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads)
+            k->quantise(x + i * cols, r->head->cols, p.q + i * cols, p.d + i * (cols / JT_ACT_BLOCK), p.s + i * (cols / 32));
+        jt_pool_barrier(r->engine->pool);
+    }
+    int64_t panels = jt_matrix_panels(r->head);
+    int first = (int)(panels * thread / threads), end = (int)(panels * (thread + 1) / threads);
+    if (first < end) jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]);
+    jt_pool_barrier(r->engine->pool);
+    for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) reduce(r, p.logits + i * vocab, &r->want[i]);
+}
+
+void jt_head(const jt_head_run *r) {
+    jt_backend_enter(r->engine->backend);
+    jt_pool_run(r->engine->pool, run, (void *)(uintptr_t)r);
+    jt_backend_leave(r->engine->backend);
+}
