@@ -21,9 +21,9 @@ static jt_status check(const jt_config *c, jt_error *err) {
     const struct {
         const char *name;
         int v;
-    } row[] = {{"vocabulary size", c->vocab},      {"hidden size", c->hidden},  {"number of layers", c->layers},
-               {"number of heads", c->heads},      {"head size", c->head_dim},  {"number of key-value heads", c->kv_heads},
-               {"feed-forward size", c->ffn},      {"context length", c->context}, {"rotary dimensions", c->rope_dims}};
+    } row[] = {{"vocabulary size", c->vocab}, {"hidden size", c->hidden},     {"number of layers", c->layers},
+               {"number of heads", c->heads}, {"head size", c->head_dim},     {"number of key-value heads", c->kv_heads},
+               {"feed-forward size", c->ffn}, {"context length", c->context}, {"rotary dimensions", c->rope_dims}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].v < 1 || row[i].v > BIG)
             return jt_error_set(err, JT_FORMAT, "%s is %d; it must be between 1 and %d", row[i].name, row[i].v, (int)BIG);
@@ -33,9 +33,12 @@ static jt_status check(const jt_config *c, jt_error *err) {
     if (c->heads % c->kv_heads)
         return jt_error_set(err, JT_FORMAT, "%d heads cannot share %d key-value heads evenly", c->heads, c->kv_heads);
     if (c->rope_dims > c->head_dim || c->rope_dims % 2)
-        return jt_error_set(err, JT_FORMAT, "rotary dimensions are %d; they must be even and at most the head size %d", c->rope_dims, c->head_dim);
-    if (!(c->norm_eps >= 0 && c->norm_eps < 1)) return jt_error_set(err, JT_FORMAT, "norm epsilon is %g; it must be in [0, 1)", (double)c->norm_eps);
-    if (!(c->rope_base > 1 && c->rope_base < 1e12)) return jt_error_set(err, JT_FORMAT, "rotary base is %g; it must be in (1, 1e12)", c->rope_base);
+        return jt_error_set(err, JT_FORMAT, "rotary dimensions are %d; they must be even and at most the head size %d", c->rope_dims,
+                            c->head_dim);
+    if (!(c->norm_eps >= 0 && c->norm_eps < 1))
+        return jt_error_set(err, JT_FORMAT, "norm epsilon is %g; it must be in [0, 1)", (double)c->norm_eps);
+    if (!(c->rope_base > 1 && c->rope_base < 1e12))
+        return jt_error_set(err, JT_FORMAT, "rotary base is %g; it must be in (1, 1e12)", c->rope_base);
     return JT_OK;
 }
 
@@ -57,7 +60,8 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
         if (strlen(jt_families[i]->name) == n && !memcmp(jt_families[i]->name, s, n)) c.family = jt_families[i];
     if (!c.family) {
         list_families(false, have, sizeof have);
-        return jt_error_set(err, JT_UNSUPPORTED, "architecture \"%.*s\" is not supported; this build knows %s", (int)(n < 64 ? n : 64), s, have);
+        return jt_error_set(err, JT_UNSUPPORTED, "architecture \"%.*s\" is not supported; this build knows %s", (int)(n < 64 ? n : 64), s,
+                            have);
     }
     if ((e = c.family->read_gguf(g, &c, err)) || (e = finish(&c, err))) return e;
     *out = c;

@@ -45,8 +45,8 @@ typedef struct jt_block {
 
 typedef struct jt_config jt_config;
 typedef struct jt_family {
-    const char *name;      /* general.architecture of GGUF */
-    const char *hf;        /* model_type of config.json */
+    const char *name;        /* general.architecture of GGUF */
+    const char *hf;          /* model_type of config.json */
     const jt_role_row *role; /* [JT_W_ROLES] */
     const jt_block *block;
     const struct jt_entry *final_norm;

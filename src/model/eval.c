@@ -17,14 +17,18 @@ struct cursor {
 static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err) {
     const jt_span *p = &b->span[i];
     if (!p->state || p->state->model != m) return jt_error_set(err, JT_INVALID, "span %d: its state belongs to another model", i);
-    if (p->state->in_batch) return jt_error_set(err, JT_INVALID, "spans %d and %d extend the same state; a state may occur once in a batch", p->state->in_batch - 1, i);
+    if (p->state->in_batch)
+        return jt_error_set(err, JT_INVALID, "spans %d and %d extend the same state; a state may occur once in a batch",
+                            p->state->in_batch - 1, i);
     p->state->in_batch = i + 1;
     if (p->n < 0) return jt_error_set(err, JT_INVALID, "span %d: %d rows", i, p->n);
     if (p->n > p->state->context - p->state->length)
-        return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", i, p->state->length, p->n, p->state->context);
+        return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", i, p->state->length, p->n,
+                            p->state->context);
     for (int k = 0; k < p->n; k++)
         if (p->ids[k] < 0 || p->ids[k] >= m->config.vocab)
-            return jt_error_set(err, JT_INVALID, "span %d, row %d: token id %d is outside the vocabulary of %d", i, k, p->ids[k], m->config.vocab);
+            return jt_error_set(err, JT_INVALID, "span %d, row %d: token id %d is outside the vocabulary of %d", i, k, p->ids[k],
+                                m->config.vocab);
     return JT_OK;
 }
 
@@ -32,13 +36,15 @@ static jt_status check_want(const jt_model *m, const jt_batch *b, int rows, jt_e
     for (int i = 0, last = -1; i < b->n_want; i++) {
         const jt_want *w = &b->want[i];
         if (w->row <= last || w->row >= rows)
-            return jt_error_set(err, JT_INVALID, "want %d: row %d must be above %d and below the %d rows of the batch", i, w->row, last, rows);
+            return jt_error_set(err, JT_INVALID, "want %d: row %d must be above %d and below the %d rows of the batch", i, w->row, last,
+                                rows);
         last = w->row;
         if (w->n_targets < 0 || (w->n_targets && (!w->targets || !w->target_logprob)))
             return jt_error_set(err, JT_INVALID, "want %d: %d targets without their arrays", i, w->n_targets);
         for (int k = 0; k < w->n_targets; k++)
             if (w->targets[k] < 0 || w->targets[k] >= m->config.vocab)
-                return jt_error_set(err, JT_INVALID, "want %d: target id %d is outside the vocabulary of %d", i, w->targets[k], m->config.vocab);
+                return jt_error_set(err, JT_INVALID, "want %d: target id %d is outside the vocabulary of %d", i, w->targets[k],
+                                    m->config.vocab);
     }
     return JT_OK;
 }
@@ -47,7 +53,8 @@ static jt_status check(jt_model *m, const jt_batch *b, int *rows, jt_error *err)
     jt_status s = JT_OK;
     int64_t n = 0;
     int seen = 0;
-    if (m->options.vocab_only) return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
+    if (m->options.vocab_only)
+        return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
     for (; seen < b->n_span && !s; seen++) {
         s = check_span(m, b, seen, err);
         if (!s && (n += b->span[seen].n) > INT32_MAX) s = jt_error_set(err, JT_LIMIT, "more than %d rows in one batch", INT32_MAX);
@@ -133,11 +140,22 @@ static jt_status run_head(jt_model *m, const jt_batch *b, const jt_env *e, jt_va
         int rows = wanted - i < block ? wanted - i : block;
         for (int k = 0; k < rows; k++) {
             const jt_want *x = &b->want[first_want + i + k];
-            w->want[k] = (jt_head_want){.logits = x->logits, .targets = x->targets, .n_targets = x->n_targets,
-                                        .target_logprob = x->target_logprob, .log_sum_exp = x->log_sum_exp, .entropy = x->entropy};
+            w->want[k] = (jt_head_want){.logits = x->logits,
+                                        .targets = x->targets,
+                                        .n_targets = x->n_targets,
+                                        .target_logprob = x->target_logprob,
+                                        .log_sum_exp = x->log_sum_exp,
+                                        .entropy = x->entropy};
         }
-        jt_head_run r = {.engine = m->engine, .head = head, .int8 = int8, .hidden = e->storage, .hidden_at = at + (size_t)i * row_bytes,
-                         .rows = rows, .want = w->want, .work = w->head, .scratch = w->scratch};
+        jt_head_run r = {.engine = m->engine,
+                         .head = head,
+                         .int8 = int8,
+                         .hidden = e->storage,
+                         .hidden_at = at + (size_t)i * row_bytes,
+                         .rows = rows,
+                         .want = w->want,
+                         .work = w->head,
+                         .scratch = w->scratch};
         jt_head(&r);
     }
     return s;
@@ -154,8 +172,17 @@ static void read_residual(const jt_model *m, const jt_batch *b, const jt_env *e,
 
 static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, jt_error *err) {
     jt_work *w = &m->work;
-    jt_env e = {.engine = m->engine, .list = &g->list, .set = m->set, .id = w->id, .position = w->position, .row_seq = w->row_seq,
-                .wanted = w->wanted, .seq = w->seq, .kv = &m->kv, .inv_freq = m->inv_freq, .scratch = w->scratch};
+    jt_env e = {.engine = m->engine,
+                .list = &g->list,
+                .set = m->set,
+                .id = w->id,
+                .position = w->position,
+                .row_seq = w->row_seq,
+                .wanted = w->wanted,
+                .seq = w->seq,
+                .kv = &m->kv,
+                .inv_freq = m->inv_freq,
+                .scratch = w->scratch};
     int first_row = c->row;
     jt_status s = next_pass(m, b, c, &e, err);
     if (s) return s;
@@ -170,14 +197,15 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
 }
 
 jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
-    int rows;
+    int rows = 0;
     jt_status s = check(m, b, &rows, err);
     if (s) return s;
     jt_graph *g = b->residual ? &m->traced : &m->plain;
     if (!g->list.planned && (s = jt_model_build(m, b->residual != NULL, g, err))) return s;
     struct cursor c = {0};
     while (c.row < rows && !s) {
-        if (b->cancelled && b->cancelled(b->cancelled_self)) return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
+        if (b->cancelled && b->cancelled(b->cancelled_self))
+            return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
         s = pass(m, b, &c, rows, g, err);
     }
     for (int i = 0; i < b->n_span && !s; i++) b->span[i].state->length += b->span[i].n;

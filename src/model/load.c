@@ -28,7 +28,8 @@ static jt_status find(const jt_model *m, const char *name, struct source *t, boo
         const jt_st_tensor *s = jt_safetensors_tensor_named(m->tensors, name);
         if (!s) return JT_OK;
         const jt_format *f = s->dtype->computed ? jt_format_named(s->dtype->computed) : NULL;
-        if (!f || !f->expand) return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
+        if (!f || !f->expand)
+            return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
         bool two = s->n_dims == 2;
         *t = (struct source){name, f, two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->n_dims, s->data, s->bytes, s->aligned};
     }
@@ -55,8 +56,8 @@ static jt_status add(jt_model *m, jt_role role, const char *name, jt_ref *ref, b
     if (s || !*found) return s;
     jt_config_shape(&m->config, role, &rows, &cols);
     if (t.dims != (row->vector ? 1 : 2) || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
-        return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", name, t.dims,
-                            (unsigned long long)t.rows, (unsigned long long)t.cols, rows, cols);
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", name,
+                            t.dims, (unsigned long long)t.rows, (unsigned long long)t.cols, rows, cols);
     if (!t.aligned && (s = aligned_copy(m, &t, err))) return s;
     return jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
 }
@@ -66,8 +67,10 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
     jt_ref *ref = &m->ref[jt_net_ref_index(layer, role)];
     char name[160];
     bool found;
-    if (role < JT_W_GLOBAL) snprintf(name, sizeof name, "%s", m->gguf ? row->gguf : row->hf);
-    else snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
+    if (role < JT_W_GLOBAL)
+        snprintf(name, sizeof name, "%s", m->gguf ? row->gguf : row->hf);
+    else
+        snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
     jt_status s = add(m, role, name, ref, &found, err);
     if (s || found) return s;
     if (role == JT_W_HEAD && row->optional) {
@@ -91,7 +94,8 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
         const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
         const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
         if ((tail && !m->gguf) || used(m, name)) continue;
-        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name, m->config.family->name);
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
+                            m->config.family->name);
     }
     return JT_OK;
 }
@@ -127,7 +131,8 @@ static jt_status types(const jt_gguf *g, size_t vocab, int32_t **out, jt_error *
     if (!jt_gguf_find(g, key)) return JT_OK;
     jt_status s = jt_gguf_get_array(g, key, JT_GGUF_I32, &v, err);
     if (s) return s;
-    if (v->count != vocab) return jt_error_set(err, JT_FORMAT, "%s has %llu items for %zu tokens", key, (unsigned long long)v->count, vocab);
+    if (v->count != vocab)
+        return jt_error_set(err, JT_FORMAT, "%s has %llu items for %zu tokens", key, (unsigned long long)v->count, vocab);
     if (!(*out = jt_alloc(vocab, sizeof **out))) return jt_nomem(err, key, vocab, sizeof **out);
     for (size_t i = 0; i < vocab; i++) {
         int64_t x = 0;
@@ -145,14 +150,18 @@ static jt_status special_ids(const jt_gguf *g, jt_tokenizer_spec *t, jt_error *e
     const struct {
         const char *key;
         int32_t *id;
-    } row[] = {{"tokenizer.ggml.bos_token_id", &t->bos}, {"tokenizer.ggml.eos_token_id", &t->eos}, {"tokenizer.ggml.eot_token_id", &t->eot},
-               {"tokenizer.ggml.eom_token_id", &t->eom}, {"tokenizer.ggml.unknown_token_id", &t->unk}};
+    } row[] = {{"tokenizer.ggml.bos_token_id", &t->bos},
+               {"tokenizer.ggml.eos_token_id", &t->eos},
+               {"tokenizer.ggml.eot_token_id", &t->eot},
+               {"tokenizer.ggml.eom_token_id", &t->eom},
+               {"tokenizer.ggml.unknown_token_id", &t->unk}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         uint64_t v;
         if (!jt_gguf_find(g, row[i].key)) continue;
         jt_status s = jt_gguf_get_u64(g, row[i].key, &v, err);
         if (s) return s;
-        if (v >= t->vocab) return jt_error_set(err, JT_FORMAT, "%s is %llu, outside the vocabulary of %zu", row[i].key, (unsigned long long)v, t->vocab);
+        if (v >= t->vocab)
+            return jt_error_set(err, JT_FORMAT, "%s is %llu, outside the vocabulary of %zu", row[i].key, (unsigned long long)v, t->vocab);
         *row[i].id = (int32_t)v;
     }
     return JT_OK;

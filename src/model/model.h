@@ -22,7 +22,7 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer;
-    int in_batch;       /* 1 + its span while a batch is checked */
+    int in_batch; /* 1 + its span while a batch is checked */
 };
 
 /* Memory of evals, reused; grows and is kept. */
@@ -31,7 +31,7 @@ typedef struct jt_work {
     jt_env_seq *seq;                           /* [ubatch] */
     jt_head_want *want;                        /* [JT_HEAD_ROWS] */
     jt_buffer *storage, *head;
-    void **scratch;                            /* [threads] */
+    void **scratch; /* [threads] */
     size_t scratch_bytes;
 } jt_work;
 
@@ -45,21 +45,21 @@ struct jt_model {
     jt_engine *engine;
     jt_model_options options;
     jt_config config;
-    jt_gguf *gguf;             /* one of the two files is open */
+    jt_gguf *gguf; /* one of the two files is open */
     jt_safetensors *tensors;
     jt_json *config_json;
     jt_tokenizer *tokenizer;
     jt_weights weights;
     jt_ref *ref;
-    void **copies;             /* tensors that the file holds unaligned */
+    void **copies; /* tensors that the file holds unaligned */
     size_t n_copies, cap_copies;
     const jt_weights *set[1];
     jt_kv_layout kv;
     float *inv_freq;
-    jt_graph plain, traced;    /* traced exports the residual stream; built when first asked for */
+    jt_graph plain, traced; /* traced exports the residual stream; built when first asked for */
     jt_work work;
     jt_page *free_page;
-    jt_arena text;             /* strings of the info */
+    jt_arena text; /* strings of the info */
     jt_model_info info;
 };
 

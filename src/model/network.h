@@ -20,9 +20,9 @@ typedef struct jt_net {
     jt_list *list;
     const jt_config *config;
     const jt_weights *weights;
-    const jt_ref *ref;  /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
+    const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
-    jt_val rope;        /* table of the rotation */
+    jt_val rope;          /* table of the rotation */
     jt_val act_from, act; /* the value last quantised, and its 8-bit form */
 } jt_net;
 

@@ -10,10 +10,15 @@
 enum { DEFAULT_UBATCH = 512, MAX_UBATCH = 65536 };
 
 static jt_status check_options(const jt_model_options *o, jt_error *err) {
-    if (o->ubatch < 0 || o->ubatch > MAX_UBATCH) return jt_error_set(err, JT_INVALID, "ubatch=%d: must be between 1 and %d rows, or 0 for %d", o->ubatch, MAX_UBATCH, DEFAULT_UBATCH);
-    if (o->activations != JT_ACT_INT8 && o->activations != JT_ACT_FLOAT) return jt_error_set(err, JT_INVALID, "activations=%d: must be int8 or float", (int)o->activations);
-    if (o->kv_type != JT_KV_AUTO && o->kv_type != JT_KV_F16 && o->kv_type != JT_KV_F32) return jt_error_set(err, JT_INVALID, "kv_type=%d: must be auto, f16 or f32", (int)o->kv_type);
-    if (o->context < 0 || o->context > 1 << 24) return jt_error_set(err, JT_INVALID, "context=%d: must be between 0 and %d", o->context, 1 << 24);
+    if (o->ubatch < 0 || o->ubatch > MAX_UBATCH)
+        return jt_error_set(err, JT_INVALID, "ubatch=%d: must be between 1 and %d rows, or 0 for %d", o->ubatch, MAX_UBATCH,
+                            DEFAULT_UBATCH);
+    if (o->activations != JT_ACT_INT8 && o->activations != JT_ACT_FLOAT)
+        return jt_error_set(err, JT_INVALID, "activations=%d: must be int8 or float", (int)o->activations);
+    if (o->kv_type != JT_KV_AUTO && o->kv_type != JT_KV_F16 && o->kv_type != JT_KV_F32)
+        return jt_error_set(err, JT_INVALID, "kv_type=%d: must be auto, f16 or f32", (int)o->kv_type);
+    if (o->context < 0 || o->context > 1 << 24)
+        return jt_error_set(err, JT_INVALID, "context=%d: must be between 0 and %d", o->context, 1 << 24);
     return JT_OK;
 }
 
@@ -56,12 +61,15 @@ static void lay_out_cache(jt_model *m) {
 
 static jt_status rope_frequencies(jt_model *m, jt_error *err) {
     int half = m->config.rope_dims / 2;
-    if (!(m->inv_freq = jt_alloc((size_t)half, sizeof *m->inv_freq))) return jt_nomem(err, "rotary frequencies", (size_t)half, sizeof(float));
+    if (!(m->inv_freq = jt_alloc((size_t)half, sizeof *m->inv_freq)))
+        return jt_nomem(err, "rotary frequencies", (size_t)half, sizeof(float));
     for (int i = 0; i < half; i++) m->inv_freq[i] = (float)jt_pow(m->config.rope_base, -2.0 * i / m->config.rope_dims);
     return JT_OK;
 }
 
-static bool packs(const jt_model *m, const jt_weight *w) { return !m->options.no_repack && !w->vector && w->matrix.format->panel != JT_PANEL_NONE; }
+static bool packs(const jt_model *m, const jt_weight *w) {
+    return !m->options.no_repack && !w->vector && w->matrix.format->panel != JT_PANEL_NONE;
+}
 
 static uint64_t packed_bytes(const jt_model *m) {
     uint64_t n = 0;
@@ -72,7 +80,9 @@ static uint64_t packed_bytes(const jt_model *m) {
     return n;
 }
 
-static uint64_t file_bytes(const jt_model *m) { return m->gguf ? jt_gguf_file_bytes(m->gguf) : m->tensors ? jt_safetensors_file_bytes(m->tensors) : 0; }
+static uint64_t file_bytes(const jt_model *m) {
+    return m->gguf ? jt_gguf_file_bytes(m->gguf) : m->tensors ? jt_safetensors_file_bytes(m->tensors) : 0;
+}
 
 /* Memory wanted: weights as held, the declared context, and the rows of one pass. */
 static jt_status check_memory(const jt_model *m, jt_error *err) {
@@ -81,11 +91,12 @@ static jt_status check_memory(const jt_model *m, jt_error *err) {
     uint64_t rows = (uint64_t)m->plain.list.row_bytes[JT_ROWS_ALL] * (uint64_t)m->options.ubatch, have = jt_memory_available();
     const double mib = 1024.0 * 1024.0;
     if (have && weights + cache + rows > have)
-        return jt_error_set(err, JT_NOMEM,
-                            "not enough memory: weights %.0f MiB + cache of %d tokens %.0f MiB + activations %.0f MiB, %.0f MiB free; use a smaller "
-                            "model, a shorter context (--ctx), fewer rows (--ubatch)%s",
-                            (double)weights / mib, m->options.context, (double)cache / mib, (double)rows / mib, (double)have / mib,
-                            m->options.no_repack ? "" : " or --no-repack");
+        return jt_error_set(
+            err, JT_NOMEM,
+            "not enough memory: weights %.0f MiB + cache of %d tokens %.0f MiB + activations %.0f MiB, %.0f MiB free; use a smaller "
+            "model, a shorter context (--ctx), fewer rows (--ubatch)%s",
+            (double)weights / mib, m->options.context, (double)cache / mib, (double)rows / mib, (double)have / mib,
+            m->options.no_repack ? "" : " or --no-repack");
     return JT_OK;
 }
 
@@ -138,7 +149,8 @@ static void free_work(jt_model *m) {
 }
 
 jt_status jt_model_build(jt_model *m, bool residual, jt_graph *g, jt_error *err) {
-    jt_net n = {.list = &g->list, .config = &m->config, .weights = &m->weights, .ref = m->ref, .int8 = m->options.activations == JT_ACT_INT8};
+    jt_net n = {
+        .list = &g->list, .config = &m->config, .weights = &m->weights, .ref = m->ref, .int8 = m->options.activations == JT_ACT_INT8};
     jt_status s = jt_network_build(&n, residual, &g->final, err);
     if (s) jt_list_free(&g->list);
     return s;
@@ -180,7 +192,8 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     const jt_config *c = &m->config;
     const char *name, *slash = strrchr(path, '/');
     size_t n;
-    if (!m->gguf || jt_gguf_get_text(m->gguf, "general.name", &name, &n, NULL)) name = slash && slash[1] ? slash + 1 : path, n = strlen(name);
+    if (!m->gguf || jt_gguf_get_text(m->gguf, "general.name", &name, &n, NULL))
+        name = slash && slash[1] ? slash + 1 : path, n = strlen(name);
     i->name = jt_arena_copy(&m->text, name, n);
     i->family = c->family ? c->family->name : "none";
     i->vocab = c->vocab ? c->vocab : m->tokenizer ? jt_tokenizer_vocab(m->tokenizer) : 0;
@@ -192,7 +205,7 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     for (size_t k = 0; k < m->weights.n; k++) {
         const jt_weight *w = &m->weights.w[k];
         i->parameters += (uint64_t)w->matrix.rows * (uint64_t)w->matrix.cols;
-        i->weight_bytes += w->vector ? (uint64_t)w->matrix.cols * 4
+        i->weight_bytes += w->vector     ? (uint64_t)w->matrix.cols * 4
                            : packs(m, w) ? (uint64_t)jt_matrix_panels(&w->matrix) * w->matrix.panel_bytes
                                          : (uint64_t)w->matrix.row_bytes * (uint64_t)w->matrix.rows;
     }

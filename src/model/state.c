@@ -51,8 +51,10 @@ jt_status jt_state_reserve(jt_state *s, int n, jt_error *err) {
 }
 
 jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) {
-    if (context < 1 || context > 1 << 24) return jt_error_set(err, JT_INVALID, "context=%d: must be between 1 and %d tokens", context, 1 << 24);
-    if (m->options.vocab_only) return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
+    if (context < 1 || context > 1 << 24)
+        return jt_error_set(err, JT_INVALID, "context=%d: must be between 1 and %d tokens", context, 1 << 24);
+    if (m->options.vocab_only)
+        return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
     jt_state *s = jt_alloc(1, sizeof *s);
     if (!s) return jt_nomem(err, "state", 1, sizeof *s);
     s->model = m, s->context = context;

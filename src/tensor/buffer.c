@@ -16,7 +16,7 @@ struct jt_buffer {
 
 struct jt_backend {
     bool guarded;
-    int inside;           /* nested enters */
+    int inside; /* nested enters */
     jt_buffer *first;
     pthread_mutex_t lock; /* the list and `inside` */
 };
@@ -89,11 +89,15 @@ void jt_buffer_free(jt_buffer *b) {
     jt_backend *k = b->backend;
     pthread_mutex_lock(&k->lock);
     if (b->next) b->next->prev = b->prev;
-    if (b->prev) b->prev->next = b->next;
-    else k->first = b->next;
+    if (b->prev)
+        b->prev->next = b->next;
+    else
+        k->first = b->next;
     pthread_mutex_unlock(&k->lock);
-    if (k->guarded) munmap(b->p, b->mapped);
-    else jt_free(b->p);
+    if (k->guarded)
+        munmap(b->p, b->mapped);
+    else
+        jt_free(b->p);
     jt_free(b);
 }
 

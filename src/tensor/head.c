@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/mem.h"
 #include "tensor/scalar_math.h"
 
 /* Parts of the work buffer: quantised rows, then logits. */

@@ -26,7 +26,7 @@ typedef struct jt_head_run {
     int int8;
     const jt_buffer *hidden; /* rows of head->cols floats, beginning at hidden_at */
     size_t hidden_at;
-    int rows;                /* at most JT_HEAD_ROWS */
+    int rows; /* at most JT_HEAD_ROWS */
     const jt_head_want *want;
     jt_buffer *work; /* jt_head_work_bytes */
     void **scratch;  /* [threads], jt_matmul_scratch bytes each */

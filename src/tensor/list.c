@@ -19,8 +19,8 @@ jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width) {
         fail(l, s);
         return JT_NOVAL;
     }
-    l->value[l->n_value] = (jt_value){.rows = rows, .elem = elem, .width = width, .alias = JT_NOVAL, .born = -1, .dies = -1,
-                                      .bytes = row_bytes(elem, width)};
+    l->value[l->n_value] =
+        (jt_value){.rows = rows, .elem = elem, .width = width, .alias = JT_NOVAL, .born = -1, .dies = -1, .bytes = row_bytes(elem, width)};
     return (jt_val)l->n_value++;
 }
 
@@ -127,8 +127,9 @@ static void place_barriers(jt_list *l) {
 }
 
 jt_status jt_list_plan(jt_list *l, jt_error *err) {
-    if (l->status) return jt_error_set(err, l->status, "building the network's list of operators: %s",
-                                       l->status == JT_NOMEM ? "out of memory" : "too many values");
+    if (l->status)
+        return jt_error_set(err, l->status, "building the network's list of operators: %s",
+                            l->status == JT_NOMEM ? "out of memory" : "too many values");
     mark_lives(l);
     for (size_t i = 0; i < l->n_node; i++) place_outputs(l, (int32_t)i);
     place_barriers(l);

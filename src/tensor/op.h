@@ -45,8 +45,8 @@ typedef struct jt_value {
     jt_rows rows;
     jt_elem elem;
     int32_t width;
-    bool keep;      /* storage is not reused: exported, or needed by a backward pass */
-    jt_val alias;   /* the input whose storage it takes, JT_NOVAL if none */
+    bool keep;          /* storage is not reused: exported, or needed by a backward pass */
+    jt_val alias;       /* the input whose storage it takes, JT_NOVAL if none */
     int32_t born, dies; /* node indexes */
     size_t at, bytes;   /* per row: offset and size in the class's region */
 } jt_value;
@@ -113,8 +113,8 @@ void jt_list_free(jt_list *l);
 
 /* Pages of one sequence and the rows that extend it in this eval. */
 typedef struct jt_env_seq {
-    int first, rows;       /* rows of the eval */
-    int past;              /* positions before them */
+    int first, rows;        /* rows of the eval */
+    int past;               /* positions before them */
     jt_buffer *const *page; /* enough for past + rows positions */
 } jt_env_seq;
 
@@ -130,17 +130,17 @@ typedef struct jt_env {
     const jt_list *list;
     const jt_weights *const *set; /* weight sets, by jt_ref.set */
     int rows[JT_ROWS_CLASSES];
-    const int32_t *id;        /* [rows] */
-    const int32_t *position;  /* [rows]: rotary position */
-    const int32_t *row_seq;   /* [rows]: index into seq */
-    const int32_t *wanted;    /* [wanted]: row of each wanted row, ascending */
+    const int32_t *id;       /* [rows] */
+    const int32_t *position; /* [rows]: rotary position */
+    const int32_t *row_seq;  /* [rows]: index into seq */
+    const int32_t *wanted;   /* [wanted]: row of each wanted row, ascending */
     const jt_env_seq *seq;
     int n_seq;
     const jt_kv_layout *kv;
-    const float *inv_freq;    /* [rot / 2] of the declared context */
-    jt_buffer *storage;       /* values */
+    const float *inv_freq;            /* [rot / 2] of the declared context */
+    jt_buffer *storage;               /* values */
     size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
-    void **scratch;           /* [threads] */
+    void **scratch;                   /* [threads] */
 } jt_env;
 
 /* Bytes of storage for the row counts given, and of one thread's scratch. */

@@ -11,11 +11,11 @@ typedef struct jt_ref {
 } jt_ref;
 
 typedef struct jt_weight {
-    char *name;        /* as in the file; owned */
-    uint64_t version;  /* raised whenever the numbers change; packed copies belong to one version */
+    char *name;       /* as in the file; owned */
+    uint64_t version; /* raised whenever the numbers change; packed copies belong to one version */
     uint64_t packed_version;
-    jt_matrix matrix;  /* data as in the file, and its packed copy */
-    float *vector;     /* one-dimensional tensors as float32, owned; NULL for matrices */
+    jt_matrix matrix; /* data as in the file, and its packed copy */
+    float *vector;    /* one-dimensional tensors as float32, owned; NULL for matrices */
 } jt_weight;
 
 typedef struct jt_weights {

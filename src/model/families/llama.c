@@ -39,7 +39,8 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     uint64_t experts = 0;
     const jt_gguf_tensor *embed = jt_gguf_tensor_named(g, roles[JT_W_EMBED].gguf);
     if (!embed || embed->n_dims != 2 || embed->dim[1] > INT32_MAX)
-        return jt_error_set(err, JT_FORMAT, "tensor %s with two dimensions is missing; the file holds no model that can be run", roles[JT_W_EMBED].gguf);
+        return jt_error_set(err, JT_FORMAT, "tensor %s with two dimensions is missing; the file holds no model that can be run",
+                            roles[JT_W_EMBED].gguf);
     c->vocab = (int)embed->dim[1];
     if ((s = gguf_int(g, "llama.embedding_length", 0, &c->hidden, err)) || (s = gguf_int(g, "llama.block_count", 0, &c->layers, err)) ||
         (s = gguf_int(g, "llama.attention.head_count", 0, &c->heads, err)) ||
@@ -56,12 +57,16 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     int value_dim;
     if ((s = gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
     if (value_dim != c->head_dim)
-        return jt_error_set(err, JT_UNSUPPORTED, "llama.attention.value_length %d differs from key_length %d; this build needs them equal", value_dim, c->head_dim);
-    if (experts) return jt_error_set(err, JT_UNSUPPORTED, "llama.expert_count is %llu; mixtures of experts are not supported by this build", (unsigned long long)experts);
+        return jt_error_set(err, JT_UNSUPPORTED, "llama.attention.value_length %d differs from key_length %d; this build needs them equal",
+                            value_dim, c->head_dim);
+    if (experts)
+        return jt_error_set(err, JT_UNSUPPORTED, "llama.expert_count is %llu; mixtures of experts are not supported by this build",
+                            (unsigned long long)experts);
     if (jt_gguf_find(g, "llama.rope.scaling.type")) {
         if ((s = jt_gguf_get_text(g, "llama.rope.scaling.type", &text, &n, err))) return s;
         if (n != 4 || memcmp(text, "none", 4))
-            return jt_error_set(err, JT_UNSUPPORTED, "llama.rope.scaling.type \"%.*s\" is not supported by this build", (int)(n < 32 ? n : 32), text);
+            return jt_error_set(err, JT_UNSUPPORTED, "llama.rope.scaling.type \"%.*s\" is not supported by this build",
+                                (int)(n < 32 ? n : 32), text);
     }
     c->norm_eps = (float)eps;
     c->rope_interleaved = true;
@@ -89,7 +94,8 @@ static jt_status hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
     for (int i = 0; !s && i < 3; i++) {
         const char *type;
         s = jt_config_string_or(j, type_key[i], "default", &type, err);
-        if (!s && strcmp(type, "default")) s = jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", type_key[i], type);
+        if (!s && strcmp(type, "default"))
+            s = jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", type_key[i], type);
     }
     return s;
 }
@@ -113,5 +119,10 @@ static jt_status read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
-const jt_family jt_family_llama = {.name = "llama", .hf = "llama", .role = roles, .block = &block, .final_norm = &jt_entry_rms_norm,
-                                   .read_gguf = read_gguf, .read_hf = read_hf};
+const jt_family jt_family_llama = {.name = "llama",
+                                   .hf = "llama",
+                                   .role = roles,
+                                   .block = &block,
+                                   .final_norm = &jt_entry_rms_norm,
+                                   .read_gguf = read_gguf,
+                                   .read_hf = read_hf};

@@ -65,8 +65,15 @@ static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env
             w->of[got] = (uint16_t)i, w->tile_q[got] = w->q[i], w->tile_acc[got] = w->acc[i];
             w->tile_m[got] = w->m[i], w->tile_l[got] = w->l[i], w->visible[got++] = see;
         }
-        jt_attn_tile a = {.nq = got, .dim = kv->dim, .type = kv->type, .scale = n->f[0], .q = w->tile_q, .visible = w->visible,
-                          .m = w->tile_m, .l = w->tile_l, .acc = w->tile_acc,
+        jt_attn_tile a = {.nq = got,
+                          .dim = kv->dim,
+                          .type = kv->type,
+                          .scale = n->f[0],
+                          .q = w->tile_q,
+                          .visible = w->visible,
+                          .m = w->tile_m,
+                          .l = w->tile_l,
+                          .acc = w->tile_acc,
                           .k = jt_buffer_at(q->page[t], (layer + (size_t)h) * kv->head_bytes),
                           .v = jt_buffer_at(q->page[t], (layer + (size_t)(kv->heads + h)) * kv->head_bytes)};
         e->engine->kernels->attn_tile(&a);
@@ -87,7 +94,8 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         const jt_env_seq *q = &e->seq[k];
         for (int r = q->first; r < q->first + q->rows; r += ROWS)
             for (int h = 0; h < e->kv->heads; h++)
-                if (turn++ % s->threads == s->thread) item(e, n, &w, q, r, r + ROWS < q->first + q->rows ? r + ROWS : q->first + q->rows, h);
+                if (turn++ % s->threads == s->thread)
+                    item(e, n, &w, q, r, r + ROWS < q->first + q->rows ? r + ROWS : q->first + q->rows, h);
     }
 }
 
@@ -96,5 +104,5 @@ static size_t scratch(const jt_env *e, const jt_node *n) {
     return nq * (dim * 4 + 4 * sizeof(void *) + 5 * 4 + 2) + 11 * 64;
 }
 
-const jt_op jt_op_attention = {.name = "attention", .split = JT_SPLIT_OTHER, .reads_pages = true, .keep_in = 1, .keep_out = 3,
-                               .forward = forward, .scratch = scratch};
+const jt_op jt_op_attention = {
+    .name = "attention", .split = JT_SPLIT_OTHER, .reads_pages = true, .keep_in = 1, .keep_out = 3, .forward = forward, .scratch = scratch};

@@ -18,8 +18,7 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     }
     int first, end;
     jt_share_rows(s, jt_matrix_panels(m), &first, &end);
-    if (first < end && a.rows)
-        jt_matmul(e->engine->kernels, m, &a, int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    if (first < end && a.rows) jt_matmul(e->engine->kernels, m, &a, int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
 }
 
 static size_t scratch(const jt_env *e, const jt_node *n) { return jt_matmul_scratch(matrix(e, n), int8(e, n)); }

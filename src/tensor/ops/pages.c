@@ -27,7 +27,8 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         const jt_env_seq *q = &e->seq[e->row_seq[r]];
         int at = q->past + r - q->first, slot = at % JT_TILE;
         for (int h = 0; h < kv->heads; h++) {
-            const float *kh = k + (size_t)r * width + (size_t)h * (size_t)kv->dim, *vh = v + (size_t)r * width + (size_t)h * (size_t)kv->dim;
+            const float *kh = k + (size_t)r * width + (size_t)h * (size_t)kv->dim,
+                        *vh = v + (size_t)r * width + (size_t)h * (size_t)kv->dim;
             size_t layer = (size_t)n->layer * 2 * (size_t)kv->heads;
             void *pk = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)h) * kv->head_bytes);
             void *pv = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)(kv->heads + h)) * kv->head_bytes);
