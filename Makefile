@@ -7,7 +7,7 @@ CMAKE_FLAGS ?=
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help build run test test-long bench check format install package fuzz clean
+.PHONY: help build run test test-long bench check format install package fuzz coverage clean
 
 help:
 	@echo "make build      the library and the command, in $(BUILD)/"
@@ -20,6 +20,7 @@ help:
 	@echo "make install    to PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make package    a .deb and a tarball, in $(BUILD)-package/"
 	@echo "make fuzz       the fuzz targets, FUZZ_SECONDS each (default 60)"
+	@echo "make coverage   lines that the tests reach, and those of parsers that the corpora reach"
 	@echo "make clean      remove the build folders"
 
 $(BUILD)/CMakeCache.txt:
@@ -55,6 +56,10 @@ package:
 
 fuzz:
 	@tools/fuzz $(BUILD)-fuzz
+
+coverage:
+	@tools/coverage $(BUILD)-coverage
+	@tools/coverage $(BUILD)-coverage fuzz
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-*
