@@ -25,5 +25,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   target_compile_options(onefile PRIVATE -include ${CMAKE_SOURCE_DIR}/src/core/banned.h)
   get_source_file_property(version ${CMAKE_SOURCE_DIR}/src/core/version.c COMPILE_DEFINITIONS)
   target_compile_definitions(onefile PRIVATE ${version})
+  # A local variable may have the name of another file's static function.
+  target_compile_options(onefile PRIVATE -Wno-shadow)
   target_link_libraries(onefile PRIVATE jeton_options PkgConfig::DEPS)
 endif()
