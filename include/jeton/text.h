@@ -2,7 +2,10 @@
  *
  * A jt_tokenizer is immutable after it is made and may be used from any number
  * of threads. Text is bytes: it need not be valid UTF-8, may hold NUL, and
- * byte-level vocabularies give it back exactly. */
+ * byte-level vocabularies with a token for each of the 256 bytes give it back
+ * exactly. Some have fewer (SmolLM2: 235, which is all of ordinary text); bytes
+ * without a token are left out as if they were not there, as the reference
+ * tokenizers do, unless JT_EVERY_BYTE is asked for. */
 #ifndef JETON_TEXT_H
 #define JETON_TEXT_H
 
@@ -33,7 +36,8 @@ JT_API void jt_tokens_free(jt_tokens *t);
 
 enum {
     JT_ADD_SPECIAL = 1,   /* add BOS and EOS as the model's files ask */
-    JT_PARSE_SPECIAL = 2  /* special tokens written in the text become those tokens; leave out for user text */
+    JT_PARSE_SPECIAL = 2, /* special tokens written in the text become those tokens; leave out for user text */
+    JT_EVERY_BYTE = 4     /* fail (JT_UNSUPPORTED, naming byte and offset) where the vocabulary has no token for a byte */
 };
 
 /* Appends the tokens of text[0..n) to `out`. On failure `out` is unchanged.
@@ -53,8 +57,8 @@ JT_API int32_t jt_tokenizer_eos(const jt_tokenizer *t);
 /* The id whose written form is exactly s[0..n), or -1. */
 JT_API int32_t jt_token_find(const jt_tokenizer *t, const char *s, size_t n);
 
-/* Bytes of ids[0..n) put together. `*out` gets malloc'ed memory (NUL-terminated; free with jt_text_free), *out_n its
- * length. `special`: 1 writes special tokens, 0 leaves them out. */
+/* Bytes of ids[0..n) put together; an id outside the vocabulary is JT_INVALID. `*out` gets malloc'ed memory
+ * (NUL-terminated; free with jt_text_free), *out_n its length. `special`: 1 writes special tokens, 0 leaves them out. */
 JT_API jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err);
 JT_API void jt_text_free(char *s);
 
@@ -64,8 +68,9 @@ typedef struct jt_detok {
     char held[4];
     int n;
 } jt_detok;
-/* Writes the text that `id` completes to out[0..*n) (cap >= the token's bytes + 4,
- * or JT_LIMIT). Bytes that can never become a character are given as U+FFFD, one per byte. */
+/* Writes the text that `id` completes to out[0..*n). A cap of 3 times the token's bytes and 9 more is always
+ * enough; where it is not, JT_LIMIT, and the state is as before. Bytes that can never become a character are
+ * given as U+FFFD, one per byte. */
 JT_API jt_status jt_detok_push(const jt_tokenizer *t, jt_detok *d, int32_t id, int special, char *out, size_t cap, size_t *n, jt_error *err);
 /* What is held back at the end, each byte as U+FFFD (at most 9 bytes and a NUL in out[10]). */
 JT_API size_t jt_detok_end(jt_detok *d, char out[10]);

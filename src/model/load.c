@@ -167,6 +167,14 @@ static jt_status special_ids(const jt_gguf *g, jt_tokenizer_spec *t, jt_error *e
     return JT_OK;
 }
 
+/* 0 or 1, or *out as it was when the key is absent. */
+static jt_status maybe_bool(const jt_gguf *g, const char *key, int *out, jt_error *err) {
+    bool v = false;
+    jt_status s = jt_gguf_get_bool_or(g, key, false, &v, err);
+    if (!s && jt_gguf_find(g, key)) *out = v;
+    return s;
+}
+
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err) {
     jt_tokenizer_spec t;
     jt_view *tokens = NULL, *merges = NULL;
@@ -181,8 +189,8 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     if (!s) s = strings(g, "tokenizer.ggml.merges", true, &merges, &t.n_merges, err);
     if (!s) s = types(g, t.vocab, &type, err);
     if (!s) s = special_ids(g, &t, err);
-    if (!s) s = jt_gguf_get_bool_or(g, "tokenizer.ggml.add_bos_token", false, &t.add_bos, err);
-    if (!s) s = jt_gguf_get_bool_or(g, "tokenizer.ggml.add_eos_token", false, &t.add_eos, err);
+    if (!s) s = maybe_bool(g, "tokenizer.ggml.add_bos_token", &t.add_bos, err);
+    if (!s) s = maybe_bool(g, "tokenizer.ggml.add_eos_token", &t.add_eos, err);
     t.tokens = tokens, t.merges = merges, t.types = type;
     if (!s) s = jt_tokenizer_new(&t, out, err);
     jt_free(tokens), jt_free(merges), jt_free(type);

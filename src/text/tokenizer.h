@@ -2,8 +2,8 @@
  *
  * A jt_tokenizer_spec is plain data that a loader fills (src/model from GGUF
  * metadata; others later) and that jt_tokenizer_new copies what it needs from:
- * nothing in the spec must outlive the call. Zero-initialised with the special
- * ids set to -1 (jt_tokenizer_spec_init) is an empty spec.
+ * nothing in the spec must outlive the call. jt_tokenizer_spec_init makes an empty
+ * one: all zero, and -1 for what a file may leave out.
  *
  * GGUF keys (prefix "tokenizer.ggml.") are named beside the fields. Written
  * forms are as in the file: byte-level vocabularies spell bytes in GPT-2's
@@ -24,14 +24,7 @@ typedef struct jt_view {
 } jt_view;
 
 /* Values of token_type in GGUF. */
-enum {
-    JT_TOKEN_NORMAL = 1,
-    JT_TOKEN_UNKNOWN = 2,
-    JT_TOKEN_CONTROL = 3,
-    JT_TOKEN_USER = 4,
-    JT_TOKEN_UNUSED = 5,
-    JT_TOKEN_BYTE = 6
-};
+enum { JT_TOKEN_NORMAL = 1, JT_TOKEN_UNKNOWN = 2, JT_TOKEN_CONTROL = 3, JT_TOKEN_USER = 4, JT_TOKEN_UNUSED = 5, JT_TOKEN_BYTE = 6 };
 
 typedef struct jt_tokenizer_spec {
     jt_view model; /* model: "gpt2" is byte-level BPE */
@@ -44,8 +37,8 @@ typedef struct jt_tokenizer_spec {
     size_t n_merges;
 
     int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */
-    bool add_bos, add_eos;           /* add_bos_token, add_eos_token; false when absent */
-    bool ignore_merges;              /* a piece that is a token is that token, whatever the merges say */
+    int add_bos, add_eos;            /* add_bos_token, add_eos_token: 0 or 1; -1 when absent: as the pre-tokeniser's models do */
+    bool ignore_merges;              /* a piece that is a token is that token, whatever the merges say; on where `pre` implies it */
 
     jt_view chat_template; /* tokenizer.chat_template; s NULL when absent */
 } jt_tokenizer_spec;

@@ -1,0 +1,130 @@
+/* bpe_load.c: what must be known about a vocabulary before the search of bpe.h is exact.
+ *
+ * The rule is run over the bytes of every token. A token that it does not give
+ * back is *improper*: no text ever encodes to it, so the search must not propose
+ * it. A proper token is *irregular* if its last merge ranks no later than that of
+ * one of its two parts, or a part is irregular: then ranks do not tell the order
+ * in which merges happen, and the fast test for joining does not hold. */
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "text/bpe.h"
+#include "text/bpe_rule.h"
+
+static jt_status hash_pairs(jt_bpe *b, jt_error *err) {
+    int bits = 4;
+    while ((size_t)1 << bits < b->rules * 2) bits++;
+    size_t slots = (size_t)1 << bits;
+    b->pair_shift = 64 - bits, b->pair_mask = slots - 1;
+    b->pair = jt_alloc(slots, sizeof *b->pair);
+    b->pair_rank = jt_alloc(slots, sizeof *b->pair_rank);
+    if (!b->pair || !b->pair_rank) return jt_nomem(err, "the table of merges", slots, sizeof *b->pair);
+    for (size_t i = 0; i < slots; i++) b->pair[i] = UINT64_MAX;
+    for (size_t r = 0; r < b->rules; r++) {
+        uint64_t key = (uint64_t)b->rule[r].left << 32 | b->rule[r].right, i = key * 0x9e3779b97f4a7c15u >> b->pair_shift;
+        while (b->pair[i & b->pair_mask] != key && b->pair[i & b->pair_mask] != UINT64_MAX) i++;
+        b->pair[i & b->pair_mask] = key, b->pair_rank[i & b->pair_mask] = (int32_t)r;
+    }
+    return JT_OK;
+}
+
+/* Ids that take part, shortest first; *n of them. */
+static uint32_t *by_length(const jt_view *names, const uint8_t *part, size_t count, size_t *n) {
+    size_t longest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (part[i] && names[i].n > longest) longest = names[i].n;
+    size_t *start = jt_alloc(longest + 2, sizeof *start);
+    uint32_t *ids = jt_alloc(count, sizeof *ids);
+    *n = 0;
+    if (!start || !ids) {
+        jt_free(start), jt_free(ids);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (part[i]) start[names[i].n + 1]++, ++*n;
+    for (size_t i = 0; i <= longest; i++) start[i + 1] += start[i];
+    for (size_t i = 0; i < count; i++)
+        if (part[i]) ids[start[names[i].n]++] = (uint32_t)i;
+    jt_free(start);
+    return ids;
+}
+
+static bool bytes_known(const jt_bpe *b, const jt_view *v) {
+    for (size_t i = 0; i < v->n; i++)
+        if (b->byte[(unsigned char)v->s[i]] == JT_NO_TOKEN) return false;
+    return true;
+}
+
+/* Fills b->token and leaves in ids[0..return) the proper ones. */
+static jt_status analyse(jt_bpe *b, uint32_t *ids, size_t n, size_t *proper, jt_error *err) {
+    jt_bpe_work w = {0};
+    jt_status st = JT_OK;
+    size_t kept = 0;
+    for (size_t k = 0; k < n && st == JT_OK; k++) {
+        uint32_t id = ids[k];
+        const jt_view *v = &b->names[id];
+        jt_bpe_token *t = &b->token[id];
+        int32_t last = -1;
+        *t = (jt_bpe_token){JT_NO_TOKEN, JT_NO_TOKEN, -1, JT_NO_TOKEN, (uint32_t)v->n & 0x7fffffffu, 0};
+        if (!bytes_known(b, v)) {
+            b->n_improper++;
+            continue;
+        }
+        if ((st = jt_bpe_rule_run(b, v->s, v->n, &w, &last, err)) != JT_OK) break;
+        if (w.symbol[0].id != id || w.symbol[0].next != UINT32_MAX) {
+            b->n_improper++;
+            continue;
+        }
+        ids[kept++] = id;
+        if (last < 0) continue;
+        t->left = b->rule[last].left, t->right = b->rule[last].right, t->rank = last;
+        const jt_bpe_token *l = &b->token[t->left], *r = &b->token[t->right];
+        t->irregular = l->irregular || r->irregular || last <= l->rank || last <= r->rank;
+        b->n_irregular += t->irregular;
+    }
+    jt_bpe_work_free(&w);
+    *proper = kept;
+    return st;
+}
+
+jt_status jt_bpe_init(jt_bpe *b, const jt_view *names, const uint8_t *part, size_t count, jt_bpe_rule *rule, size_t rules,
+                      bool ignore_merges, jt_error *err) {
+    *b = (jt_bpe){.names = names, .rule = rule, .rules = rules};
+    uint32_t *ids = NULL, *shorter = NULL;
+    size_t n, proper;
+    for (int c = 0; c < 256; c++) b->byte[c] = JT_NO_TOKEN;
+    for (size_t i = 0; i < count; i++)
+        if (part[i] && names[i].n == 1) b->byte[(unsigned char)names[i].s[0]] = (uint32_t)i;
+    b->all_bytes = true;
+    for (int c = 0; c < 256; c++) b->all_bytes &= b->byte[c] != JT_NO_TOKEN;
+
+    jt_status st = hash_pairs(b, err);
+    if (st != JT_OK) goto out;
+    b->token = jt_alloc(count, sizeof *b->token);
+    shorter = jt_alloc(count, sizeof *shorter);
+    ids = by_length(names, part, count, &n);
+    if (!b->token || !shorter || !ids) {
+        st = jt_nomem(err, "the vocabulary", count, sizeof *b->token);
+        goto out;
+    }
+    if ((st = analyse(b, ids, n, &proper, err)) != JT_OK) goto out;
+    if ((st = jt_trie_init(&b->proper, names, ids, proper, shorter, err)) != JT_OK) goto out;
+    if ((st = jt_words_init(&b->whole, names, ignore_merges ? n : proper, err)) != JT_OK) goto out;
+    for (size_t k = 0; k < proper; k++) {
+        b->token[ids[k]].shorter = shorter[ids[k]];
+        jt_words_put(&b->whole, ids[k]);
+    }
+    for (size_t i = 0; ignore_merges && i < count; i++)
+        if (part[i] == JT_BPE_WHOLE) jt_words_put(&b->whole, (uint32_t)i);
+out:
+    jt_free(ids), jt_free(shorter);
+    if (st != JT_OK) jt_bpe_free(b);
+    return st;
+}
+
+void jt_bpe_free(jt_bpe *b) {
+    jt_free(b->rule), jt_free(b->pair), jt_free(b->pair_rank), jt_free(b->token);
+    jt_trie_free(&b->proper);
+    jt_words_free(&b->whole);
+    *b = (jt_bpe){0};
+}

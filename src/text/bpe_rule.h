@@ -1,0 +1,31 @@
+/* bpe_rule.h: the reference rule of BPE run as it is written, for the analysis of a vocabulary and the few pairs of tokens
+ * that the fast test cannot judge. O(n log n) by a heap of candidate merges. */
+#ifndef JT_TEXT_BPE_RULE_H
+#define JT_TEXT_BPE_RULE_H
+
+#include "text/bpe.h"
+
+/* The rank of the rule for the pair, or -1. */
+static inline int32_t jt_bpe_rank(const jt_bpe *b, uint32_t left, uint32_t right) {
+    uint64_t key = (uint64_t)left << 32 | right;
+    for (uint64_t i = key * 0x9e3779b97f4a7c15u >> b->pair_shift;; i++) {
+        uint64_t k = b->pair[i & b->pair_mask];
+        if (k == key) return b->pair_rank[i & b->pair_mask];
+        if (k == UINT64_MAX) return -1;
+    }
+}
+
+/* A symbol of the text while merges go on: a doubly linked list in an array. */
+typedef struct jt_bpe_symbol {
+    uint32_t id;         /* JT_NO_TOKEN: merged into the one before */
+    uint32_t prev, next; /* UINT32_MAX: none */
+} jt_bpe_symbol;
+
+/* Runs the rule over s[0..n), n >= 1, all of whose bytes have a token; the result is the list in w->symbol from [0] on.
+ * *last gets the rank of the last merge, -1 if there was none. */
+jt_status jt_bpe_rule_run(const jt_bpe *b, const char *s, size_t n, jt_bpe_work *w, int32_t *last, jt_error *err);
+
+/* Does the rule leave the bytes of x, then those of y, as [x, y]? */
+jt_status jt_bpe_rule_joins(const jt_bpe *b, uint32_t x, uint32_t y, jt_bpe_work *w, bool *yes, jt_error *err);
+
+#endif

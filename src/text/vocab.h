@@ -1,0 +1,56 @@
+/* vocab.h: the inside of a jt_tokenizer, shared by the files of src/text. */
+#ifndef JT_TEXT_VOCAB_H
+#define JT_TEXT_VOCAB_H
+
+#include "core/mem.h"
+#include "text/bpe.h"
+#include "text/pretok.h"
+#include "text/tokenizer.h"
+#include "text/trie.h"
+#include "text/words.h"
+
+enum {
+    JT_TOKEN_MOST_BYTES = 16384, /* of one token's written form; real ones stay below 1,000 */
+    JT_VOCAB_MOST = 1 << 24      /* tokens, and merges */
+};
+
+/* Tokens that are looked for in the text itself, before pieces are cut. */
+typedef struct jt_added {
+    jt_trie trie;
+    bool first[256]; /* bytes that one of them begins with */
+    bool any;
+} jt_added;
+
+struct jt_tokenizer {
+    jt_arena strings;
+    jt_view *names; /* bytes of each id: what it stands for in the text */
+    uint8_t *types; /* JT_TOKEN_* */
+    uint8_t *ends;  /* 1: ends an answer */
+    size_t vocab;
+    jt_bpe bpe;
+    jt_words find;      /* by bytes; special tokens before others */
+    jt_added user, all; /* user-defined ones; these and control and unknown ones */
+    const jt_pretok *pretok;
+    int32_t bos, eos;
+    bool add_bos, add_eos;
+    const struct jt_chat *chat; /* NULL: none that this build writes; then chat_why says why */
+    int32_t chat_open, chat_close;
+    char chat_why[240];
+};
+
+/* Special: CONTROL and UNKNOWN. */
+static inline bool jt_type_special(int type) { return type == JT_TOKEN_CONTROL || type == JT_TOKEN_UNKNOWN; }
+
+/* GPT-2's spelling of bytes (byte_level.c). Writes the bytes that s[0..n) spells to out (room for n) and returns how many,
+ * or SIZE_MAX if some character is not in the alphabet. */
+size_t jt_byte_level_read(const char *s, size_t n, char *out);
+
+/* Finds the format of a chat template and its markers in the vocabulary (chat.c), or why there is none. To be called
+ * before the tables of added tokens are made: the markers become control tokens, which plain text never gives. */
+void jt_chat_find(jt_tokenizer *t, jt_view text);
+
+/* jt_encode without the check of sizes, `base` added to all spans (encode.c). On failure `out` may have grown. */
+jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
+                         jt_error *err);
+
+#endif
