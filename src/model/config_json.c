@@ -104,7 +104,7 @@ static jt_status config_numbers(const jt_json *c, const char *key, double *reals
     if (jt_json_kind_of(v) != JT_JSON_ARRAY) return config_wrong(key, v, wanted, err);
     size_t count = jt_json_count(v);
     bool store = reals || ints;
-    if (store && count > cap) return jt_error_set(err, JT_FORMAT, "%s: %zu config_numbers, at most %zu are wanted", key, count, cap);
+    if (store && count > cap) return jt_error_set(err, JT_FORMAT, "%s: %zu numbers, at most %zu are wanted", key, count, cap);
     for (size_t i = 0; store && i < count; i++) {
         const jt_json *item = jt_json_item(v, i);
         if (reals ? !jt_json_double(item, &reals[i]) : !jt_json_i64(item, &ints[i])) {

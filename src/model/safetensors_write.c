@@ -3,6 +3,7 @@
  * The header is complete before the first datum, so the tensors and their shapes
  * are declared first. Tensors with elements of 8 bytes come before those of 4, and
  * the header is padded to 8 bytes, so that all data are aligned. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,8 +121,11 @@ jt_status jt_st_write(jt_st_writer *w, size_t i, const void *p, size_t n, jt_err
     uint64_t want = t->begin + t->done;
     if (n && want != w->at) {
         if (fseeko(w->file.f, (off_t)(w->data + want), SEEK_SET)) {
+            /* Seeking also writes what is buffered. */
+            bool pipe = errno == ESPIPE;
             w->file.failed = true;
-            return jt_error_set(err, JT_IO, "%s: cannot be written out of order; name an ordinary file", w->file.path);
+            return jt_error_set(err, JT_IO, "%s: %s", w->file.path,
+                                pipe ? "cannot be written out of order; name an ordinary file" : "cannot write (is the disk full?)");
         }
         w->at = want;
     }

@@ -1,6 +1,6 @@
 /* Opening models and evaluating: refusals that leave states as they were, forks, and failed allocations. */
-#include <setjmp.h>
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -129,8 +129,13 @@ static void reductions_agree_with_the_logits(void **state) {
     jt_state *s = new_state(m, 16);
     jt_span span = {s, ids, 12};
     for (int i = 0; i < 12; i++)
-        want[i] = (jt_want){.row = i, .logits = logits[i], .targets = targets, .n_targets = 3, .target_logprob = lp[i],
-                            .log_sum_exp = &lse[i], .entropy = &entropy[i]};
+        want[i] = (jt_want){.row = i,
+                            .logits = logits[i],
+                            .targets = targets,
+                            .n_targets = 3,
+                            .target_logprob = lp[i],
+                            .log_sum_exp = &lse[i],
+                            .entropy = &entropy[i]};
     assert_int_equal(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = want, .n_want = 12}, NULL), JT_OK);
     for (int i = 0; i < 12; i++) {
         long double sum = 0, h = 0;
@@ -186,8 +191,10 @@ static void every_failed_allocation_of_opening_is_clean(void **state) {
         if (!s) s = jt_model_open(e, folder, NULL, &m, &err);
         bool failed = alloc_count() > i;
         alloc_fail_at(-1);
-        if (!failed) assert_int_equal(s, JT_OK);
-        else if (s) assert_int_not_equal(err.message[0], 0); /* an allocation of the C library itself may be optional */
+        if (!failed)
+            assert_int_equal(s, JT_OK);
+        else if (s)
+            assert_int_not_equal(err.message[0], 0); /* an allocation of the C library itself may be optional */
         jt_model_free(m);
         jt_engine_free(e);
         if (!failed) break;
