@@ -3,6 +3,15 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static int runs_avx2(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C)) return 0;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
 static int runs_always(void) { return 1; }
 
 /* Best first. */
@@ -10,6 +19,9 @@ static const struct {
     const jt_kernels *table;
     int (*runs)(void);
 } variants[] = {
+#if defined(__x86_64__)
+    {&jt_kernels_avx2, runs_avx2},
+#endif
     {&jt_kernels_scalar, runs_always},
 };
 

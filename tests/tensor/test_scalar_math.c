@@ -114,7 +114,8 @@ static void test_pow(void **state) {
         assert_true((float)jt_pow(10000, -i / 64.0) == (float)powl(10000, -(long double)i / 64));
         assert_true((float)jt_pow(500000, -i / 64.0) == (float)powl(500000, -(long double)i / 64));
     }
-    assert_true(jt_pow(7, 0) == 1 && jt_pow(1, 1e300) == 1 && jt_pow(2, 10) == 1024 && jt_pow(10, 400) == INFINITY && jt_pow(10, -400) == 0);
+    assert_true(jt_pow(7, 0) == 1 && jt_pow(1, 1e300) == 1 && jt_pow(2, 10) == 1024 && jt_pow(10, 400) == INFINITY &&
+                jt_pow(10, -400) == 0);
     assert_true(jt_pow(2, 1e300) == INFINITY && jt_pow(2, -1e300) == 0 && isnan(jt_pow(-1, 2)) && isnan(jt_pow(2, NAN)));
 }
 

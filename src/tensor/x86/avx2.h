@@ -1,0 +1,73 @@
+/* avx2.h: what the AVX2 (with FMA and F16C) kernel files share. Include only from files compiled for them. */
+#ifndef JT_TENSOR_AVX2_H
+#define JT_TENSOR_AVX2_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "tensor/exp_constants.h"
+#include "tensor/kernels.h"
+#include "tensor/x86/unroll.h"
+
+void jt_avx2_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
+void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
+void jt_avx2_quantise(const float *x, int cols, int8_t *q, float *d, float *s);
+void jt_avx2_block_sums(const int8_t *q, int cols, int by, int32_t *out);
+
+void jt_avx2_rms_norm(const float *x, const float *w, int n, float eps, float *y, float *inv);
+void jt_avx2_add(const float *a, const float *b, int n, float *y);
+void jt_avx2_swiglu(const float *g, const float *u, int n, float *y);
+void jt_avx2_rope(float *x, int heads, int dim, int rot, int interleaved, const float *c, const float *s);
+void jt_avx2_exp(const float *x, int n, float *y);
+void jt_avx2_to_f16(const float *x, int n, uint16_t *y);
+void jt_avx2_from_f16(const uint16_t *x, int n, float *y);
+float jt_avx2_max(const float *x, int n);
+void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T);
+
+void jt_avx2_attn_tile(const jt_attn_tile *t);
+void jt_avx2_attn_end(const float *acc, float l, int dim, float *out);
+
+/* jt_expf on 8 lanes. */
+static inline __m256 jt_avx2_exp8(__m256 x) {
+    const __m256 round = _mm256_set1_ps(JT_EXP_ROUND), one = _mm256_set1_ps(1);
+    __m256 k = _mm256_fmadd_ps(x, _mm256_set1_ps(JT_EXP_LOG2E), round);
+    __m256i n = _mm256_slli_epi32(_mm256_castps_si256(k), 23);
+    k = _mm256_sub_ps(k, round);
+    __m256 r = _mm256_fmadd_ps(k, _mm256_set1_ps(-JT_EXP_LN2_HI), x);
+    r = _mm256_fmadd_ps(k, _mm256_set1_ps(-JT_EXP_LN2_LO), r);
+    __m256 p = _mm256_set1_ps(JT_EXP_C6);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(JT_EXP_C5));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(JT_EXP_C4));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(JT_EXP_C3));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(JT_EXP_C2));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n));
+    p = _mm256_blendv_ps(p, _mm256_set1_ps(INFINITY), _mm256_cmp_ps(x, _mm256_set1_ps(JT_EXP_MAX), _CMP_GT_OQ));
+    p = _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(JT_EXP_MIN), _CMP_LT_OQ), p);
+    return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+/* The tree of docs/numbers.md over accumulators 0..7 in a and 8..15 in b. */
+static inline float jt_avx2_tree(__m256 a, __m256 b) {
+    a = _mm256_add_ps(a, b);
+    __m128 h = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+    h = _mm_add_ss(h, _mm_movehdup_ps(h));
+    return _mm_cvtss_f32(h);
+}
+
+/* The largest of 8 lanes, none of them NaN. */
+static inline float jt_avx2_max8(__m256 a) {
+    __m128 h = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+    h = _mm_max_ss(h, _mm_movehdup_ps(h));
+    return _mm_cvtss_f32(h);
+}
+
+static inline __m256 jt_avx2_load_halfs(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
+#endif

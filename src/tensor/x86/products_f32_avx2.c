@@ -1,0 +1,98 @@
+/* products_f32_avx2.c: float32 products with AVX2, tiles of up to 6 activation rows by 16 outputs in registers. */
+#include "tensor/x86/avx2.h"
+
+/* Eight weights from element i of a panel of floats. */
+JT_INLINE __m256 load_weights_avx2(jt_panel_kind kind, const char *panel, size_t i) {
+    if (kind == JT_PANEL_F32) return _mm256_loadu_ps((const float *)panel + i);
+    __m128i h = _mm_loadu_si128((const __m128i *)(panel + 2 * i));
+    if (kind == JT_PANEL_F16) return _mm256_cvtph_ps(h);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+JT_INLINE void tile_f32_avx2(jt_panel_kind kind, int tile, const char *panel, const float *x, int cols, float *y, int ldy) {
+    __m256 acc[6][2];
+    JT_UNROLL
+    for (int r = 0; r < tile; r++) acc[r][0] = acc[r][1] = _mm256_setzero_ps();
+    for (int c = 0; c < cols; c++) {
+        __m256 w0 = load_weights_avx2(kind, panel, (size_t)c * JT_PANEL), w1 = load_weights_avx2(kind, panel, (size_t)c * JT_PANEL + 8);
+        JT_UNROLL
+        for (int r = 0; r < tile; r++) {
+            __m256 v = _mm256_broadcast_ss(x + (size_t)r * (size_t)cols + c);
+            acc[r][0] = _mm256_fmadd_ps(v, w0, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(v, w1, acc[r][1]);
+        }
+    }
+    JT_UNROLL
+    for (int r = 0; r < tile; r++) {
+        _mm256_storeu_ps(y + (size_t)r * (size_t)ldy, acc[r][0]);
+        _mm256_storeu_ps(y + (size_t)r * (size_t)ldy + 8, acc[r][1]);
+    }
+}
+
+JT_INLINE void rows_f32_avx2(jt_panel_kind kind, const char *panel, const float *x, int cols, int rows, float *y, int ldy) {
+    for (; rows >= 6; rows -= 6, x += 6 * (size_t)cols, y += 6 * (size_t)ldy) tile_f32_avx2(kind, 6, panel, x, cols, y, ldy);
+    switch (rows) {
+    case 5: tile_f32_avx2(kind, 5, panel, x, cols, y, ldy); break;
+    case 4: tile_f32_avx2(kind, 4, panel, x, cols, y, ldy); break;
+    case 3: tile_f32_avx2(kind, 3, panel, x, cols, y, ldy); break;
+    case 2: tile_f32_avx2(kind, 2, panel, x, cols, y, ldy); break;
+    case 1: tile_f32_avx2(kind, 1, panel, x, cols, y, ldy); break;
+    default: break;
+    }
+}
+
+void jt_avx2_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    const float *x = a->x + (size_t)row * (size_t)a->cols;
+    switch (kind) {
+    case JT_PANEL_F32: rows_f32_avx2(JT_PANEL_F32, panel, x, a->cols, rows, y, ldy); break;
+    case JT_PANEL_F16: rows_f32_avx2(JT_PANEL_F16, panel, x, a->cols, rows, y, ldy); break;
+    default: rows_f32_avx2(JT_PANEL_BF16, panel, x, a->cols, rows, y, ldy); break;
+    }
+}
+
+/* Eight bytes, widened, times the scales, plus the minima if there are some. */
+JT_INLINE void expand8_avx2(__m256i q, __m256 d, __m256 m, bool minimum, float *out) {
+    __m256 v = _mm256_mul_ps(d, _mm256_cvtepi32_ps(q));
+    if (minimum) v = _mm256_add_ps(v, m);
+    _mm256_storeu_ps(out, v);
+}
+
+/* A vector of a panel holds eight rows in lanes of four bytes, which are four columns. */
+JT_INLINE void expand_vector_avx2(jt_panel_kind kind, __m256i v, __m256 d, __m256 m, float *out) {
+    JT_UNROLL
+    for (int j = 0; j < 4; j++) {
+        __m256i byte = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * j), 24);
+        if (kind == JT_PANEL_I4) byte = _mm256_sub_epi32(byte, _mm256_set1_epi32(8));
+        expand8_avx2(byte, d, m, kind == JT_PANEL_I4M, out + j * JT_PANEL);
+    }
+}
+
+JT_INLINE void expand_avx2(jt_panel_kind kind, const char *in, int cols, float *out) {
+    const __m256i low = _mm256_set1_epi8(15);
+    for (int b = 0; b < cols / 32; b++, out += 32 * JT_PANEL) {
+        const char *scales = in + (kind == JT_PANEL_I8 ? 512 : 256);
+        for (int h = 0; h < 2; h++) {
+            __m256 d = jt_avx2_load_halfs(scales + 16 * h), m = d;
+            if (kind == JT_PANEL_I4M) m = jt_avx2_load_halfs(scales + 32 + 16 * h);
+            for (int g = 0; g < (kind == JT_PANEL_I8 ? 8 : 4); g++) {
+                __m256i v = _mm256_loadu_si256((const __m256i *)(in + 64 * g + 32 * h));
+                float *to = out + 4 * g * JT_PANEL + 8 * h;
+                if (kind == JT_PANEL_I8) {
+                    expand_vector_avx2(kind, v, d, m, to);
+                } else {
+                    expand_vector_avx2(kind, _mm256_and_si256(v, low), d, m, to);
+                    expand_vector_avx2(kind, _mm256_and_si256(_mm256_srli_epi16(v, 4), low), d, m, to + 16 * JT_PANEL);
+                }
+            }
+        }
+        in = scales + (kind == JT_PANEL_I4M ? 64 : 32);
+    }
+}
+
+void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out) {
+    switch (kind) {
+    case JT_PANEL_I4: expand_avx2(JT_PANEL_I4, panel, cols, out); break;
+    case JT_PANEL_I4M: expand_avx2(JT_PANEL_I4M, panel, cols, out); break;
+    default: expand_avx2(JT_PANEL_I8, panel, cols, out); break;
+    }
+}
