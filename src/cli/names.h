@@ -25,6 +25,10 @@ const jt_known_model *jt_known_model_find(const char *name);
 jt_status jt_known_model_path(const jt_known_model *m, jt_str *path, jt_error *err);
 /* True if the whole, checked file is there (its size, and the note left when it was checked). */
 bool jt_known_model_here(const jt_known_model *m);
+/* Leaves that note; the caller has checked the file's sum. */
+jt_status jt_known_model_note(const jt_known_model *m, jt_error *err);
+/* Compares a file's SHA-256 with `hex`, with a progress bar. JT_FORMAT when it differs. */
+jt_status jt_check_sum(const char *path, const char *hex, jt_error *err);
 /* Brings the model unless it is there, saying on standard error what happens. Any number of processes may do so at once. */
 jt_status jt_known_model_pull(const jt_known_model *m, jt_error *err);
 

@@ -1,0 +1,101 @@
+#include "cli/session.h"
+
+#include <string.h>
+
+#include "cli/interrupt.h"
+#include "cli/names.h"
+#include "cli/out.h"
+#include "cli/progress.h"
+#include "core/file.h"
+
+jt_engine_options jt_session_engine_options(const jt_args *a) {
+    return (jt_engine_options){.threads = (int)jt_arg_int(a, "threads"), .kernels = jt_arg_text(a, "kernels")};
+}
+
+jt_model_options jt_session_model_options(const jt_args *a) {
+    const char *kv = jt_arg_text(a, "kv-type");
+    return (jt_model_options){
+        .activations = strcmp(jt_arg_text(a, "activations"), "float") == 0 ? JT_ACT_FLOAT : JT_ACT_INT8,
+        .kv_type = strcmp(kv, "f16") == 0   ? JT_KV_F16
+                   : strcmp(kv, "f32") == 0 ? JT_KV_F32
+                                            : JT_KV_AUTO,
+        .ubatch = (int)jt_arg_int(a, "ubatch"),
+        .no_repack = jt_arg_flag(a, "no-repack"),
+        .mlock = jt_arg_flag(a, "mlock"),
+        .context = (int)jt_arg_int(a, "ctx"),
+    };
+}
+
+int jt_session_path(const char *name, jt_str *path) {
+    jt_error err;
+    const jt_known_model *m = name ? NULL : jt_known_models;
+    if (name && !jt_file_exists(name)) {
+        m = jt_known_model_find(name);
+        if (!m && !strchr(name, '/')) {
+            jt_nearest near = {.to = name};
+            for (const jt_known_model *k = jt_known_models; k->name; k++) jt_nearest_add(&near, k->name);
+            const char *best = jt_nearest_get(&near);
+            jt_say("%s: no such file, nor a model known by that name%s%s%s", name,
+                   best ? "; did you mean \"" : " ('jeton pull --list' lists them)", best ? best : "", best ? "\"?" : "");
+            return JT_EXIT_FILE;
+        }
+    }
+    jt_status s = JT_OK;
+    if (m) {
+        s = jt_known_model_pull(m, &err);
+        if (!s) s = jt_known_model_path(m, path, &err);
+        if (s) return jt_fail(&err) == JT_EXIT_INTERRUPTED ? JT_EXIT_INTERRUPTED : JT_EXIT_FILE;
+    } else {
+        jt_str_puts(path, name);
+        s = jt_str_check(path, &err);
+    }
+    return s ? jt_fail(&err) : JT_EXIT_OK;
+}
+
+static int on_progress(void *self, double fraction) {
+    jt_progress_set(self, fraction, NULL);
+    return jt_interrupted();
+}
+
+int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o, jt_model **out) {
+    jt_str path = {0};
+    int code = jt_session_path(name, &path);
+    if (code) {
+        jt_str_free(&path);
+        return code;
+    }
+    jt_error err;
+    jt_progress p;
+    jt_model_options mine = o ? *o : (jt_model_options){0};
+    if (!mine.progress) mine.progress = on_progress, mine.progress_self = &p;
+    jt_progress_begin(&p, "loading");
+    jt_status s = jt_model_open(e, path.s, &mine, out, &err);
+    jt_progress_end(&p);
+    jt_str_free(&path);
+    if (!s) return JT_EXIT_OK;
+    code = jt_fail(&err);
+    return s == JT_CANCELLED ? JT_EXIT_INTERRUPTED : s == JT_NOMEM || code == JT_EXIT_USAGE ? JT_EXIT_FILE : code;
+}
+
+int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
+    *out = (jt_session){0};
+    jt_error err;
+    jt_engine_options eo = jt_session_engine_options(a);
+    if (jt_engine_new(&eo, &out->engine, &err)) return jt_fail(&err);
+    jt_model_options mo = jt_session_model_options(a);
+    int code = jt_session_open_on(out->engine, name, &mo, &out->model);
+    if (code) {
+        jt_session_close(out);
+        return code;
+    }
+    jt_model_info info;
+    jt_model_get_info(out->model, &info);
+    out->context = mo.context ? mo.context : info.context_trained;
+    return JT_EXIT_OK;
+}
+
+void jt_session_close(jt_session *s) {
+    jt_model_free(s->model);
+    jt_engine_free(s->engine);
+    *s = (jt_session){0};
+}
