@@ -1,0 +1,398 @@
+/* jeton chat: a conversation at the terminal, or through a pipe. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/answer.h"
+#include "cli/command.h"
+#include "cli/conversation.h"
+#include "cli/interrupt.h"
+#include "cli/line.h"
+#include "cli/out.h"
+
+typedef struct chat {
+    const jt_args *args;
+    jt_session session;
+    const char *model; /* its name in saved files */
+    jt_line *line;
+    jt_driver *driver;
+    jt_pipeline *pipeline;
+    jt_conversation talk;
+    jt_answer answer;
+    jt_request request;
+    bool person, colour;
+    int code; /* what the program will end with */
+} chat;
+
+/* What a command says goes to standard error when answers go to a file or pipe. */
+static void tell(const chat *c, const char *fmt, ...) JT_PRINTF(2, 3);
+static void tell(const chat *c, const char *fmt, ...) {
+    char line[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, c->colour ? "\x1b[2m%s\x1b[0m\n" : "%s\n", line);
+}
+
+static void tell_error(const chat *c, const jt_error *err) { tell(c, "%s", err->message); }
+
+/* ---- answering ---- */
+
+static const char *why_ended(jt_end_reason r) {
+    switch (r) {
+    case JT_END_LENGTH: return "the answer was ended at the number of tokens; /set tokens 0 lifts it";
+    case JT_END_TIME: return "the answer was ended by the time limit";
+    case JT_END_CONTEXT: return "the context is full, so the answer ends here; /undo makes room, /clear begins anew, --ctx sets its size";
+    case JT_END_DEAD: return "the pipeline left no candidate token, so the answer ends here";
+    case JT_END_CANCELLED: return "stopped";
+    default: return NULL;
+    }
+}
+
+/* Answers the question that the conversation ends in. False when the program must end. */
+static bool give_answer(chat *c) {
+    jt_turn *t = &c->talk.turn[c->talk.n_turn - 1];
+    jt_error err;
+    if (c->talk.n >= (size_t)c->session.context) {
+        tell(c, "the conversation has %zu tokens and the context holds %d; /undo, /clear, or start again with a larger --ctx", c->talk.n,
+             c->session.context);
+        jt_conversation_undo(&c->talk);
+        return true;
+    }
+    c->request.prompt = c->talk.id, c->request.n_prompt = c->talk.n;
+    c->request.pipeline = c->pipeline;
+    c->request.choice = t->choice;
+    jt_interrupt_clear();
+    int code = jt_answer_run(c->driver, c->talk.tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
+    jt_interrupt_clear();
+    const jt_answer *w = &c->answer;
+    if (w->text.n == 0 || w->text.s[w->text.n - 1] != '\n') jt_out("\n");
+    if (c->person) jt_out("\n");
+    if (!jt_out_flush()) {
+        c->code = JT_EXIT_OUTPUT;
+        return false;
+    }
+    if (code) { /* said already; the question is taken back */
+        jt_conversation_undo(&c->talk);
+        if (!c->person) c->code = code;
+        return true;
+    }
+    if (why_ended(w->reason)) tell(c, "(%s)", why_ended(w->reason));
+    if (jt_conversation_answer(&c->talk, w->id, w->n, jt_str_c(&w->text), w->text.n, &err)) tell_error(c, &err);
+    return !jt_interrupt_to_end();
+}
+
+static bool ask(chat *c, const char *text) {
+    jt_error err;
+    if (jt_conversation_ask(&c->talk, text, &err)) {
+        tell_error(c, &err);
+        if (!c->person) c->code = JT_EXIT_FAILURE;
+        return true;
+    }
+    return give_answer(c);
+}
+
+/* ---- commands ---- */
+
+typedef enum act { ACT_FAILED, ACT_DONE, ACT_LEAVE } act;
+typedef struct chat_command {
+    const char *name, *argument, *help;
+    act (*run)(chat *c, const char *argument);
+} chat_command;
+static const chat_command commands[];
+
+static act do_help(chat *c, const char *argument) {
+    (void)argument;
+    for (const chat_command *k = commands; k->name; k++) {
+        char head[64];
+        snprintf(head, sizeof head, "/%s %s", k->name, k->argument);
+        tell(c, "  %-22s %s", head, k->help);
+    }
+    tell(c, "A line that ends in \\ goes on in the next. Ctrl-C stops an answer; Ctrl-D leaves.");
+    return ACT_DONE;
+}
+
+static act do_quit(chat *c, const char *argument) {
+    (void)c, (void)argument;
+    return ACT_LEAVE;
+}
+
+static act do_undo(chat *c, const char *argument) {
+    (void)argument;
+    if (!c->talk.n_turn) {
+        tell(c, "nothing to undo");
+        return ACT_FAILED;
+    }
+    jt_conversation_undo(&c->talk);
+    tell(c, c->talk.n_turn == 1 ? "undone; %zu exchange is left" : "undone; %zu exchanges are left", c->talk.n_turn);
+    return ACT_DONE;
+}
+
+static act do_retry(chat *c, const char *argument) {
+    (void)argument;
+    if (!c->talk.n_turn) {
+        tell(c, "nothing to answer again");
+        return ACT_FAILED;
+    }
+    jt_conversation_reopen(&c->talk);
+    return give_answer(c) ? ACT_DONE : ACT_LEAVE;
+}
+
+static act do_clear(chat *c, const char *argument) {
+    (void)argument;
+    jt_conversation_clear(&c->talk);
+    tell(c, "a new conversation");
+    return ACT_DONE;
+}
+
+static act do_system(chat *c, const char *argument) {
+    jt_str s = {0};
+    jt_str_puts(&s, argument);
+    if (s.failed) {
+        jt_str_free(&s);
+        tell(c, "no memory for the system message");
+        return ACT_FAILED;
+    }
+    jt_str_free(&c->talk.system);
+    c->talk.system = s;
+    jt_conversation_clear(&c->talk);
+    tell(c, s.n ? "a new conversation with this system message" : "a new conversation with the model's own system message");
+    return ACT_DONE;
+}
+
+static act do_save(chat *c, const char *argument) {
+    jt_error err;
+    if (!*argument) {
+        tell(c, "/save needs the name of a file");
+        return ACT_FAILED;
+    }
+    if (jt_conversation_save(&c->talk, argument, c->model, &err)) {
+        tell_error(c, &err);
+        return ACT_FAILED;
+    }
+    tell(c, "saved to %s", argument);
+    return ACT_DONE;
+}
+
+static act do_load(chat *c, const char *argument) {
+    jt_error err;
+    int again = 0;
+    if (!*argument) {
+        tell(c, "/load needs the name of a file");
+        return ACT_FAILED;
+    }
+    if (jt_conversation_load(&c->talk, argument, c->model, &again, &err)) {
+        tell_error(c, &err);
+        return ACT_FAILED;
+    }
+    tell(c, "%zu exchanges, %zu tokens%s", c->talk.n_turn, c->talk.n,
+         again ? " (saved with another model: tokens made again from the text)" : "");
+    return ACT_DONE;
+}
+
+static act set_decode(chat *c, const char *value) {
+    jt_pipeline *p;
+    jt_error err;
+    if (jt_pipeline_parse(value, NULL, &p, &err)) {
+        tell_error(c, &err);
+        return ACT_FAILED;
+    }
+    jt_pipeline_free(c->pipeline);
+    c->pipeline = p;
+    return ACT_DONE;
+}
+
+static act do_set(chat *c, const char *argument) {
+    size_t n = strcspn(argument, " \t");
+    const char *value = argument + n + strspn(argument + n, " \t");
+    uint64_t u = 0;
+    double x = 0;
+    act r = ACT_DONE;
+    if (n && !*value) r = ACT_FAILED;
+    if (n == 6 && memcmp(argument, "decode", n) == 0) {
+        r = set_decode(c, value);
+        if (r == ACT_FAILED) return r;
+    } else if (n == 4 && memcmp(argument, "seed", n) == 0 && jt_read_u64(value, strlen(value), &u)) {
+        c->request.seed = u;
+    } else if (n == 6 && memcmp(argument, "tokens", n) == 0 && jt_read_u64(value, strlen(value), &u) && u <= 1 << 24) {
+        c->request.max_tokens = (int)u;
+    } else if (n == 11 && memcmp(argument, "max-seconds", n) == 0 && jt_read_double(value, strlen(value), &x) && x >= 0 && x <= 1e9) {
+        c->request.max_seconds = x;
+    } else if (n) {
+        r = ACT_FAILED;
+    }
+    if (r == ACT_FAILED)
+        tell(c, "/set takes: decode PIPELINE, seed N, tokens N, max-seconds S");
+    else
+        tell(c, "decode %s\nseed %llu\ntokens %d\nmax-seconds %.15g", jt_pipeline_text(c->pipeline), (unsigned long long)c->request.seed,
+             c->request.max_tokens, c->request.max_seconds);
+    return r;
+}
+
+static const chat_command commands[] = {
+    {"help", "", "this list", do_help},
+    {"undo", "", "take back the last question and its answer", do_undo},
+    {"retry", "", "answer the last question again, with other random numbers", do_retry},
+    {"set", "[NAME VALUE]", "set decode, seed, tokens or max-seconds; alone: show them", do_set},
+    {"system", "[TEXT]", "begin anew with a system message; without text: the model's own", do_system},
+    {"clear", "", "begin anew", do_clear},
+    {"save", "FILE", "write the conversation to a file", do_save},
+    {"load", "FILE", "go on with a conversation from a file", do_load},
+    {"quit", "", "leave (also Ctrl-D)", do_quit},
+    {0},
+};
+
+/* False when the program is to end. */
+static bool do_command(chat *c, const char *text) {
+    char name[16];
+    size_t n = strcspn(text, " \t");
+    const char *argument = text + n + strspn(text + n, " \t");
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), text);
+    jt_nearest near = {.to = name};
+    for (const chat_command *k = commands; k->name; k++) {
+        jt_nearest_add(&near, k->name);
+        if (strcmp(k->name, name) != 0) continue;
+        act r = k->run(c, argument);
+        if (r == ACT_FAILED && !c->person) c->code = JT_EXIT_FAILURE;
+        return r != ACT_LEAVE;
+    }
+    const char *best = jt_nearest_get(&near);
+    if (best)
+        tell(c, "no command /%s; did you mean /%s?", name, best);
+    else
+        tell(c, "no command /%s; /help lists them", name);
+    if (!c->person) c->code = JT_EXIT_USAGE;
+    return true;
+}
+
+/* ---- the loop ---- */
+
+/* A question: lines joined where they end in a backslash. */
+static jt_line_result read_question(chat *c, jt_str *q, jt_error *err) {
+    for (;;) {
+        jt_line_result r = jt_line_read(c->line, q->n ? ". " : "> ", q, err);
+        if (r != JT_LINE_OK) return r;
+        if (!q->n || q->s[q->n - 1] != '\\') return r;
+        q->s[q->n - 1] = '\n';
+    }
+}
+
+static bool blank(const char *s) { return s[strspn(s, " \t\n")] == 0; }
+
+static void loop(chat *c) {
+    jt_str q = {0};
+    jt_error err;
+    int cleared = 0;
+    for (bool go = true; go;) {
+        jt_str_clear(&q);
+        jt_line_result r = read_question(c, &q, &err);
+        if (r == JT_LINE_FAILED) {
+            c->code = jt_fail(&err);
+            break;
+        }
+        if (r == JT_LINE_CLEARED) {
+            jt_interrupt_clear();
+            if (!c->person) c->code = JT_EXIT_INTERRUPTED;
+            if (!c->person || ++cleared > 1) break;
+            tell(c, "(Ctrl-C once more, or Ctrl-D, leaves)");
+            continue;
+        }
+        cleared = 0;
+        if (r == JT_LINE_END) {
+            if (c->person) fputc('\n', stderr);
+            if (jt_interrupt_to_end()) c->code = JT_EXIT_INTERRUPTED;
+            break;
+        }
+        const char *s = jt_str_c(&q);
+        if (blank(s)) continue;
+        if (strlen(s) != q.n) {
+            tell(c, "that line holds a NUL byte and is left out");
+            if (!c->person) c->code = JT_EXIT_FAILURE;
+            continue;
+        }
+        jt_line_remember(c->line, s);
+        go = s[0] == '/' && s[1] != '/' ? do_command(c, s + 1) : ask(c, s[0] == '/' ? s + 1 : s);
+    }
+    if (jt_interrupt_to_end()) c->code = JT_EXIT_INTERRUPTED;
+    jt_str_free(&q);
+}
+
+static int prepare(chat *c) {
+    jt_error err;
+    const jt_args *a = c->args;
+    int code = jt_pipeline_parse(jt_arg_text(a, "decode"), NULL, &c->pipeline, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    if (!code) code = jt_session_open(a, jt_arg_pos(a, 0), &c->session);
+    if (code) return code;
+    jt_model_info info;
+    jt_model_get_info(c->session.model, &info);
+    c->model = info.name;
+    c->talk.tokenizer = jt_model_tokenizer(c->session.model);
+    if (!c->talk.tokenizer || !jt_chat_format(c->talk.tokenizer)) {
+        jt_say("the model has no chat format that this build writes; 'jeton run --raw' continues plain text");
+        return JT_EXIT_FILE;
+    }
+    if (jt_arg_text(a, "system")) jt_str_puts(&c->talk.system, jt_arg_text(a, "system"));
+    if (jt_str_check(&c->talk.system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
+        return jt_fail(&err);
+    jt_answer_request(a, c->session.context, &c->request);
+    if (jt_arg_text(a, "load")) {
+        int again;
+        if (jt_conversation_load(&c->talk, jt_arg_text(a, "load"), c->model, &again, &err)) return jt_fail(&err);
+    }
+    return JT_EXIT_OK;
+}
+
+static int run(const jt_args *a) {
+    jt_interrupt_install();
+    chat c = {.args = a, .colour = jt_colour(STDERR_FILENO)};
+    c.code = prepare(&c);
+    if (!c.code) {
+        jt_model_info info;
+        jt_model_get_info(c.session.model, &info);
+        c.person = jt_line_person(c.line);
+        if (c.person)
+            tell(&c, "%s, %s, context of %d tokens. /help lists commands; Ctrl-D leaves.", info.name, info.weight_types, c.session.context);
+        loop(&c);
+    }
+    jt_line_free(c.line);
+    jt_answer_free(&c.answer);
+    jt_conversation_free(&c.talk);
+    jt_driver_free(c.driver);
+    jt_pipeline_free(c.pipeline);
+    jt_session_close(&c.session);
+    return c.code;
+}
+
+static const jt_pos pos[] = {
+    {"MODEL", JT_POS_MODEL, true, false, "a GGUF file, a Hugging Face folder, or a known name (default smollm2)"},
+    {0},
+};
+static const jt_opt opts[] = {
+    JT_ANSWER_OPTS("temp:0.2 | top-p:0.9", "0"),
+    {"load", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "go on with a conversation that /save wrote"},
+    {0},
+};
+static const jt_example examples[] = {
+    {"jeton chat", "a chat with the default model"},
+    {"jeton chat model.gguf --system \"Answer in one word.\" --decode greedy", "another model, another manner"},
+    {"printf 'Hello\\n/save talk.json\\n' | jeton chat", "a chat through a pipe"},
+    {0},
+};
+const jt_command jt_cmd_chat = {
+    .name = "chat",
+    .summary = "talk with a model",
+    .about = "At the prompt, /help lists commands: /undo, /retry, /set decode ..., /set seed ..., /system, /save FILE, /load FILE and "
+             "more. A line that "
+             "ends in a backslash goes on in the next; one that begins with // is a question that begins with /. Ctrl-C stops the answer "
+             "and not the "
+             "program; at the prompt it drops the line, and twice in a row it leaves, as Ctrl-D does. Lines are kept in "
+             "~/.local/state/jeton/history (XDG_STATE_HOME is respected).\n\n"
+             "Without a terminal on standard input, its lines are questions and commands, and only answers are printed to standard output.",
+    .opt = opts,
+    .model_options = true,
+    .pos = pos,
+    .example = examples,
+    .run = run,
+};

@@ -1,0 +1,225 @@
+/* jeton run: one prompt, one answer. */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/answer.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/out.h"
+
+/* The prompt's bytes: an argument, a file, or standard input. */
+static int read_prompt(const jt_args *a, jt_str *prompt) {
+    const char *text = jt_arg_text(a, "prompt"), *file = jt_arg_text(a, "file");
+    jt_error err;
+    jt_status s;
+    if (text && file) return jt_fail_usage(a, "give the prompt by --prompt or by --file, not by both");
+    if (text) {
+        jt_str_puts(prompt, text);
+        s = jt_str_check(prompt, &err);
+    } else {
+        if (!file && isatty(STDIN_FILENO)) return jt_fail_usage(a, "no prompt: give one with -p TEXT, with -f FILE, or on standard input");
+        s = jt_file_read(file ? file : "-", prompt, &err);
+        /* An editor's or echo's last line break is no part of what was said; a raw prompt is taken byte for byte. */
+        if (!s && !jt_arg_flag(a, "raw") && prompt->n && prompt->s[prompt->n - 1] == '\n') prompt->s[--prompt->n] = 0;
+    }
+    if (s) return jt_fail(&err);
+    if (!prompt->n) return jt_fail_usage(a, "the prompt is empty; say something");
+    if (!jt_arg_flag(a, "raw") && strlen(prompt->s) != prompt->n)
+        return jt_fail_usage(a, "the prompt holds a NUL byte, which a chat message cannot; --raw takes any bytes");
+    return JT_EXIT_OK;
+}
+
+static int encode_prompt(const jt_args *a, const jt_tokenizer *t, const jt_str *prompt, jt_tokens *tokens) {
+    jt_error err;
+    if (!t) {
+        jt_say("the model's files carry no tokenizer; 'jeton eval logits --ids' works without one");
+        return JT_EXIT_FILE;
+    }
+    jt_status s;
+    if (jt_arg_flag(a, "raw")) {
+        if (jt_arg_text(a, "system")) return jt_fail_usage(a, "--system needs the chat format that --raw turns off");
+        s = jt_encode(t, prompt->s, prompt->n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, tokens, &err);
+    } else {
+        const char *system = jt_arg_text(a, "system");
+        jt_message m[2] = {{"system", system}, {"user", prompt->s}};
+        s = jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, tokens, &err);
+        if (s == JT_UNSUPPORTED) jt_say("a prompt without a chat format is given with --raw");
+    }
+    if (s) return jt_fail(&err);
+    if (!tokens->n) return jt_fail_usage(a, "the prompt gives no tokens; say something");
+    return JT_EXIT_OK;
+}
+
+static void json_floats(const char *name, const float *x, size_t n, jt_str *o) {
+    jt_str_printf(o, ", \"%s\": [", name);
+    for (size_t i = 0; i < n; i++) {
+        if (i) jt_str_puts(o, ", ");
+        jt_str_number(o, (double)x[i]);
+    }
+    jt_str_putc(o, ']');
+}
+
+static void json_text(const char *name, const char *s, jt_str *o) {
+    jt_str_printf(o, ", \"%s\": ", name);
+    jt_str_json(o, s, strlen(s));
+}
+
+static void json_timing(const char *what, int tokens, double seconds, jt_str *o) {
+    jt_str_printf(o, ", \"%s_tokens\": %d, \"%s_seconds\": ", what, tokens, what);
+    jt_str_number(o, seconds);
+    jt_str_printf(o, ", \"%s_tokens_per_second\": ", what);
+    jt_str_number(o, seconds > 0 ? tokens / seconds : 0);
+}
+
+static int print_json(const jt_session *s, const jt_request *r, const jt_answer *w, double load_seconds) {
+    jt_str o = {0};
+    jt_model_info info;
+    jt_model_get_info(s->model, &info);
+    jt_str_puts(&o, "{\"text\": ");
+    jt_str_json(&o, jt_str_c(&w->text), w->text.n);
+    jt_str_puts(&o, ", \"ids\": [");
+    for (size_t i = 0; i < w->n; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", w->id[i]);
+    jt_str_puts(&o, "], \"prompt_ids\": [");
+    for (size_t i = 0; i < r->n_prompt; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", r->prompt[i]);
+    jt_str_putc(&o, ']');
+    json_floats("logprobs", w->logprob, w->n, &o);
+    json_floats("raw_logprobs", w->raw_logprob, w->n, &o);
+    if (r->top_logprobs > 0) jt_str_printf(&o, ", \"top\": [%s]", jt_str_c(&w->top));
+    json_text("stop_reason", jt_end_reason_name(w->reason), &o);
+    json_text("model", info.name, &o);
+    json_text("pipeline", jt_pipeline_text(r->pipeline), &o);
+    jt_str_printf(&o, ", \"seed\": %llu, \"context\": %d", (unsigned long long)r->seed, s->context);
+    json_text("activations", info.activations, &o);
+    json_text("kv_type", info.kv_type, &o);
+    jt_str_printf(&o, ", \"mode\": \"%016llx\", \"timings\": {\"load_seconds\": ", (unsigned long long)info.mode);
+    jt_str_number(&o, load_seconds);
+    json_timing("prompt", w->prompt_tokens, w->prompt_seconds, &o);
+    json_timing("answer", w->answer_tokens, w->answer_seconds, &o);
+    jt_str_printf(&o, ", \"threads\": %d, \"kernels\": \"%s\"}}\n", jt_engine_threads(s->engine), jt_engine_kernels(s->engine));
+    jt_error err;
+    jt_status st = jt_str_check(&o, &err);
+    if (!st) jt_out_str(&o);
+    jt_str_free(&o);
+    return st ? jt_fail(&err) : JT_EXIT_OK;
+}
+
+static void say_timings(const jt_answer *w, double load_seconds) {
+    double p = w->prompt_seconds, t = w->answer_seconds;
+    jt_say("loaded in %.2f s; prompt %d tokens in %.2f s (%.0f a second); answer %d tokens in %.2f s (%.1f a second); ended by %s",
+           load_seconds, w->prompt_tokens, p, p > 0 ? w->prompt_tokens / p : 0, w->answer_tokens, t, t > 0 ? w->answer_tokens / t : 0,
+           jt_end_reason_name(w->reason));
+}
+
+/* Everything after the model is open. */
+static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
+    const jt_tokenizer *t = jt_model_tokenizer(s->model);
+    jt_tokens tokens = {0};
+    int32_t *ids = NULL;
+    jt_driver *d = NULL;
+    jt_answer w = {0};
+    jt_request r;
+    jt_writer trace = {0};
+    jt_error err;
+    bool json = jt_arg_flag(a, "json");
+    int code = encode_prompt(a, t, prompt, &tokens);
+    if (!code && !(ids = jt_alloc(tokens.n, sizeof *ids))) {
+        jt_nomem(&err, "the prompt", tokens.n, sizeof *ids);
+        code = jt_fail(&err);
+    }
+    const char *trace_to = jt_arg_text(a, "trace");
+    if (!code && trace_to && jt_file_create(trace_to, &trace, &err)) {
+        jt_say("%s", err.message);
+        code = JT_EXIT_OUTPUT;
+    }
+    if (!code && jt_driver_new(s->model, &d, &err)) code = jt_fail(&err);
+    if (!code) {
+        for (size_t i = 0; i < tokens.n; i++) ids[i] = tokens.t[i].id;
+        jt_answer_request(a, s->context, &r);
+        r.prompt = ids, r.n_prompt = tokens.n, r.pipeline = pipeline;
+        r.top_logprobs = (int)jt_arg_int(a, "logprobs");
+        r.special = jt_arg_flag(a, "special");
+        r.trace = trace_to != NULL;
+        if (r.trace && !r.top_logprobs) r.top_logprobs = 10;
+        code = jt_answer_run(d, t, &r, &(jt_answer_sink){.print = !json, .trace = trace_to ? &trace : NULL}, &w);
+        bool shown = code == JT_EXIT_OK;
+        if (trace_to && trace.f && jt_file_commit(&trace, &err) && shown) {
+            jt_say("%s", err.message);
+            code = JT_EXIT_OUTPUT;
+        }
+        if (!json && w.text.n && w.text.s[w.text.n - 1] != '\n' && shown) jt_out("\n");
+        jt_out_flush();
+        if (json && shown) {
+            int c = print_json(s, &r, &w, load_seconds);
+            if (c) code = c;
+        }
+        if (shown && jt_arg_flag(a, "timings")) say_timings(&w, load_seconds);
+        if (shown && w.reason == JT_END_DEAD) jt_say("the pipeline left no candidate token, so the answer ends here");
+        if (shown && isatty(STDERR_FILENO) && !json &&
+            (w.reason == JT_END_LENGTH || w.reason == JT_END_TIME || w.reason == JT_END_CONTEXT) && !jt_arg_given(a, "tokens"))
+            jt_say("the answer was ended by a limit (%s)", jt_end_reason_name(w.reason));
+        if (!code && w.reason == JT_END_CANCELLED) code = JT_EXIT_INTERRUPTED;
+    }
+    jt_file_abandon(&trace);
+    jt_answer_free(&w);
+    jt_driver_free(d);
+    jt_free(ids);
+    jt_tokens_free(&tokens);
+    return code;
+}
+
+static int run(const jt_args *a) {
+    jt_interrupt_install();
+    jt_str prompt = {0};
+    jt_pipeline *pipeline = NULL;
+    jt_session s = {0};
+    jt_error err;
+    double start = jt_seconds();
+    int code = jt_pipeline_parse(jt_arg_text(a, "decode"), NULL, &pipeline, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    if (!code) code = read_prompt(a, &prompt);
+    if (!code) code = jt_session_open(a, jt_arg_pos(a, 0), &s);
+    if (!code) code = answer(a, &s, &prompt, pipeline, jt_seconds() - start);
+    jt_session_close(&s);
+    jt_pipeline_free(pipeline);
+    jt_str_free(&prompt);
+    return code;
+}
+
+static const jt_pos pos[] = {
+    {"MODEL", JT_POS_MODEL, true, false, "a GGUF file, a Hugging Face folder, or a known name (default smollm2)"},
+    {0},
+};
+static const jt_opt opts[] = {
+    {"prompt", 'p', JT_OPT_TEXT, "TEXT", NULL, 0, 0, "what to say to the model"},
+    {"file", 'f', JT_OPT_FILE, "FILE", NULL, 0, 0, "read the prompt from a file; without -p and -f it is read from standard input"},
+    JT_ANSWER_OPTS("greedy", "512"),
+    {"raw", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "continue the prompt as it stands: no chat format, special tokens written in it count"},
+    {"special", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print special tokens too"},
+    {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object: text, ids, prompt_ids, logprobs, timings, stop_reason ..."},
+    {"logprobs", 0, JT_OPT_INT, "N", "0", 0, 20, "with --json or --trace, the N best candidates of each token"},
+    {"trace", 0, JT_OPT_FILE, "FILE", NULL, 0, 0,
+     "write a JSON object a token: candidates, what each stage did, the random number, the cost"},
+    {"timings", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "say on standard error how long it took and why the answer ended"},
+    {0},
+};
+static const jt_example examples[] = {
+    {"jeton run -p \"Why is the sky blue?\"", "one answer of the default model"},
+    {"jeton run smollm2 -p \"Write a haiku.\" --decode \"temp:0.8 | min-p:0.05\" --seed 7", "sampled; the same text every time"},
+    {"jeton run model.gguf -f prompt.txt --raw -n 64 --json", "continues a text; everything about it as JSON"},
+    {"echo \"Name three rivers.\" | jeton run --stop \"3.\" --trace trace.jsonl", "a prompt from a pipe, every decision written down"},
+    {0},
+};
+const jt_command jt_cmd_run = {
+    .name = "run",
+    .summary = "answer one prompt, printing the text as it comes",
+    .about = "The prompt is the argument of -p, the contents of -f, or standard input (a last line break is dropped unless --raw). It is "
+             "put into the "
+             "model's chat format unless --raw is given. The same request gives the same text on every machine.\n\n"
+             "Why the answer ended is in stop_reason: end (the model ended it), stop, length, time, context, dead (the pipeline left "
+             "nothing) or "
+             "cancelled. 'jeton methods' lists what a pipeline can hold.",
+    .opt = opts,
+    .model_options = true,
+    .pos = pos,
+    .example = examples,
+    .run = run,
+};

@@ -1,0 +1,46 @@
+/* conversation.h: a chat as tokens. What was said stays the very tokens that were
+ * evaluated and chosen; text is kept beside them for people. */
+#ifndef JT_CLI_CONVERSATION_H
+#define JT_CLI_CONVERSATION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/str.h"
+#include "jeton/status.h"
+#include "jeton/text.h"
+
+/* One question and its answer. */
+typedef struct jt_turn {
+    jt_str user, answer;
+    size_t begin, open, end; /* tokens: before the question, before the answer, after the answer and its close */
+    uint32_t choice;         /* how often the answer was asked for again */
+} jt_turn;
+
+typedef struct jt_conversation {
+    const jt_tokenizer *tokenizer;
+    jt_str system; /* empty: the model's own */
+    int32_t *id;   /* the conversation */
+    size_t n, cap;
+    jt_turn *turn;
+    size_t n_turn, cap_turn;
+} jt_conversation;
+
+void jt_conversation_free(jt_conversation *c);
+/* No turns; the system message stays. */
+void jt_conversation_clear(jt_conversation *c);
+/* Adds a question and the opening of the answer: id[0..n) is then the prompt. On failure nothing changes. */
+jt_status jt_conversation_ask(jt_conversation *c, const char *user, jt_error *err);
+/* Adds the answer to the last question. `ids` may end in the token that ended it. On failure the question is taken back. */
+jt_status jt_conversation_answer(jt_conversation *c, const int32_t *ids, size_t n, const char *text, size_t n_text, jt_error *err);
+/* Takes back the last question and its answer. */
+void jt_conversation_undo(jt_conversation *c);
+/* Takes back the last answer, and counts one more choice; its question waits for another. */
+void jt_conversation_reopen(jt_conversation *c);
+
+/* JSON: {"jeton_chat": 1, "model", "system", "turns": [{"user", "answer", "choice", "begin", "open", "end"}], "ids"}. Loading checks
+ * everything; with another model's file (by name) tokens are made again from the text, and *again is set. On failure `c` is unchanged. */
+jt_status jt_conversation_save(const jt_conversation *c, const char *path, const char *model, jt_error *err);
+jt_status jt_conversation_load(jt_conversation *c, const char *path, const char *model, int *again, jt_error *err);
+
+#endif
