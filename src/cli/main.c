@@ -68,8 +68,16 @@ static int below_group(const jt_command_group *g, int argc, char **argv) {
     return JT_EXIT_USAGE;
 }
 
+/* `jeton` alone: a chat, or one answer where nobody can type. */
+static int no_arguments(void) {
+    char flag[] = "-p", prompt[] = "Say hello and tell me in one sentence what you can do.";
+    char *built_in[] = {flag, prompt};
+    if (isatty(STDIN_FILENO)) return run_command(jt_command_find("chat"), 0, built_in);
+    return run_command(jt_command_find("run"), 2, built_in);
+}
+
 static int start(int argc, char **argv) {
-    if (argc < 2) return run_command(jt_command_find("chat"), 0, NULL);
+    if (argc < 2) return no_arguments();
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return print_help(NULL, NULL);
     if (strcmp(name, "--version") == 0) return run_command(jt_command_find("version"), argc - 2, argv + 2);
@@ -77,7 +85,7 @@ static int start(int argc, char **argv) {
     if (c) return run_command(c, argc - 2, argv + 2);
     const jt_command_group *g = jt_group_find(name);
     if (g) return below_group(g, argc - 2, argv + 2);
-    if (name[0] == '-' && jt_command_find("chat")) return run_command(jt_command_find("chat"), argc - 1, argv + 1);
+    if (name[0] == '-') return run_command(jt_command_find("chat"), argc - 1, argv + 1);
     return no_command(name);
 }
 
