@@ -71,7 +71,8 @@ typedef struct jt_detok {
 /* Writes the text that `id` completes to out[0..*n). A cap of 3 times the token's bytes and 9 more is always
  * enough; where it is not, JT_LIMIT, and the state is as before. Bytes that can never become a character are
  * given as U+FFFD, one per byte. */
-JT_API jt_status jt_detok_push(const jt_tokenizer *t, jt_detok *d, int32_t id, int special, char *out, size_t cap, size_t *n, jt_error *err);
+JT_API jt_status jt_detok_push(const jt_tokenizer *t, jt_detok *d, int32_t id, int special, char *out, size_t cap, size_t *n,
+                               jt_error *err);
 /* What is held back at the end, each byte as U+FFFD (at most 9 bytes and a NUL in out[10]). */
 JT_API size_t jt_detok_end(jt_detok *d, char out[10]);
 

@@ -29,7 +29,8 @@ jt_status jt_map_open(const char *path, jt_map *out, jt_error *err) {
     }
     if (!S_ISREG(st.st_mode)) {
         close(fd);
-        return jt_error_set(err, JT_INVALID, "%s: is %s, not an ordinary file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
+        return jt_error_set(err, JT_INVALID, "%s: is %s, not an ordinary file", path,
+                            S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
     }
     if ((uintmax_t)st.st_size > SIZE_MAX) {
         close(fd);
@@ -75,8 +76,10 @@ jt_status jt_file_read(const char *path, jt_str *out, jt_error *err) {
     size_t got;
     while ((got = fread(buf, 1, sizeof buf, f)) > 0) jt_str_add(out, buf, got);
     jt_status s = ferror(f) ? sys(err, in ? "standard input" : path, "read") : jt_str_check(out, err);
-    if (in) clearerr(f);
-    else fclose(f);
+    if (in)
+        clearerr(f);
+    else
+        fclose(f);
     return s;
 }
 
@@ -131,9 +134,12 @@ jt_status jt_file_write(jt_writer *w, const void *p, size_t n, jt_error *err) {
 
 jt_status jt_file_commit(jt_writer *w, jt_error *err) {
     jt_status s = JT_OK;
-    if (w->failed) s = jt_error_set(err, JT_IO, "%s: not kept, an earlier write failed", w->path);
-    else if (fflush(w->f)) s = sys(err, w->path, "write (is the disk full?)");
-    else if (w->temp && fsync(fileno(w->f))) s = sys(err, w->path, "write to disk");
+    if (w->failed)
+        s = jt_error_set(err, JT_IO, "%s: not kept, an earlier write failed", w->path);
+    else if (fflush(w->f))
+        s = sys(err, w->path, "write (is the disk full?)");
+    else if (w->temp && fsync(fileno(w->f)))
+        s = sys(err, w->path, "write to disk");
     if (fclose(w->f) && s == JT_OK) s = sys(err, w->path, "close");
     w->f = NULL;
     if (s == JT_OK && w->temp && rename(w->temp, w->path)) s = sys(err, w->path, "put in place");
@@ -183,9 +189,12 @@ bool jt_is_folder(const char *path) {
 
 static jt_status user_folder(const char *xdg, const char *below_home, jt_str *out, jt_error *err) {
     const char *x = getenv(xdg), *home = getenv("HOME");
-    if (x && x[0] == '/') jt_str_printf(out, "%s/jeton", x);
-    else if (home && home[0]) jt_str_printf(out, "%s/%s/jeton", home, below_home);
-    else return jt_error_set(err, JT_INVALID, "neither %s nor HOME is set, so there is no folder for Jeton's files; set one", xdg);
+    if (x && x[0] == '/')
+        jt_str_printf(out, "%s/jeton", x);
+    else if (home && home[0])
+        jt_str_printf(out, "%s/%s/jeton", home, below_home);
+    else
+        return jt_error_set(err, JT_INVALID, "neither %s nor HOME is set, so there is no folder for Jeton's files; set one", xdg);
     return jt_str_check(out, err);
 }
 

@@ -11,7 +11,9 @@ static uint64_t mix(uint64_t x) {
     return x ^ x >> 32;
 }
 
-uint64_t jt_hash_u64(uint64_t seed, uint64_t x) { return mix((seed ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu + mix(x + 0x632be59bd9b4e019u)); }
+uint64_t jt_hash_u64(uint64_t seed, uint64_t x) {
+    return mix((seed ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu + mix(x + 0x632be59bd9b4e019u));
+}
 
 uint64_t jt_hash_bytes(uint64_t seed, const void *p, size_t n) {
     const uint8_t *b = p;

@@ -30,8 +30,8 @@ jt_status jt_nomem(jt_error *err, const char *what, size_t n, size_t size) {
     size_t bytes;
     if (!jt_mul(n, size, &bytes))
         return jt_error_set(err, JT_NOMEM, "%s: %zu items of %zu bytes are more than this machine can address", what, n, size);
-    return jt_error_set(err, JT_NOMEM, "%s: out of memory, %zu bytes wanted; close other programs or use a smaller model or context",
-                        what, bytes);
+    return jt_error_set(err, JT_NOMEM, "%s: out of memory, %zu bytes wanted; close other programs or use a smaller model or context", what,
+                        bytes);
 }
 
 jt_status jt_grow(void **p, size_t *cap, size_t need, size_t size, jt_error *err) {

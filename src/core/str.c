@@ -10,11 +10,10 @@
 
 #include "core/mem.h"
 
-static bool room(jt_str *b, size_t more) {
+static bool str_room(jt_str *b, size_t more) {
     size_t need;
     if (b->failed) return false;
-    if (!jt_add(b->n, more, &need) || !jt_add(need, 1, &need) ||
-        jt_grow((void **)&b->s, &b->cap, need, 1, NULL) != JT_OK) {
+    if (!jt_add(b->n, more, &need) || !jt_add(need, 1, &need) || jt_grow((void **)&b->s, &b->cap, need, 1, NULL) != JT_OK) {
         b->failed = true;
         return false;
     }
@@ -22,7 +21,7 @@ static bool room(jt_str *b, size_t more) {
 }
 
 void jt_str_add(jt_str *b, const char *s, size_t n) {
-    if (!room(b, n)) return;
+    if (!str_room(b, n)) return;
     if (n) memcpy(b->s + b->n, s, n);
     b->s[b->n += n] = 0;
 }
@@ -36,7 +35,7 @@ void jt_str_printf(jt_str *b, const char *fmt, ...) {
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     if (n < 0) b->failed = true;
-    if (n < 0 || !room(b, (size_t)n)) return;
+    if (n < 0 || !str_room(b, (size_t)n)) return;
     va_start(ap, fmt);
     vsnprintf(b->s + b->n, (size_t)n + 1, fmt, ap);
     va_end(ap);
@@ -48,13 +47,20 @@ void jt_str_json(jt_str *b, const char *s, size_t n) {
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
         int w = jt_utf8_next(s + i, n - i, NULL);
-        if (c == '"' || c == '\\') jt_str_printf(b, "\\%c", c);
-        else if (c == '\n') jt_str_puts(b, "\\n");
-        else if (c == '\t') jt_str_puts(b, "\\t");
-        else if (c == '\r') jt_str_puts(b, "\\r");
-        else if (c < 0x20 || c == 0x7f) jt_str_printf(b, "\\u%04x", c);
-        else if (w == 0) jt_str_puts(b, "\xef\xbf\xbd");
-        else jt_str_add(b, s + i, (size_t)w);
+        if (c == '"' || c == '\\')
+            jt_str_printf(b, "\\%c", c);
+        else if (c == '\n')
+            jt_str_puts(b, "\\n");
+        else if (c == '\t')
+            jt_str_puts(b, "\\t");
+        else if (c == '\r')
+            jt_str_puts(b, "\\r");
+        else if (c < 0x20 || c == 0x7f)
+            jt_str_printf(b, "\\u%04x", c);
+        else if (w == 0)
+            jt_str_puts(b, "\xef\xbf\xbd");
+        else
+            jt_str_add(b, s + i, (size_t)w);
         i += w ? (size_t)w : 1;
     }
     jt_str_putc(b, '"');
@@ -88,9 +94,7 @@ void jt_str_free(jt_str *b) {
 
 const char *jt_str_c(const jt_str *b) { return b->s ? b->s : ""; }
 
-jt_status jt_str_check(const jt_str *b, jt_error *err) {
-    return b->failed ? jt_nomem(err, "building a text", b->n, 1) : JT_OK;
-}
+jt_status jt_str_check(const jt_str *b, jt_error *err) { return b->failed ? jt_nomem(err, "building a text", b->n, 1) : JT_OK; }
 
 bool jt_read_u64(const char *s, size_t n, uint64_t *out) {
     uint64_t v = 0;
@@ -122,8 +126,7 @@ bool jt_read_double(const char *s, size_t n, double *out) {
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
         char c = s[i];
-        bool ok = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.' || c == 'e' || c == 'E' ||
-                  c == 'i' || c == 'n' || c == 'f';
+        bool ok = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.' || c == 'e' || c == 'E' || c == 'i' || c == 'n' || c == 'f';
         if (!ok) return false;
         if (c == '.') {
             for (const char *p = point; *p && k < sizeof t - 1; p++) t[k++] = *p;
@@ -149,10 +152,14 @@ int jt_utf8_next(const char *s, size_t n, uint32_t *cp) {
         if (cp) *cp = c;
         return 1;
     }
-    if (c >= 0xc2 && c <= 0xdf) len = 2, v = c & 0x1f;
-    else if (c >= 0xe0 && c <= 0xef) len = 3, v = c & 0x0f;
-    else if (c >= 0xf0 && c <= 0xf4) len = 4, v = c & 0x07;
-    else return 0;
+    if (c >= 0xc2 && c <= 0xdf)
+        len = 2, v = c & 0x1f;
+    else if (c >= 0xe0 && c <= 0xef)
+        len = 3, v = c & 0x0f;
+    else if (c >= 0xf0 && c <= 0xf4)
+        len = 4, v = c & 0x07;
+    else
+        return 0;
     if (n < (size_t)len) return 0;
     for (int i = 1; i < len; i++) {
         if ((p[i] & 0xc0) != 0x80) return 0;

@@ -27,7 +27,7 @@ void jt_str_printf(jt_str *b, const char *fmt, ...) JT_PRINTF(2, 3);
 void jt_str_json(jt_str *b, const char *s, size_t n);
 /* The shortest decimal that reads back as the same double; "null" if not finite. */
 void jt_str_number(jt_str *b, double x);
-void jt_str_clear(jt_str *b);               /* empty, memory kept */
+void jt_str_clear(jt_str *b); /* empty, memory kept */
 void jt_str_free(jt_str *b);
 /* The contents, never NULL. */
 const char *jt_str_c(const jt_str *b);

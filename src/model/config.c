@@ -16,7 +16,7 @@ static void list_families(bool hf, char *out, size_t cap) {
 }
 
 /* Limits that keep every product of sizes far from overflow. */
-static jt_status check(const jt_config *c, jt_error *err) {
+static jt_status config_check(const jt_config *c, jt_error *err) {
     enum { BIG = 1 << 24 };
     const struct {
         const char *name;
@@ -43,7 +43,7 @@ static jt_status check(const jt_config *c, jt_error *err) {
 }
 
 static jt_status finish(jt_config *c, jt_error *err) {
-    jt_status s = check(c, err);
+    jt_status s = config_check(c, err);
     if (s) return s;
     c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
     return JT_OK;

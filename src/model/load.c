@@ -48,7 +48,7 @@ static jt_status aligned_copy(jt_model *m, struct source *t, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status add(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
+static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
     const jt_role_row *row = &m->config.family->role[role];
     struct source t;
     int rows, cols;
@@ -71,7 +71,7 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
         snprintf(name, sizeof name, "%s", m->gguf ? row->gguf : row->hf);
     else
         snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
-    jt_status s = add(m, role, name, ref, &found, err);
+    jt_status s = add_weight(m, role, name, ref, &found, err);
     if (s || found) return s;
     if (role == JT_W_HEAD && row->optional) {
         *ref = m->ref[JT_W_EMBED];

@@ -23,9 +23,7 @@ static double mean_error(double sum, double squares, double n) {
     return var > 0 ? sqrt(var / (n - 1)) : 0;
 }
 
-double jt_perplexity_error(const jt_perplexity *p) {
-    return jt_perplexity_value(p) * mean_error(p->sum, p->squares, (double)p->tokens);
-}
+double jt_perplexity_error(const jt_perplexity *p) { return jt_perplexity_value(p) * mean_error(p->sum, p->squares, (double)p->tokens); }
 
 static int32_t best(const float *x, int n) {
     int32_t at = 0;

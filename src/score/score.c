@@ -17,14 +17,15 @@ jt_windows jt_windows_halves(const int32_t *ids, size_t n_ids, int length, size_
     return (jt_windows){.ids = ids, .n = n, .length = length, .first = length / 2};
 }
 
-static jt_status check(const jt_windows *w, jt_error *err) {
+static jt_status windows_check(const jt_windows *w, jt_error *err) {
     size_t rows;
     if (w->length < 2 || w->length > 1 << 24)
         return jt_error_set(err, JT_INVALID, "a window of %d tokens cannot be scored; choose 2 to %d", w->length, 1 << 24);
     if (w->first < 0 || w->first > w->length - 2)
         return jt_error_set(err, JT_INVALID, "first scored row %d is outside a window of %d tokens; choose 0 to %d", w->first, w->length,
                             w->length - 2);
-    if (!jt_mul(w->n, (size_t)w->length, &rows)) return jt_error_set(err, JT_INVALID, "%zu windows of %d tokens are too many", w->n, w->length);
+    if (!jt_mul(w->n, (size_t)w->length, &rows))
+        return jt_error_set(err, JT_INVALID, "%zu windows of %d tokens are too many", w->n, w->length);
     return JT_OK;
 }
 
@@ -65,8 +66,8 @@ static jt_status tell(const jt_watch *watch, size_t done, jt_error *err) {
 static int smaller(size_t a, size_t b) { return (int)(a < b ? a : b); }
 
 /* One group of windows that share batches; logprob and entropy are those of its first window. */
-static jt_status score_group(jt_model *m, jt_state **s, const jt_windows *w, size_t first, int n, jt_want *want, double *logprob, double *entropy,
-                             const jt_watch *watch, jt_error *err) {
+static jt_status score_group(jt_model *m, jt_state **s, const jt_windows *w, size_t first, int n, jt_want *want, double *logprob,
+                             double *entropy, const jt_watch *watch, jt_error *err) {
     int rows = w->length - 1, scored = jt_windows_scored(w), piece = PIECE_ROWS / n;
     for (int from = 0; from < rows; from += piece) {
         int to = smaller((size_t)from + (size_t)piece, (size_t)rows), wants = 0;
@@ -87,7 +88,7 @@ static jt_status score_group(jt_model *m, jt_state **s, const jt_windows *w, siz
 }
 
 jt_status jt_score_windows(jt_model *m, const jt_windows *w, double *logprob, double *entropy, const jt_watch *watch, jt_error *err) {
-    jt_status st = check(w, err);
+    jt_status st = windows_check(w, err);
     if (st || w->n == 0) return st;
     int group = w->length > PIECE_ROWS ? 1 : smaller((size_t)(PIECE_ROWS / w->length), w->n), scored = jt_windows_scored(w);
     jt_state *s[PIECE_ROWS];
@@ -132,17 +133,19 @@ static jt_status kl_window(jt_model *m[2], jt_state *s[2], const jt_windows *w, 
 }
 
 jt_status jt_score_kl(jt_model *a, jt_model *b, const jt_windows *w, jt_kl_row *rows, const jt_watch *watch, jt_error *err) {
-    jt_status st = check(w, err);
+    jt_status st = windows_check(w, err);
     if (st) return st;
     jt_model *m[2] = {a, b};
     jt_model_info info[2];
     for (int k = 0; k < 2; k++) jt_model_get_info(m[k], &info[k]);
     int vocab = info[0].vocab;
     if (vocab != info[1].vocab)
-        return jt_error_set(err, JT_INVALID, "the models have vocabularies of %d and %d tokens and cannot be compared", vocab, info[1].vocab);
+        return jt_error_set(err, JT_INVALID, "the models have vocabularies of %d and %d tokens and cannot be compared", vocab,
+                            info[1].vocab);
     for (size_t i = 0; i < w->n * (size_t)w->length; i++)
         if (w->ids[i] < 0 || w->ids[i] >= vocab)
-            return jt_error_set(err, JT_INVALID, "id %d at token %zu of the text is outside the vocabulary of %d", (int)w->ids[i], i, vocab);
+            return jt_error_set(err, JT_INVALID, "id %d at token %zu of the text is outside the vocabulary of %d", (int)w->ids[i], i,
+                                vocab);
     jt_state *s[2] = {NULL, NULL};
     float *logits[2] = {NULL, NULL};
     for (int k = 0; k < 2 && !st; k++) {

@@ -71,10 +71,10 @@ typedef struct jt_kl_summary {
     size_t rows;
     double mean, mean_error; /* of KL, and its standard error */
     double percentile[JT_KL_PERCENTILES];
-    double same_top, same_top_error;    /* fraction of rows with the same best id */
-    double perplexity_a, perplexity_b;  /* over these rows */
-    double ratio, ratio_error;          /* perplexity_b / perplexity_a, error from the paired differences of ln p */
-    double logprob_rms;                 /* root mean square of logprob_b - logprob_a */
+    double same_top, same_top_error;   /* fraction of rows with the same best id */
+    double perplexity_a, perplexity_b; /* over these rows */
+    double ratio, ratio_error;         /* perplexity_b / perplexity_a, error from the paired differences of ln p */
+    double logprob_rms;                /* root mean square of logprob_b - logprob_a */
 } jt_kl_summary;
 /* n >= 1. JT_NOMEM is the only error. */
 jt_status jt_kl_summarise(const jt_kl_row *rows, size_t n, jt_kl_summary *out, jt_error *err);

@@ -14,15 +14,23 @@
 typedef enum jt_type { JT_F32 = 0, JT_F16 = 1, JT_Q4_0 = 2, JT_Q4_1 = 3, JT_Q8_0 = 8, JT_BF16 = 30 } jt_type;
 
 /* How packed panels of the format are laid out (see pack.h). */
-typedef enum jt_panel_kind { JT_PANEL_NONE, JT_PANEL_F32, JT_PANEL_F16, JT_PANEL_BF16, JT_PANEL_I4, JT_PANEL_I4M, JT_PANEL_I8 } jt_panel_kind;
+typedef enum jt_panel_kind {
+    JT_PANEL_NONE,
+    JT_PANEL_F32,
+    JT_PANEL_F16,
+    JT_PANEL_BF16,
+    JT_PANEL_I4,
+    JT_PANEL_I4M,
+    JT_PANEL_I8
+} jt_panel_kind;
 
 typedef struct jt_format {
-    const char *name;  /* lower case, as people write it: "q4_1" */
-    uint32_t type;     /* the GGUF number */
-    uint16_t block;    /* weights a block */
-    uint16_t bytes;    /* bytes a block */
+    const char *name; /* lower case, as people write it: "q4_1" */
+    uint32_t type;    /* the GGUF number */
+    uint16_t block;   /* weights a block */
+    uint16_t bytes;   /* bytes a block */
     jt_panel_kind panel;
-    bool quantised;    /* products may use int8 activations */
+    bool quantised; /* products may use int8 activations */
     /* n weights (a multiple of `block`) to float32, exactly. NULL: not computed with. */
     void (*expand)(const void *in, float *out, size_t n);
 } jt_format;

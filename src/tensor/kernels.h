@@ -33,9 +33,9 @@ typedef struct jt_acts {
  * maximum, total and chain from +0) and then merged into m, l and acc: docs/numbers.md, Attention. */
 typedef struct jt_attn_tile {
     int nq, dim;
-    jt_type type;            /* of k and v: JT_F16 or JT_F32 */
-    const void *k;           /* [dim][JT_TILE]: transposed */
-    const void *v;           /* [JT_TILE][dim] */
+    jt_type type;  /* of k and v: JT_F16 or JT_F32 */
+    const void *k; /* [dim][JT_TILE]: transposed */
+    const void *v; /* [JT_TILE][dim] */
     float scale;
     const float *const *q;   /* nq pointers to [dim] */
     const uint32_t *visible; /* nq masks, bit i: key i of the tile; none empty */
@@ -61,8 +61,8 @@ typedef struct jt_kernels {
 
     /* ---- rows */
     void (*rms_norm)(const float *x, const float *w, int n, float eps, float *y, float *inv); /* inv may be NULL */
-    void (*add)(const float *a, const float *b, int n, float *y);                              /* y may be a or b */
-    void (*swiglu)(const float *g, const float *u, int n, float *y);                           /* y may be g or u */
+    void (*add)(const float *a, const float *b, int n, float *y);                             /* y may be a or b */
+    void (*swiglu)(const float *g, const float *u, int n, float *y);                          /* y may be g or u */
     /* Rotates `heads` heads of `dim` in place; c, s: [rot / 2]. The first `rot` of each head are rotated.
      * interleaved: pairs (2i, 2i + 1); else (i, i + rot / 2). */
     void (*rope)(float *x, int heads, int dim, int rot, int interleaved, const float *c, const float *s);
@@ -73,7 +73,7 @@ typedef struct jt_kernels {
     /* ---- attention, and reductions over a row of logits */
     void (*attn_tile)(const jt_attn_tile *t);
     void (*attn_end)(const float *acc, float l, int dim, float *out); /* acc / l; out may be acc */
-    float (*max)(const float *x, int n); /* -inf for n = 0; NaN is passed over; never -0 */
+    float (*max)(const float *x, int n);                              /* -inf for n = 0; NaN is passed over; never -0 */
     /* S and T of docs/numbers.md: sums of e = exp(x - m) and of e * (x - m). T may be NULL. */
     void (*sum_exp)(const float *x, int n, float m, double *S, double *T);
 } jt_kernels;

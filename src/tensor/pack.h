@@ -21,9 +21,9 @@
 typedef struct jt_matrix {
     const jt_format *format;
     int rows, cols;
-    const void *data;   /* rows as the file has them; owned by the weight file */
+    const void *data; /* rows as the file has them; owned by the weight file */
     size_t row_bytes;
-    void *packed;       /* panels, NULL when mapped */
+    void *packed; /* panels, NULL when mapped */
     size_t panel_bytes;
 } jt_matrix;
 

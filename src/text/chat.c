@@ -20,7 +20,7 @@ struct jt_chat {
     const char *system; /* of the turn put before a conversation without one; NULL: none */
 };
 
-static const struct jt_chat formats[] = {
+static const struct jt_chat chat_formats[] = {
     {"chatml-smollm2", "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788",
      "You are a helpful AI assistant named SmolLM, trained by Hugging Face"},
     {"chatml", "153280e3ff55d19da1398bdb3914ee2a51b80429bfaedde11d7d216c39db80f3", NULL},
@@ -41,8 +41,8 @@ void jt_chat_find(jt_tokenizer *t, jt_view text) {
     jt_sha256_end(&h, digest);
     jt_sha256_hex(digest, hex);
     const struct jt_chat *found = NULL;
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (!strcmp(formats[i].sha256, hex)) found = &formats[i];
+    for (size_t i = 0; i < sizeof chat_formats / sizeof *chat_formats; i++)
+        if (!strcmp(chat_formats[i].sha256, hex)) found = &chat_formats[i];
     if (!found) {
         snprintf(t->chat_why, sizeof t->chat_why,
                  "the model's chat template (%zu bytes, SHA-256 %s) is not one this build can write; give it the prompt as plain text",

@@ -32,8 +32,10 @@ static void build(jt_list *l, uint32_t seed, jt_ref norm) {
         uint32_t kind = pick(seed, &at, 3);
         jt_node *n = jt_list_node(l, kind == 0 ? &jt_op_add : kind == 1 ? &jt_op_swiglu : &jt_op_rms_norm, i);
         n->in[0] = a;
-        if (kind < 2) n->in[1] = b;
-        else n->weight[0] = norm, n->f[0] = 1e-5f;
+        if (kind < 2)
+            n->in[1] = b;
+        else
+            n->weight[0] = norm, n->f[0] = 1e-5f;
         n->out[0] = v;
         if (i % 9 == 8) jt_list_export(l, v, 0, i);
     }
@@ -49,10 +51,14 @@ static void reference(const jt_kernels *k, const jt_list *l, const float *table,
         const jt_node *n = &l->node[i];
         for (int r = 0; r < ROWS; r++) {
             float *y = out[n->out[0]][r];
-            if (n->op == &jt_op_embed) memcpy(y, table + id[r] * WIDTH, sizeof out[0][0]);
-            else if (n->op == &jt_op_add) k->add(out[n->in[0]][r], out[n->in[1]][r], WIDTH, y);
-            else if (n->op == &jt_op_swiglu) k->swiglu(out[n->in[0]][r], out[n->in[1]][r], WIDTH, y);
-            else k->rms_norm(out[n->in[0]][r], norm, WIDTH, n->f[0], y, NULL);
+            if (n->op == &jt_op_embed)
+                memcpy(y, table + id[r] * WIDTH, sizeof out[0][0]);
+            else if (n->op == &jt_op_add)
+                k->add(out[n->in[0]][r], out[n->in[1]][r], WIDTH, y);
+            else if (n->op == &jt_op_swiglu)
+                k->swiglu(out[n->in[0]][r], out[n->in[1]][r], WIDTH, y);
+            else
+                k->rms_norm(out[n->in[0]][r], norm, WIDTH, n->f[0], y, NULL);
         }
     }
 }
@@ -93,7 +99,8 @@ static void run_seed(jt_engine *e, uint32_t seed) {
         const jt_export *x = &l.exports[i];
         int rows = x->site == 1 ? 2 : ROWS;
         jt_buffer_read(env.storage, jt_env_at(&env, x->value), got, (size_t)rows * sizeof got[0]);
-        for (int r = 0; r < rows; r++) assert_memory_equal(got[r], x->site == 1 ? want[VALUES - 1][wanted[r]] : want[x->value][r], sizeof got[r]);
+        for (int r = 0; r < rows; r++)
+            assert_memory_equal(got[r], x->site == 1 ? want[VALUES - 1][wanted[r]] : want[x->value][r], sizeof got[r]);
     }
     jt_buffer_free(env.storage);
     jt_list_free(&l);

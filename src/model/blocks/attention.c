@@ -10,7 +10,7 @@ static jt_val rotate(jt_net *n, int layer, jt_val x, int heads) {
     return p->out[0] = y;
 }
 
-static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
+static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     const jt_config *c = n->config;
     (void)role;
     jt_val q = jt_net_linear(n, layer, JT_W_Q, x), k = jt_net_linear(n, layer, JT_W_K, x), v = jt_net_linear(n, layer, JT_W_V, x);
@@ -26,4 +26,4 @@ static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_O, y);
 }
 
-const jt_entry jt_entry_attention = {.name = "attention", .state = JT_STATE_PAGED, .build = build};
+const jt_entry jt_entry_attention = {.name = "attention", .state = JT_STATE_PAGED, .build = attention_build};

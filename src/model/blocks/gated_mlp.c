@@ -1,7 +1,7 @@
 /* gated_mlp.c: down(silu(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202). */
 #include "model/network.h"
 
-static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
+static jt_val gated_mlp_build(jt_net *n, int layer, jt_role role, jt_val x) {
     (void)role;
     jt_val gate = jt_net_linear(n, layer, JT_W_GATE, x), up = jt_net_linear(n, layer, JT_W_UP, x);
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->ffn);
@@ -11,4 +11,4 @@ static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_DOWN, y);
 }
 
-const jt_entry jt_entry_gated_mlp = {.name = "gated-mlp", .build = build};
+const jt_entry jt_entry_gated_mlp = {.name = "gated-mlp", .build = gated_mlp_build};

@@ -1,7 +1,7 @@
 /* rms_norm.c: the normaliser of Llama and most models after it. */
 #include "model/network.h"
 
-static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
+static jt_val rms_norm_build(jt_net *n, int layer, jt_role role, jt_val x) {
     jt_node *p = jt_list_node(n->list, &jt_op_rms_norm, layer);
     p->in[0] = x;
     p->f[0] = n->config->norm_eps;
@@ -10,4 +10,4 @@ static jt_val build(jt_net *n, int layer, jt_role role, jt_val x) {
     return p->out[0];
 }
 
-const jt_entry jt_entry_rms_norm = {.name = "rms-norm", .build = build};
+const jt_entry jt_entry_rms_norm = {.name = "rms-norm", .build = rms_norm_build};

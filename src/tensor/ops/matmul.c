@@ -5,7 +5,7 @@ static const jt_matrix *matrix(const jt_env *e, const jt_node *n) { return &e->s
 
 static bool int8(const jt_env *e, const jt_node *n) { return e->list->value[n->in[0]].elem == JT_ELEM_ACT; }
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void matmul_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     const jt_matrix *m = matrix(e, n);
     jt_acts a = {.rows = jt_env_rows(e, n->in[0]), .cols = m->cols};
     if (int8(e, n)) {
@@ -21,6 +21,6 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     if (first < end && a.rows) jt_matmul(e->engine->kernels, m, &a, int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
 }
 
-static size_t scratch(const jt_env *e, const jt_node *n) { return jt_matmul_scratch(matrix(e, n), int8(e, n)); }
+static size_t matmul_scratch(const jt_env *e, const jt_node *n) { return jt_matmul_scratch(matrix(e, n), int8(e, n)); }
 
-const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = forward, .scratch = scratch};
+const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};

@@ -1,7 +1,7 @@
 /* quantise.c: rows of activations to 8 bits, in blocks of 16 (docs/numbers.md). */
 #include "tensor/op.h"
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void quantise_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]);
     int width = e->list->value[n->in[0]].width, first, end;
     size_t w = (size_t)width;
@@ -13,4 +13,4 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         e->engine->kernels->quantise(x + r * w, width, q + r * w, d + r * (w / JT_ACT_BLOCK), sum + r * (w / 32));
 }
 
-const jt_op jt_op_quantise = {.name = "quantise", .split = JT_SPLIT_ROWS, .forward = forward};
+const jt_op jt_op_quantise = {.name = "quantise", .split = JT_SPLIT_ROWS, .forward = quantise_forward};

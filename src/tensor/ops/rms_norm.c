@@ -1,7 +1,7 @@
 /* rms_norm.c: y = x / sqrt(mean(x^2) + eps) * w (Zhang and Sennrich 2019, arXiv 1910.07467). */
 #include "tensor/op.h"
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void rms_norm_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]), *w = e->set[n->weight[0].set]->w[n->weight[0].tensor].vector;
     float *y = jt_env_f32(e, n->out[0]), *inv = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
     int width = e->list->value[n->in[0]].width, first, end;
@@ -10,4 +10,4 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         e->engine->kernels->rms_norm(x + (size_t)r * (size_t)width, w, width, n->f[0], y + (size_t)r * (size_t)width, inv ? inv + r : NULL);
 }
 
-const jt_op jt_op_rms_norm = {.name = "rms-norm", .split = JT_SPLIT_ROWS, .keep_in = 1, .keep_out = 2, .forward = forward};
+const jt_op jt_op_rms_norm = {.name = "rms-norm", .split = JT_SPLIT_ROWS, .keep_in = 1, .keep_out = 2, .forward = rms_norm_forward};
