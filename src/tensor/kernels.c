@@ -11,6 +11,10 @@ static int runs_avx2(void) {
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C)) return 0;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+static int runs_avx512(void) {
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 static int runs_always(void) { return 1; }
 
@@ -20,6 +24,7 @@ static const struct {
     int (*runs)(void);
 } variants[] = {
 #if defined(__x86_64__)
+    {&jt_kernels_avx512, runs_avx512},
     {&jt_kernels_avx2, runs_avx2},
 #endif
     {&jt_kernels_scalar, runs_always},

@@ -1,0 +1,117 @@
+/* attention_avx512.c: an attention tile with AVX-512, up to six queries sharing each load of keys and values. */
+#include "tensor/x86/avx512.h"
+
+enum { QUERIES = 6 };
+
+JT_INLINE __m512 cache16_avx512(jt_type type, const void *p, size_t i) {
+    return type == JT_F16 ? jt_avx512_load_halfs((const uint16_t *)p + i) : _mm512_loadu_ps((const float *)p + i);
+}
+
+/* Elements i.. of a row of values; lanes past the end are zero. */
+JT_INLINE __m512 values16_avx512(jt_type type, const void *p, size_t i, __mmask16 lanes) {
+    if (lanes == 0xffff) return cache16_avx512(type, p, i);
+    if (type == JT_F16) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, (const uint16_t *)p + i));
+    return _mm512_maskz_loadu_ps(lanes, (const float *)p + i);
+}
+
+/* Weights of the tile from scores, as weights_avx2 does with half vectors. */
+static inline void weights_avx512(uint32_t visible, float scale, __m512 s[2], float *max, float *total) {
+    __mmask16 mask[2] = {(__mmask16)visible, (__mmask16)(visible >> 16)};
+    __m512 top = _mm512_set1_ps(-INFINITY);
+    for (int i = 0; i < 2; i++) {
+        s[i] = _mm512_mul_ps(_mm512_set1_ps(scale), s[i]);
+        top = _mm512_mask_max_ps(top, mask[i], s[i], top);
+    }
+    *max = jt_avx2_max8(_mm256_max_ps(_mm512_castps512_ps256(top), _mm512_extractf32x8_ps(top, 1))) + 0.0f;
+    for (int i = 0; i < 2; i++) s[i] = _mm512_maskz_mov_ps(mask[i], jt_avx512_exp16(_mm512_sub_ps(s[i], _mm512_set1_ps(*max))));
+    *total = jt_avx512_tree(_mm512_add_ps(s[0], s[1]));
+}
+
+/* 16 * wide elements from j (the last vector's lanes given) of the weighted sums of values, merged into acc. */
+JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, const jt_attn_tile *t, int first, int j,
+                             const float p[QUERIES][JT_TILE], const float c[QUERIES], const float ct[QUERIES]) {
+    __m512 acc[QUERIES][4];
+    uint32_t all = ~0u, any = 0;
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) acc[n][h] = _mm512_setzero_ps();
+        all &= t->visible[first + n];
+        any |= t->visible[first + n];
+    }
+    for (; any; any &= any - 1) {
+        int k = __builtin_ctz(any);
+        size_t at = (size_t)k * (size_t)t->dim + (size_t)j;
+        __m512 v[4];
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t->v, at + 16 * (size_t)h, lanes);
+        bool shared = all >> k & 1;
+        JT_UNROLL
+        for (int n = 0; n < nq; n++) {
+            if (!shared && !(t->visible[first + n] >> k & 1)) continue;
+            __m512 w = _mm512_set1_ps(p[n][k]);
+            JT_UNROLL
+            for (int h = 0; h < wide; h++) acc[n][h] = _mm512_fmadd_ps(w, v[h], acc[n][h]);
+        }
+    }
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) JT_UNROLL
+    for (int h = 0; h < wide; h++) {
+        float *to = t->acc[first + n] + j + 16 * h;
+        __m512 old = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, to), _mm512_set1_ps(c[n]));
+        _mm512_mask_storeu_ps(to, lanes, _mm512_fmadd_ps(acc[n][h], _mm512_set1_ps(ct[n]), old));
+    }
+}
+
+JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int first) {
+    float p[QUERIES][JT_TILE], c[QUERIES], ct[QUERIES];
+    __m512 s[QUERIES][2];
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) s[n][0] = s[n][1] = _mm512_setzero_ps();
+    for (int j = 0; j < t->dim; j++) {
+        __m512 k0 = cache16_avx512(type, t->k, (size_t)j * JT_TILE), k1 = cache16_avx512(type, t->k, (size_t)j * JT_TILE + 16);
+        JT_UNROLL
+        for (int n = 0; n < nq; n++) {
+            __m512 q = _mm512_set1_ps(t->q[first + n][j]);
+            s[n][0] = _mm512_fmadd_ps(q, k0, s[n][0]);
+            s[n][1] = _mm512_fmadd_ps(q, k1, s[n][1]);
+        }
+    }
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) {
+        float mt, lt, *m = &t->m[first + n], *l = &t->l[first + n];
+        weights_avx512(t->visible[first + n], t->scale, s[n], &mt, &lt);
+        _mm512_storeu_ps(p[n], s[n][0]);
+        _mm512_storeu_ps(p[n] + 16, s[n][1]);
+        float top = mt > *m ? mt : *m;
+        __m256 e = jt_avx2_exp8(_mm256_sub_ps(_mm256_setr_ps(*m, mt, 0, 0, 0, 0, 0, 0), _mm256_set1_ps(top)));
+        c[n] = _mm256_cvtss_f32(e);
+        ct[n] = _mm256_cvtss_f32(_mm256_permute_ps(e, 1));
+        *l = fmaf(lt, ct[n], *l * c[n]);
+        *m = top;
+    }
+    int j = 0;
+    for (; j + 64 <= t->dim; j += 64) values_avx512(type, nq, 4, 0xffff, t, first, j, p, c, ct);
+    for (; j + 16 <= t->dim; j += 16) values_avx512(type, nq, 1, 0xffff, t, first, j, p, c, ct);
+    if (j < t->dim) values_avx512(type, nq, 1, (__mmask16)((1u << (t->dim - j)) - 1), t, first, j, p, c, ct);
+}
+
+JT_INLINE void attn_avx512(jt_type type, const jt_attn_tile *t) {
+    int n = 0;
+    for (; n + QUERIES <= t->nq; n += QUERIES) queries_avx512(type, QUERIES, t, n);
+    switch (t->nq - n) {
+    case 5: queries_avx512(type, 5, t, n); break;
+    case 4: queries_avx512(type, 4, t, n); break;
+    case 3: queries_avx512(type, 3, t, n); break;
+    case 2: queries_avx512(type, 2, t, n); break;
+    case 1: queries_avx512(type, 1, t, n); break;
+    default: break;
+    }
+}
+
+void jt_avx512_attn_tile(const jt_attn_tile *t) {
+    if (t->type == JT_F16)
+        attn_avx512(JT_F16, t);
+    else
+        attn_avx512(JT_F32, t);
+}

@@ -1,0 +1,24 @@
+/* table_avx512.c: the AVX-512 variant of the kernel table. What waits for memory or gains nothing from wider
+ * vectors is the AVX2 kernel. */
+#include "tensor/x86/avx512.h"
+
+const jt_kernels jt_kernels_avx512 = {
+    .name = "avx512",
+    .panel_f32 = jt_avx512_panel_f32,
+    .panel_i8 = jt_avx512_panel_i8,
+    .panel_expand = jt_avx2_panel_expand,
+    .pack_panel = jt_avx2_pack_panel,
+    .quantise = jt_avx2_quantise,
+    .block_sums = jt_avx2_block_sums,
+    .rms_norm = jt_avx2_rms_norm,
+    .add = jt_avx2_add,
+    .swiglu = jt_avx512_swiglu,
+    .rope = jt_avx2_rope,
+    .exp = jt_avx512_exp,
+    .to_f16 = jt_avx2_to_f16,
+    .from_f16 = jt_avx2_from_f16,
+    .attn_tile = jt_avx512_attn_tile,
+    .attn_end = jt_avx2_attn_end,
+    .max = jt_avx2_max,
+    .sum_exp = jt_avx512_sum_exp,
+};
