@@ -1,4 +1,4 @@
-/* Any bytes as a GGUF file: what opens is walked by every accessor. */
+/* Any bytes as a GGUF file: what opens is walked by every accessor. Covers: src/model/gguf.c src/model/gguf_value.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

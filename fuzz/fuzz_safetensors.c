@@ -1,4 +1,4 @@
-/* Any bytes as a safetensors file: what opens is read through. */
+/* Any bytes as a safetensors file: what opens is read through. Covers: src/model/safetensors.c src/model/safetensors_values.c */
 #include <stdint.h>
 #include <stdlib.h>
 
