@@ -1,6 +1,6 @@
 /* The promise of docs/numbers.md, bit for bit: what a row gives depends on the tokens before it and on the numeric mode
  * alone. Every test compares with a reference that evaluated one row at a time on one thread with the best kernels.
- * Random tiny models in every format; SmolLM2 too when JETON_TEST_MODEL names its file. JT_LONG=1 tries every mode. */
+ * Random tiny models in every format; SmolLM2 too when JETON_TEST_MODEL names its file. JETON_TEST_LONG=1 tries every mode. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -438,7 +438,7 @@ static void add_tiny(jt_type type, jt_activations act, jt_kv_type kv) {
 static int setup(void **unused) {
     (void)unused;
     static const jt_type quantised[] = {JT_Q4_1, JT_Q8_0, JT_Q4_0}, plain[] = {JT_F32, JT_F16, JT_BF16};
-    const char *model = getenv("JETON_TEST_MODEL"), *env = getenv("JT_LONG");
+    const char *model = getenv("JETON_TEST_MODEL"), *env = getenv("JETON_TEST_LONG");
     long_run = env && *env && strcmp(env, "0") != 0;
     if (!mkdtemp(folder)) return -1;
     add_tiny(JT_Q4_1, JT_ACT_INT8, JT_KV_F16);
