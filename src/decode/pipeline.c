@@ -1,0 +1,146 @@
+/* pipeline.c: pipeline text to methods with parameters.
+ *
+ *   pipeline = [ strategies "|" ] stage { "|" stage } | strategies | ""
+ *   strategies = method { ">" method }          outermost first
+ *   method = name [ ":" list ]                  the list is step/param.h's
+ *
+ * Quoted texts and parentheses hide "|" and ">". Without a strategy it is sample;
+ * the empty text is greedy. */
+#include "decode/pipeline.h"
+
+#include <string.h>
+
+#include "step/param.h"
+
+static bool pipeline_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/* The end of the method that begins at `at`: the next "|" or ">" outside quotes and parentheses, or the text's end. */
+static jt_status pipeline_method_end(const char *t, size_t at, size_t n, size_t *end, jt_error *err) {
+    size_t open[32];
+    int depth = 0;
+    for (size_t i = at; i < n; i++) {
+        if (t[i] == '"') {
+            size_t e = jt_quoted_end(t, i, n);
+            if (!e) return jt_pipeline_error(err, JT_INVALID, i, "the quoted text that begins here is never closed");
+            i = e - 1;
+        } else if (t[i] == '(') {
+            if (depth == 32) return jt_pipeline_error(err, JT_LIMIT, i, "parentheses more than 32 deep");
+            open[depth++] = i;
+        } else if (t[i] == ')') {
+            if (!depth--) return jt_pipeline_error(err, JT_INVALID, i, "\")\" closes nothing");
+        } else if (!depth && (t[i] == '|' || t[i] == '>')) {
+            return *end = i, JT_OK;
+        }
+    }
+    if (depth) return jt_pipeline_error(err, JT_INVALID, open[depth - 1], "the parenthesis that opens here is never closed");
+    return *end = n, JT_OK;
+}
+
+static jt_status pipeline_unknown(const jt_methods *extra, const char *name, size_t at, bool shown_whole, jt_error *err) {
+    const jt_method *near = jt_method_nearest(extra, name);
+    return jt_pipeline_error(err, JT_UNKNOWN, at, "unknown method \"%s%s\"; the nearest is \"%s\"", name, shown_whole ? "" : "...",
+                             near ? near->name : "");
+}
+
+/* One method, t[at..end), into the pipeline. `after`: the mark before it, 0 for the first. */
+static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const char *t, size_t at, size_t end, char after, jt_error *err) {
+    while (at < end && pipeline_space(t[at])) at++;
+    size_t stop = at, list;
+    while (stop < end && t[stop] != ':' && t[stop] != '(' && t[stop] != '"') stop++;
+    list = stop;
+    while (stop > at && pipeline_space(t[stop - 1])) stop--;
+    if (stop == at) {
+        if (list < end && t[list] == '(')
+            return jt_pipeline_error(err, JT_UNSUPPORTED, list, "a pipeline in parentheses stands only as a parameter's value");
+        return jt_pipeline_error(err, JT_INVALID, at, "the name of a method is missing");
+    }
+    char name[50] = "";
+    memcpy(name, t + at, stop - at < sizeof name ? stop - at : sizeof name - 1);
+    const jt_method *m = stop - at < sizeof name ? jt_method_find(extra, name) : NULL;
+    if (!m) return pipeline_unknown(extra, name, at, stop - at < sizeof name, err);
+    if (list < end && t[list] != ':')
+        return jt_pipeline_error(err, JT_INVALID, list, "%s is followed by '%c'; write %s:parameter=value", m->name, t[list], m->name);
+
+    bool strategy = m->kind == JT_STRATEGY;
+    if (strategy && after == '|')
+        return jt_pipeline_error(err, JT_INVALID, at, "%s is a strategy; strategies stand before the first \"|\"", m->name);
+    if (!strategy && after == '>')
+        return jt_pipeline_error(err, JT_INVALID, at, "%s is a stage; write \"|\" before a stage, not \">\"", m->name);
+    if (after == '>' && !p->strategy[p->n_strategy - 1].m->strategy.inner)
+        return jt_pipeline_error(err, JT_INVALID, at, "%s drives no inner strategy, so %s cannot stand inside it",
+                                 p->strategy[p->n_strategy - 1].m->name, m->name);
+    int *n = strategy ? &p->n_strategy : &p->n_stage;
+    jt_node *node = strategy ? p->strategy : p->stage;
+    if (*n == JT_PIPELINE_MOST) return jt_pipeline_error(err, JT_LIMIT, at, "more than %d methods", JT_PIPELINE_MOST);
+
+    if (list < end && list + 1 == end) return jt_pipeline_error(err, JT_INVALID, end, "%s: a value is missing after \":\"", m->name);
+    void *par = NULL;
+    jt_status e = jt_params_parse(m, t, list < end ? list + 1 : end, end, &p->arena, &par, err);
+    if (e != JT_OK) return e;
+    node[*n] = (jt_node){.m = m, .par = par};
+    for (int i = 0; i < *n; i++) node[*n].occurrence += node[i].m == m;
+    ++*n;
+    return JT_OK;
+}
+
+static jt_status pipeline_read(jt_pipeline *p, const jt_methods *extra, const char *t, jt_error *err) {
+    size_t n = strlen(t), at = 0, end;
+    char after = 0;
+    while (at < n && pipeline_space(t[at])) at++;
+    while (at < n || after) {
+        jt_status e = pipeline_method_end(t, at, n, &end, err);
+        if (e == JT_OK) e = pipeline_method(p, extra, t, at, end, after, err);
+        if (e != JT_OK) return e;
+        if (end < n && t[end] == '>' && p->n_stage)
+            return jt_pipeline_error(err, JT_INVALID, end, "\">\" joins strategies; after a stage stands \"|\"");
+        after = end < n ? t[end] : 0;
+        at = end < n ? end + 1 : n;
+    }
+    if (!p->n_strategy) {
+        const jt_method *m = jt_method_find(NULL, p->n_stage ? "sample" : "greedy");
+        void *par;
+        jt_status e = jt_params_parse(m, t, n, n, &p->arena, &par, err);
+        if (e != JT_OK) return e;
+        p->strategy[p->n_strategy++] = (jt_node){.m = m, .par = par};
+    }
+    return JT_OK;
+}
+
+static void pipeline_print(jt_pipeline *p) {
+    for (int i = 0; i < p->n_strategy; i++) {
+        if (i) jt_str_puts(&p->text, " > ");
+        jt_str_puts(&p->text, p->strategy[i].m->name);
+        jt_params_print(p->strategy[i].m, p->strategy[i].par, &p->text);
+    }
+    for (int i = 0; i < p->n_stage; i++) {
+        jt_str_puts(&p->text, " | ");
+        jt_str_puts(&p->text, p->stage[i].m->name);
+        jt_params_print(p->stage[i].m, p->stage[i].par, &p->text);
+    }
+}
+
+jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
+    if (!text) return jt_error_set(err, JT_INVALID, "a pipeline is text, not NULL; \"\" is greedy");
+    jt_pipeline *p = jt_alloc(1, sizeof *p);
+    if (!p) return jt_nomem(err, "a pipeline", 1, sizeof *p);
+    jt_status e = pipeline_read(p, extra, text, err);
+    if (e == JT_OK) {
+        pipeline_print(p);
+        e = jt_str_check(&p->text, err);
+    }
+    if (e != JT_OK) {
+        jt_pipeline_free(p);
+        return e;
+    }
+    *out = p;
+    return JT_OK;
+}
+
+void jt_pipeline_free(jt_pipeline *p) {
+    if (!p) return;
+    jt_arena_free(&p->arena);
+    jt_str_free(&p->text);
+    jt_free(p);
+}
+
+const char *jt_pipeline_text(const jt_pipeline *p) { return jt_str_c(&p->text); }

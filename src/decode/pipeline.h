@@ -1,0 +1,25 @@
+/* pipeline.h: a parsed pipeline, as the driver reads it. */
+#ifndef JT_DECODE_PIPELINE_H
+#define JT_DECODE_PIPELINE_H
+
+#include "core/mem.h"
+#include "core/str.h"
+#include "jeton/decode.h"
+
+enum { JT_PIPELINE_MOST = 64 }; /* methods in one pipeline */
+
+typedef struct jt_node {
+    const jt_method *m;
+    const void *par;     /* m->param_size bytes in the arena */
+    uint32_t occurrence; /* of m in this pipeline, from 0: part of the random address */
+} jt_node;
+
+struct jt_pipeline {
+    jt_arena arena;
+    jt_node strategy[JT_PIPELINE_MOST]; /* outermost first; at least one */
+    jt_node stage[JT_PIPELINE_MOST];
+    int n_strategy, n_stage;
+    jt_str text; /* canonical */
+};
+
+#endif

@@ -1,0 +1,312 @@
+/* dist.c: the distribution of the next token. Sums follow docs/numbers.md: a dense
+ * dist is summed by the kernels' 16 accumulators over ids, a listed one in order. */
+#include "step/dist.h"
+
+#include <float.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "tensor/scalar_math.h"
+
+jt_status jt_dist_new(int vocab, const jt_kernels *k, jt_dist **out, jt_error *err) {
+    if (vocab < 1) return jt_error_set(err, JT_INVALID, "a distribution over %d tokens; the vocabulary must have at least one", vocab);
+    size_t n = (size_t)vocab;
+    jt_dist *d = jt_alloc(1, sizeof *d);
+    if (!d) return jt_nomem(err, "a distribution", 1, sizeof *d);
+    *d = (jt_dist){.k = k, .vocab = vocab, .listed = true};
+    d->own = jt_alloc_aligned(n, sizeof *d->own);
+    d->cand = jt_alloc(n, sizeof *d->cand);
+    d->tmp = jt_alloc(n, sizeof *d->tmp);
+    d->where = jt_alloc(n, sizeof *d->where);
+    d->e = jt_alloc_aligned(n, sizeof *d->e);
+    d->block = jt_alloc(2 * (n / JT_DIST_BLOCK + 1), sizeof *d->block);
+    d->bits = jt_alloc(n / 64 + 1, sizeof *d->bits);
+    d->bin = jt_alloc(JT_DIST_BINS, sizeof *d->bin);
+    if (!d->own || !d->cand || !d->tmp || !d->where || !d->e || !d->block || !d->bits || !d->bin) {
+        jt_dist_free(d);
+        return jt_nomem(err, "a distribution over the vocabulary", n, 32);
+    }
+    d->x = d->own;
+    *out = d;
+    return JT_OK;
+}
+
+void jt_dist_free(jt_dist *d) {
+    if (!d) return;
+    jt_free(d->own), jt_free(d->cand), jt_free(d->tmp), jt_free(d->where), jt_free(d->e), jt_free(d->block), jt_free(d->bits),
+        jt_free(d->bin);
+    jt_free(d);
+}
+
+/* Forgets what was derived from the logits. */
+static void dist_changed(jt_dist *d) {
+    d->sorted = d->made = 0;
+    d->by_id = d->has_max = d->has_sum = d->has_entropy = false;
+}
+
+jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
+    int bad = 0, gone = 0;
+    for (int i = 0; i < d->vocab; i++) {
+        bad |= !(logits[i] <= FLT_MAX);
+        gone += logits[i] < -FLT_MAX;
+    }
+    if (bad) {
+        int i = 0;
+        while (logits[i] <= FLT_MAX) i++;
+        return jt_error_set(err, JT_INVALID, "the logit of token %d is %s; the model file may be damaged, or its numbers overflow", i,
+                            logits[i] > 0 ? "infinite" : "not a number");
+    }
+    d->x = logits, d->count = d->vocab - gone;
+    d->listed = d->indexed = false;
+    dist_changed(d);
+    return JT_OK;
+}
+
+void jt_dist_view(jt_dist *to, const jt_dist *from) {
+    to->x = from->x, to->count = from->count;
+    to->listed = to->indexed = false;
+    dist_changed(to);
+}
+
+void jt_dist_copy(jt_dist *to, const jt_dist *from) {
+    to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own;
+    dist_changed(to);
+    if (from->listed) {
+        memcpy(to->cand, from->cand, (size_t)from->count * sizeof *to->cand);
+        to->sorted = from->sorted;
+    } else {
+        memcpy(to->own, from->x, (size_t)from->vocab * sizeof *to->own);
+    }
+}
+
+int jt_dist_count(const jt_dist *d) { return d->count; }
+int jt_dist_vocab(const jt_dist *d) { return d->vocab; }
+
+/* ---- reading ---- */
+
+/* Where a listed candidate stands in cand, -1 if it is none. */
+static int dist_find(jt_dist *d, int32_t id) {
+    if (!d->indexed)
+        for (int i = 0; i < d->count; i++) d->where[d->cand[i].id] = i;
+    d->indexed = true;
+    int i = d->where[id];
+    return i >= 0 && i < d->count && d->cand[i].id == id ? i : -1;
+}
+
+float jt_dist_logit(jt_dist *d, int32_t id) {
+    if (id < 0 || id >= d->vocab) return -INFINITY;
+    if (!d->listed) return d->x[id];
+    int i = dist_find(d, id);
+    return i < 0 ? -INFINITY : d->cand[i].logit;
+}
+
+const jt_cand *jt_dist_top(jt_dist *d, int n) {
+    jt_dist_order(d, n < d->count ? n : d->count);
+    return d->cand;
+}
+
+static float dist_max(jt_dist *d) {
+    if (!d->has_max) {
+        if (d->listed) {
+            jt_dist_order(d, 1);
+            d->max = d->cand[0].logit;
+        } else {
+            d->max = d->k->max(d->x, d->vocab);
+        }
+        d->has_max = true;
+    }
+    return d->max;
+}
+
+/* Makes e[0..n) for the first n candidates, and the order as far. */
+static void dist_make(jt_dist *d, int n) {
+    if (n <= d->made) return;
+    float max = dist_max(d);
+    jt_dist_order(d, n);
+    n = d->sorted < d->count ? d->sorted : d->count;
+    for (int i = d->made; i < n; i++) d->e[i] = d->cand[i].logit - max;
+    d->k->exp(d->e + d->made, n - d->made, d->e + d->made);
+    d->made = n;
+}
+
+static double dist_sum(jt_dist *d) {
+    if (d->has_sum) return d->sum;
+    if (d->listed) {
+        dist_make(d, d->count);
+        d->sum = 0;
+        for (int i = 0; i < d->count; i++) d->sum += (double)d->e[i];
+    } else {
+        d->k->sum_exp(d->x, d->vocab, dist_max(d), &d->sum, NULL);
+    }
+    d->has_sum = true;
+    return d->sum;
+}
+
+double jt_dist_entropy(jt_dist *d) {
+    if (!d->count) return 0;
+    if (d->has_entropy) return d->entropy;
+    double s = 0, t = 0;
+    float max = dist_max(d);
+    if (d->listed) {
+        s = dist_sum(d);
+        for (int i = 0; i < d->count; i++)
+            if (d->e[i] > 0) t += (double)d->e[i] * ((double)d->cand[i].logit - (double)max);
+    } else if (d->count == d->vocab) {
+        d->k->sum_exp(d->x, d->vocab, max, &s, &t);
+    } else { /* exp(-inf) * -inf is no number: the kernel gets the candidates alone */
+        int n = 0;
+        for (int i = 0; i < d->vocab; i++)
+            if (d->x[i] >= -FLT_MAX) d->e[n++] = d->x[i];
+        d->k->sum_exp(d->e, n, max, &s, &t);
+        d->made = 0;
+    }
+    double h = jt_log(s) - t / s;
+    d->entropy = h > 0 ? h : 0;
+    d->has_entropy = true;
+    return d->entropy;
+}
+
+double jt_dist_log_sum(jt_dist *d) { return d->count ? (double)dist_max(d) + jt_log(dist_sum(d)) : -INFINITY; }
+
+double jt_dist_p(jt_dist *d, int32_t id) {
+    float l = jt_dist_logit(d, id);
+    return l < -FLT_MAX ? 0 : (double)jt_expf(l - dist_max(d)) / dist_sum(d);
+}
+
+double jt_dist_lnp(jt_dist *d, int32_t id) {
+    float l = jt_dist_logit(d, id);
+    return l < -FLT_MAX ? -INFINITY : ((double)l - (double)dist_max(d)) - jt_log(dist_sum(d));
+}
+
+double jt_dist_p_at(jt_dist *d, int rank) {
+    if (rank < 0 || rank >= d->count) return 0;
+    dist_make(d, rank + 1);
+    return (double)d->e[rank] / dist_sum(d);
+}
+
+int32_t jt_dist_next(jt_dist *d, int32_t id) {
+    if (!d->listed) {
+        for (int32_t i = id < -1 ? 0 : id + 1; i < d->vocab; i++)
+            if (d->x[i] >= -FLT_MAX) return i;
+        return -1;
+    }
+    if (!d->by_id) {
+        memset(d->bits, 0, ((size_t)d->vocab / 64 + 1) * sizeof *d->bits);
+        for (int i = 0; i < d->count; i++) d->bits[d->cand[i].id / 64] |= (uint64_t)1 << d->cand[i].id % 64;
+        d->by_id = true;
+    }
+    int32_t i = id < -1 ? 0 : id + 1;
+    if (i >= d->vocab) return -1;
+    uint64_t word = d->bits[i / 64] & ~(uint64_t)0 << i % 64;
+    for (int w = i / 64;; word = d->bits[++w]) {
+        if (word) return w * 64 + __builtin_ctzll(word);
+        if (w == d->vocab / 64) return -1;
+    }
+}
+
+int32_t jt_dist_draw(jt_dist *d, double u) {
+    if (!d->count) return -1;
+    double sum = 0, want = u * dist_sum(d);
+    int last = 0;
+    for (int i = 0; i < d->count; i++) {
+        dist_make(d, i + 1);
+        sum += (double)d->e[i];
+        if (d->e[i] > 0) last = i;
+        if (sum >= want && d->e[i] > 0) break;
+    }
+    return d->cand[last].id;
+}
+
+int jt_dist_walk(jt_dist *d, int what, bool (*keep)(const jt_walk *w, const void *par), const void *par) {
+    if (!d->count) return 0;
+    jt_walk w = {.max = dist_max(d)};
+    double all = what & JT_WALK_MASS ? dist_sum(d) : 0, ln_all = what & JT_WALK_MASS ? jt_log(all) : 0, sum = 0;
+    for (w.i = 0; w.i < d->count; w.i++) {
+        jt_dist_order(d, w.i + 1);
+        w.id = d->cand[w.i].id, w.logit = d->cand[w.i].logit;
+        if (what & JT_WALK_MASS) {
+            dist_make(d, w.i + 1);
+            w.p = (double)d->e[w.i] / all;
+            w.before = sum / all;
+        }
+        if (w.i && !keep(&w, par)) break;
+        if (what & JT_WALK_MASS) {
+            sum += (double)d->e[w.i];
+            if (w.p > 0) w.entropy += w.p * (ln_all - ((double)w.logit - (double)w.max));
+        }
+    }
+    return w.i;
+}
+
+/* ---- changing ---- */
+
+static float dist_bounded(double x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : (float)x; }
+
+/* Gives a dense dist logits of its own. */
+static void dist_own(jt_dist *d) {
+    if (d->x != d->own) memcpy(d->own, d->x, (size_t)d->vocab * sizeof *d->own);
+    d->x = d->own;
+}
+
+void jt_dist_cut(jt_dist *d, int n) {
+    if (n < 1) n = 1;
+    if (n >= d->count) return;
+    jt_dist_order(d, n);
+    d->listed = true, d->count = d->sorted = n;
+    d->indexed = d->by_id = d->has_sum = d->has_entropy = false;
+    if (d->made > n) d->made = n;
+}
+
+void jt_dist_only(jt_dist *d, int32_t id) {
+    float l = jt_dist_logit(d, id);
+    d->listed = true, d->indexed = false;
+    dist_changed(d);
+    d->count = l >= -FLT_MAX;
+    d->cand[0] = (jt_cand){.id = id, .logit = l};
+}
+
+void jt_dist_set(jt_dist *d, int32_t id, float logit) {
+    if (id < 0 || id >= d->vocab || isnan(logit)) return;
+    bool gone = logit < -FLT_MAX;
+    if (logit > FLT_MAX) logit = FLT_MAX;
+    if (d->listed) {
+        int i = dist_find(d, id);
+        if (i < 0) return;
+        if (gone) {
+            d->cand[i] = d->cand[--d->count];
+            d->where[d->cand[i].id] = i;
+        } else {
+            d->cand[i].logit = logit;
+        }
+    } else {
+        if (d->x[id] < -FLT_MAX) return;
+        dist_own(d);
+        d->own[id] = logit;
+        d->count -= gone;
+    }
+    dist_changed(d);
+}
+
+void jt_dist_add(jt_dist *d, int32_t id, float x) {
+    float l = jt_dist_logit(d, id);
+    if (l < -FLT_MAX || isnan(x)) return;
+    jt_dist_set(d, id, x < -FLT_MAX ? x : dist_bounded((double)l + (double)x));
+}
+
+void jt_dist_divide(jt_dist *d, double t) {
+    if (!d->count || !(t > 0) || t == 1) return;
+    float base = t < 1e-4 ? dist_max(d) : 0, by = (float)t;
+    if (!(by > 0)) by = FLT_MIN;
+    if (d->listed) {
+        for (int i = 0; i < d->count; i++) d->cand[i].logit = dist_bounded((double)((d->cand[i].logit - base) / by));
+    } else {
+        const float *x = d->x;
+        for (int i = 0; i < d->vocab; i++) {
+            float y = (x[i] - base) / by;
+            y = y > FLT_MAX ? FLT_MAX : y < -FLT_MAX ? -FLT_MAX : y;
+            d->own[i] = x[i] < -FLT_MAX ? x[i] : y;
+        }
+        d->x = d->own;
+    }
+    dist_changed(d);
+}

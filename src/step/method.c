@@ -1,0 +1,112 @@
+/* method.c: sets of methods, and the check of a row that is not built in. */
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/str.h"
+#include "step/method_list.h"
+
+struct jt_methods {
+    const jt_method **row;
+    size_t n, cap;
+};
+
+const char *jt_kind_name(jt_kind k) { return k == JT_STAGE ? "stage" : k == JT_STRATEGY ? "strategy" : "unknown-kind"; }
+
+jt_status jt_methods_new(jt_methods **out, jt_error *err) {
+    jt_methods *m = jt_alloc(1, sizeof *m);
+    if (!m) return jt_nomem(err, "a set of methods", 1, sizeof *m);
+    *out = m;
+    return JT_OK;
+}
+
+void jt_methods_free(jt_methods *m) {
+    if (m) jt_free(m->row);
+    jt_free(m);
+}
+
+static bool method_name_ok(const char *s, char joint) {
+    if (!s || s[0] < 'a' || s[0] > 'z' || strlen(s) > 48) return false;
+    for (; *s; s++)
+        if (!((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == joint)) return false;
+    return true;
+}
+
+static size_t param_type_size(jt_param_type t) {
+    switch (t) {
+    case JT_PARAM_REAL: return sizeof(double);
+    case JT_PARAM_INT:
+    case JT_PARAM_CHOICE: return sizeof(int32_t);
+    case JT_PARAM_TEXT: return sizeof(const char *);
+    case JT_PARAM_BIAS: return sizeof(jt_bias_list);
+    }
+    return 0;
+}
+
+/* What is wrong with a parameter, NULL if nothing. */
+static const char *param_fault(const jt_param *p, size_t size) {
+    size_t own = param_type_size(p->type), end;
+    if (!method_name_ok(p->name, '_')) return "a name is not lower case letters, digits and '_'";
+    if (!own) return "the type is unknown";
+    if (!jt_add(p->offset, own, &end) || end > size) return "the field lies outside of param_size";
+    if (p->type == JT_PARAM_CHOICE) {
+        if (!p->choices || !*p->choices) return "a choice has no choices";
+        int n = 1;
+        for (const char *c = p->choices; *c; c++) n += *c == '|';
+        if (!isnan(p->def) && !(p->def >= 0 && p->def < n)) return "the default is no index of a choice";
+    }
+    if (p->type == JT_PARAM_REAL || p->type == JT_PARAM_INT) {
+        if (!(p->low <= p->high)) return "the range is empty";
+        if (!isnan(p->def) && !(p->def >= p->low && p->def <= p->high)) return "the default is out of range";
+    }
+    if (p->type == JT_PARAM_INT && !(p->low >= INT32_MIN && p->high <= INT32_MAX)) return "the range does not fit 32 bits";
+    return NULL;
+}
+
+jt_status jt_methods_add(jt_methods *m, const jt_method *row, jt_error *err) {
+    if (!row || !method_name_ok(row->name, '-'))
+        return jt_error_set(err, JT_INVALID, "a method's name must be lower case letters, digits and '-', at most 48");
+    if (row->kind != JT_STAGE && row->kind != JT_STRATEGY)
+        return jt_error_set(err, JT_INVALID, "method \"%s\": kind %d is unknown", row->name, (int)row->kind);
+    if (row->kind == JT_STAGE ? !row->stage.run : !row->strategy.advance)
+        return jt_error_set(err, JT_INVALID, "method \"%s\": a %s needs a function \"%s\"", row->name, jt_kind_name(row->kind),
+                            row->kind == JT_STAGE ? "run" : "advance");
+    if (row->n_param < 0 || (row->n_param && !row->param))
+        return jt_error_set(err, JT_INVALID, "method \"%s\": n_param is %d without a table", row->name, row->n_param);
+    for (int i = 0; i < row->n_param; i++) {
+        const char *fault = param_fault(row->param + i, row->param_size);
+        for (int j = 0; !fault && j < i; j++)
+            if (!strcmp(row->param[i].name, row->param[j].name)) fault = "the name is used twice";
+        if (fault) return jt_error_set(err, JT_INVALID, "method \"%s\", parameter %d: %s", row->name, i, fault);
+    }
+    if (jt_method_find(m, row->name))
+        return jt_error_set(err, JT_INVALID, "there is a method \"%s\" already; give yours another name", row->name);
+    jt_status s = jt_grow((void **)&m->row, &m->cap, m->n + 1, sizeof *m->row, err);
+    if (s == JT_OK) m->row[m->n++] = row;
+    return s;
+}
+
+const jt_method *jt_method_at(const jt_methods *m, int i) {
+    int built_in = 0;
+    while (jt_method_list[built_in]) built_in++;
+    if (i < 0) return NULL;
+    if (i < built_in) return jt_method_list[i];
+    size_t j = (size_t)(i - built_in);
+    return m && j < m->n ? m->row[j] : NULL;
+}
+
+const jt_method *jt_method_find(const jt_methods *m, const char *name) {
+    const jt_method *row;
+    for (int i = 0; (row = jt_method_at(m, i)); i++)
+        if (!strcmp(row->name, name)) return row;
+    return NULL;
+}
+
+const jt_method *jt_method_nearest(const jt_methods *m, const char *name) {
+    const jt_method *row, *best = NULL;
+    int least = 0;
+    for (int i = 0; (row = jt_method_at(m, i)); i++) {
+        int d = jt_edit_distance(name, row->name);
+        if (!best || d < least) best = row, least = d;
+    }
+    return best;
+}

@@ -1,0 +1,29 @@
+/* param.h: from "p=0.9,min-keep=2" to a method's parameter struct, and back.
+ *
+ *   list  = item { "," item }
+ *   item  = [ key "=" ] value          without key: the method's first parameter, as the first item
+ *   key   = name | id | "quoted"       ids and quoted texts name tokens, for a method that takes biases
+ *   value = bare | "quoted" | "@" path | "(" pipeline ")"
+ *
+ * A quoted text knows \" \\ \n \r \t and \xHH. Spaces around keys and values are
+ * ignored. Every failure says the byte of the pipeline, what was found and the
+ * nearest valid choice. */
+#ifndef JT_STEP_PARAM_H
+#define JT_STEP_PARAM_H
+
+#include "core/mem.h"
+#include "core/str.h"
+#include "jeton/method.h"
+
+/* Parses the list text[from..end) of the pipeline `text` into a struct for `m`, in the arena with all it points to.
+ * What is not given has its default; from == end gives nothing but defaults. */
+jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, size_t end, jt_arena *a, void **out, jt_error *err);
+/* Appends ":p=0.9,min-keep=2", every parameter written out; nothing for a method without parameters. */
+void jt_params_print(const jt_method *m, const void *par, jt_str *out);
+
+/* Sets the message "pipeline, byte N: ..." and returns `code`. */
+jt_status jt_pipeline_error(jt_error *err, jt_status code, size_t byte, const char *fmt, ...) JT_PRINTF(4, 5);
+/* The end of the quoted text that begins at text[at] == '"', past the closing quote; 0 if it is never closed. */
+size_t jt_quoted_end(const char *text, size_t at, size_t end);
+
+#endif

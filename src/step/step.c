@@ -1,0 +1,40 @@
+/* step.c: the accessors of a step. What a row does not declare is not there. */
+#include "step/step.h"
+
+#include "core/random.h"
+
+static bool step_needs(const jt_step *s, uint32_t what) { return (s->method->needs & what) != 0; }
+
+int32_t jt_step_position(const jt_step *s) { return s->n; }
+int32_t jt_step_prompt(const jt_step *s) { return s->n_prompt; }
+
+const int32_t *jt_step_history(const jt_step *s, int *n) {
+    bool yes = step_needs(s, JT_NEEDS_HISTORY);
+    *n = yes ? s->n : 0;
+    return yes ? s->history : NULL;
+}
+
+const jt_count *jt_step_counts(jt_step *s, int first, int *n) {
+    *n = 0;
+    if (!step_needs(s, JT_NEEDS_HISTORY)) return NULL;
+    for (int i = first < 0 ? 0 : first; i < s->n; i++) {
+        int32_t id = s->history[i];
+        if (!s->seen[id]) s->count[(*n)++] = (jt_count){.id = id}, s->seen[id] = *n;
+        s->count[s->seen[id] - 1].count++;
+    }
+    for (int i = 0; i < *n; i++) s->seen[s->count[i].id] = 0;
+    return s->count;
+}
+
+const jt_tokenizer *jt_step_tokenizer(const jt_step *s) { return step_needs(s, JT_NEEDS_TOKENIZER) ? s->tokenizer : NULL; }
+jt_dist *jt_step_raw(jt_step *s) { return step_needs(s, JT_NEEDS_RAW) ? s->raw : NULL; }
+void *jt_step_self(const jt_step *s) { return s->method->self; }
+jt_error *jt_step_error(jt_step *s) { return s->err; }
+
+double jt_step_u(const jt_step *s, const char *purpose, uint32_t index) {
+    return jt_random_u(&(jt_address){.seed = s->seed,
+                                     .stream = s->stream,
+                                     .position = (uint32_t)s->n,
+                                     .site = jt_random_site(s->method->name, s->occurrence, purpose),
+                                     .index = index});
+}

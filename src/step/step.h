@@ -1,0 +1,22 @@
+/* step.h: what a hook is given at one position, from the driver's side. Hooks see
+ * the accessors of jeton/method.h, which give only what the row declares. */
+#ifndef JT_STEP_STEP_H
+#define JT_STEP_STEP_H
+
+#include "jeton/method.h"
+
+struct jt_step {
+    const jt_method *method; /* whose hook is running */
+    uint32_t occurrence;     /* which of several stages of that name in the pipeline, from 0 */
+    int vocab;
+    const int32_t *history;
+    int n, n_prompt; /* tokens in history; of those, the prompt's */
+    uint64_t seed, stream;
+    const jt_tokenizer *tokenizer;
+    jt_dist *raw;
+    int32_t *seen;   /* [vocab], all zero between calls */
+    jt_count *count; /* [vocab] */
+    jt_error *err;
+};
+
+#endif
