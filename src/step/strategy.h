@@ -28,10 +28,6 @@
 
 #include "jeton/decode.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic error "-Wjump-misses-init"
-#endif
-
 typedef int16_t jt_slot;
 enum { JT_MAIN = 0 };
 
@@ -62,9 +58,17 @@ void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *d);
 void jt_work_emit(jt_work *w, const jt_decision *d);
 void jt_work_done(jt_work *w, jt_end_reason why);
 
-/* A saved line is where the body goes on; no switch may stand around an await. */
+/* A saved line is where the body goes on; no switch may stand around an await, and
+ * a local whose initialisation an await would jump over is an error. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define JT_JUMPS_BEGIN _Pragma("GCC diagnostic error \"-Wjump-misses-init\"")
+#define JT_JUMPS_END _Pragma("GCC diagnostic ignored \"-Wjump-misses-init\"")
+#else
+#define JT_JUMPS_BEGIN
+#define JT_JUMPS_END
+#endif
 #define JT_BEGIN(s)                                                                                                                        \
-    switch ((s)->at) {                                                                                                                     \
+    JT_JUMPS_BEGIN switch ((s)->at) {                                                                                                      \
     case 0:
 #define JT_AWAIT(s)                                                                                                                        \
     do {                                                                                                                                   \
@@ -74,7 +78,7 @@ void jt_work_done(jt_work *w, jt_end_reason why);
     } while (0)
 #define JT_END(w)                                                                                                                          \
     }                                                                                                                                      \
-    jt_work_done(w, JT_END_STOP);                                                                                                          \
+    JT_JUMPS_END jt_work_done(w, JT_END_STOP);                                                                                             \
     return JT_OK
 
 #endif
