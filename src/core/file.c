@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/hash.h"
 #include "core/mem.h"
 
 static jt_status sys(jt_error *err, const char *path, const char *what) {
@@ -83,6 +84,35 @@ jt_status jt_file_read(const char *path, jt_str *out, jt_error *err) {
     return s;
 }
 
+/* A new file in the same folder, with the mode that any new file gets. (mkstemp gives
+ * 0600, and the mask can only be read by setting it, for all threads.) When the system
+ * refuses, w->f stays NULL and errno says why. */
+static jt_status create_beside(const char *path, jt_writer *w, jt_error *err) {
+    struct timespec t;
+    for (unsigned attempt = 0; attempt < 100; attempt++) {
+        clock_gettime(CLOCK_REALTIME, &t);
+        uint64_t h = jt_hash_u64(jt_hash_u64((uint64_t)t.tv_nsec, (uint64_t)t.tv_sec), (uint64_t)getpid() << 32 | attempt);
+        jt_str u = {0};
+        jt_str_printf(&u, "%s.%08x.part", path, (unsigned)(h & 0xffffffff));
+        if (u.failed) {
+            jt_str_free(&u);
+            return jt_nomem(err, path, strlen(path) + 16, 1);
+        }
+        int fd = open(u.s, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            w->temp = u.s;
+            w->f = fdopen(fd, "wb");
+            if (!w->f) close(fd), unlink(w->temp);
+            return JT_OK;
+        }
+        int e = errno;
+        jt_str_free(&u);
+        errno = e;
+        if (e != EEXIST) break;
+    }
+    return JT_OK;
+}
+
 jt_status jt_file_create(const char *path, jt_writer *out, jt_error *err) {
     struct stat st;
     bool place = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
@@ -98,21 +128,10 @@ jt_status jt_file_create(const char *path, jt_writer *out, jt_error *err) {
     if (place) {
         w.f = fopen(path, "wbe");
     } else {
-        jt_str u = {0};
-        jt_str_printf(&u, "%s.XXXXXX", path);
-        if (u.failed) {
-            jt_str_free(&u);
+        jt_status s = create_beside(path, &w, err);
+        if (s == JT_NOMEM) {
             jt_free(w.path);
-            return jt_nomem(err, path, strlen(path) + 8, 1);
-        }
-        w.temp = u.s;
-        int fd = mkostemp(w.temp, O_CLOEXEC);
-        if (fd >= 0) {
-            mode_t mask = umask(0);
-            umask(mask);
-            (void)fchmod(fd, 0666 & ~mask);
-            w.f = fdopen(fd, "wb");
-            if (!w.f) close(fd), unlink(w.temp);
+            return s;
         }
     }
     if (!w.f) {

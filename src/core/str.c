@@ -137,7 +137,7 @@ bool jt_read_double(const char *s, size_t n, double *out) {
     t[k] = 0;
     errno = 0;
     double v = strtod(t, &end);
-    if (end != t + k || isnan(v)) return false;
+    if (end != t + k || isnan(v) || (errno == ERANGE && isinf(v))) return false;
     *out = v;
     return true;
 }
