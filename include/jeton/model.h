@@ -78,10 +78,17 @@ JT_API jt_engine *jt_model_engine(const jt_model *m);
 JT_API jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err);
 /* A second state with the same past: O(1) in tokens; pages are shared until one side writes. */
 JT_API jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err);
-/* Forgets all but the first n positions (0 <= n <= length). */
+/* Forgets all but the first n nodes (0 <= n <= length), in the order of their evaluation. */
 JT_API jt_status jt_state_truncate(jt_state *s, int n, jt_error *err);
+/* Keeps node `node` and its ancestors only, renumbered by depth: node d of the result is
+ * the ancestor of depth d. */
+JT_API jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err);
 JT_API void jt_state_free(jt_state *s);
+/* Nodes held: the number of positions of a linear sequence. */
 JT_API int jt_state_length(const jt_state *s);
+/* Of node `node` (0 <= node < length): its parent (-1: none) and its depth, the number of its ancestors. */
+JT_API int jt_state_parent(const jt_state *s, int node);
+JT_API int jt_state_depth(const jt_state *s, int node);
 JT_API int jt_state_context(const jt_state *s);
 JT_API jt_model *jt_state_model(const jt_state *s);
 
@@ -99,15 +106,40 @@ typedef struct jt_want {
     double *entropy;        /* of softmax(logits), nats */
 } jt_want;
 
-/* Consecutive rows of one sequence: `n` tokens appended to `state`. */
+/* What a row is made from instead of a token id. Memory is the caller's until jt_eval returns. */
+typedef struct jt_input {
+    int n;              /* 1 or more: the mixture sum of w[i] * embedding of ids[i]; 0: the vector */
+    const int32_t *ids; /* [n] */
+    const float *w;     /* [n], finite */
+    const float *vec;   /* [hidden]: what enters the first layer */
+} jt_input;
+
+enum {
+    JT_PREVIOUS = -1, /* the node before: the end of the state for the first row, else the row before */
+    JT_NO_PARENT = -2 /* a row that begins a path of its own */
+};
+
+/* Rows of one sequence: `n` nodes appended to `state`, numbered from its length on.
+ * Without the optional arrays they continue its last node one after another.
+ *
+ * What a row may see is data. Nodes between two branchings of the tree form a lane; a row
+ * sees the keys of its lane and of the lanes above whose rank is at most its own, those of
+ * this batch included. Ranks default to the depth: each row sees its ancestors and itself.
+ * Equal ranks in one lane see each other (prefix, block and bidirectional attention). Rows
+ * that see later rows belong in one batch, with at most `ubatch` rows (JT_LIMIT). A row
+ * keeps what it saw when it was evaluated. */
 typedef struct jt_span {
     jt_state *state;
-    const int32_t *ids; /* [n], each in [0, vocab) */
+    const int32_t *ids; /* [n], each in [0, vocab); not read where `input` is given */
     int n;
+    const jt_input *input;   /* [n] or NULL */
+    const int32_t *parent;   /* [n] or NULL: a node, which may be a row of this span; JT_PREVIOUS; JT_NO_PARENT */
+    const int32_t *rank;     /* [n] or NULL */
+    const int32_t *position; /* [n] or NULL: rotary positions, 0 to 2^24; default the depth */
 } jt_span;
 
 typedef struct jt_batch {
-    const jt_span *span; /* rows of span 0 first, then span 1 ...; a state occurs in one span at most */
+    const jt_span *span; /* rows of span 0 first, then span 1 ...; a state occurs in one span at most; at most `context` deep */
     int n_span;
     const jt_want *want;
     int n_want;

@@ -3,6 +3,7 @@
  * The rows are cut into passes of at most `ubatch`; each pass runs the list of
  * operators once and then the head for the wanted rows. Lengths of states change
  * only when all passes have succeeded, so a failure leaves every state as it was. */
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -12,7 +13,24 @@ struct cursor {
     int span, done; /* next row: row `done` of span `span` */
     int want;       /* next wanted row */
     int row;        /* rows of the batch before it */
+    const jt_span_plan *plan; /* [spans] */
 };
+
+static jt_status check_id(const jt_model *m, int32_t id, int span, int row, jt_error *err) {
+    if (id >= 0 && id < m->config.vocab) return JT_OK;
+    return jt_error_set(err, JT_INVALID, "span %d, row %d: token id %d is outside the vocabulary of %d", span, row, id, m->config.vocab);
+}
+
+static jt_status check_input(const jt_model *m, const jt_input *in, int span, int row, jt_error *err) {
+    if (in->n < 0 || (in->n && (!in->ids || !in->w)) || (!in->n && !in->vec))
+        return jt_error_set(err, JT_INVALID, "span %d, row %d: an input needs ids with weights, or a vector", span, row);
+    for (int i = 0; i < in->n; i++) {
+        jt_status s = check_id(m, in->ids[i], span, row, err);
+        if (s) return s;
+        if (!isfinite(in->w[i])) return jt_error_set(err, JT_INVALID, "span %d, row %d: weight %d of the mixture is not finite", span, row, i);
+    }
+    return JT_OK;
+}
 
 static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err) {
     const jt_span *p = &b->span[i];
@@ -22,13 +40,10 @@ static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err
                             p->state->in_batch - 1, i);
     p->state->in_batch = i + 1;
     if (p->n < 0) return jt_error_set(err, JT_INVALID, "span %d: %d rows", i, p->n);
-    if (p->n > p->state->context - p->state->length)
-        return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", i, p->state->length, p->n,
-                            p->state->context);
-    for (int k = 0; k < p->n; k++)
-        if (p->ids[k] < 0 || p->ids[k] >= m->config.vocab)
-            return jt_error_set(err, JT_INVALID, "span %d, row %d: token id %d is outside the vocabulary of %d", i, k, p->ids[k],
-                                m->config.vocab);
+    for (int k = 0; k < p->n; k++) {
+        jt_status s = p->input ? check_input(m, &p->input[k], i, k, err) : check_id(m, p->ids[k], i, k, err);
+        if (s) return s;
+    }
     return JT_OK;
 }
 
@@ -89,26 +104,43 @@ static jt_status grow_scratch(jt_model *m, size_t bytes, jt_error *err) {
     return JT_OK;
 }
 
+/* How many of the next rows of a span, at most `room`, a pass may take. */
+static int take_rows(const jt_span *p, const jt_span_plan *plan, int done, int room) {
+    int take = p->n - done;
+    if (take <= room) return take;
+    for (take = room; plan->cut && take && !plan->cut[done + take];) take--;
+    return take;
+}
+
+static void set_row(jt_work *w, int at, const jt_span *p, const jt_span_plan *plan, int i, const jt_env_path *trunk) {
+    const jt_input *in = p->input ? &p->input[i] : NULL;
+    int slot = p->state->length + i;
+    w->input[at] = in ? (jt_env_input){in->n, in->ids, in->w, in->vec} : (jt_env_input){.n = 1, .id = &p->ids[i]};
+    w->slot[at] = slot;
+    w->position[at] = plan->node ? plan->node[i].position : slot;
+    w->rank[at] = plan->node ? plan->node[i].rank : slot;
+    w->path[at] = plan->node ? plan->path[i] : trunk;
+}
+
 /* Fills the environment with the next rows, at most ubatch, reserving their pages. */
 static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_env *e, jt_error *err) {
     jt_work *w = &m->work;
     int n = 0, seqs = 0, first_row = c->row;
     while (c->span < b->n_span && n < m->options.ubatch) {
         const jt_span *p = &b->span[c->span];
-        int take = p->n - c->done;
-        if (take > m->options.ubatch - n) take = m->options.ubatch - n;
+        const jt_span_plan *plan = &c->plan[c->span];
+        int take = take_rows(p, plan, c->done, m->options.ubatch - n);
+        if (!take && p->n > c->done) {
+            if (n) break;
+            return jt_error_set(err, JT_LIMIT, "span %d: rows from %d on see each other and must be evaluated together, but ubatch is %d; raise it",
+                                c->span, c->done, m->options.ubatch);
+        }
         if (take) {
-            jt_state *s = p->state;
-            if (c->done == 0) { /* pages of the whole span at once: `length` does not move while passes run */
-                jt_status f = jt_state_reserve(s, p->n, err);
-                if (f) return f;
-            }
-            w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .past = s->length + c->done, .page = s->buffer};
-            for (int i = 0; i < take; i++) {
-                w->id[n + i] = p->ids[c->done + i];
-                w->position[n + i] = s->length + c->done + i;
-                w->row_seq[n + i] = seqs;
-            }
+            jt_status f = c->done ? JT_OK : jt_state_reserve(p->state, p->state->length, p->n, err);
+            if (f) return f;
+            w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer};
+            w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
+            for (int i = 0; i < take; i++) set_row(w, n + i, p, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
             seqs++, n += take, c->done += take, c->row += take;
         }
         if (c->done == p->n) c->span++, c->done = 0;
@@ -175,9 +207,12 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
     jt_env e = {.engine = m->engine,
                 .list = &g->list,
                 .set = m->set,
-                .id = w->id,
+                .input = w->input,
                 .position = w->position,
                 .row_seq = w->row_seq,
+                .slot = w->slot,
+                .rank = w->rank,
+                .path = w->path,
                 .wanted = w->wanted,
                 .seq = w->seq,
                 .kv = &m->kv,
@@ -196,18 +231,38 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
     return s;
 }
 
+/* Plans of all spans and room for their nodes, so that nothing can fail once the last pass has run. */
+static jt_status make_plans(const jt_batch *b, jt_arena *a, const jt_span_plan **out, jt_error *err) {
+    jt_span_plan *plan = jt_arena_alloc(a, (size_t)b->n_span, sizeof *plan);
+    if (!plan) return jt_nomem(err, "plans of a batch", (size_t)b->n_span, sizeof *plan);
+    *out = plan;
+    jt_status s = JT_OK;
+    for (int i = 0; i < b->n_span && !s; i++) {
+        s = jt_span_plan_make(&b->span[i], i, a, &plan[i], err);
+        if (!s && plan[i].node) s = jt_state_room(b->span[i].state, b->span[i].n, err);
+    }
+    return s;
+}
+
+static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, const jt_graph *g, jt_arena *a, jt_error *err) {
+    struct cursor c = {0};
+    jt_status s = make_plans(b, a, &c.plan, err);
+    while (c.row < rows && !s) {
+        if (b->cancelled && b->cancelled(b->cancelled_self)) return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
+        s = pass(m, b, &c, rows, g, err);
+    }
+    for (int i = 0; i < b->n_span && !s; i++) jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);
+    return s;
+}
+
 jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     int rows = 0;
     jt_status s = check(m, b, &rows, err);
     if (s) return s;
     jt_graph *g = b->residual ? &m->traced : &m->plain;
     if (!g->list.planned && (s = jt_model_build(m, b->residual != NULL, g, err))) return s;
-    struct cursor c = {0};
-    while (c.row < rows && !s) {
-        if (b->cancelled && b->cancelled(b->cancelled_self))
-            return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
-        s = pass(m, b, &c, rows, g, err);
-    }
-    for (int i = 0; i < b->n_span && !s; i++) b->span[i].state->length += b->span[i].n;
+    jt_arena a = {0};
+    s = run_passes(m, b, rows, g, &a, err);
+    jt_arena_free(&a);
     return s;
 }

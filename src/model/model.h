@@ -16,19 +16,36 @@ typedef struct jt_page {
     struct jt_page *next; /* in the model's list of free pages */
 } jt_page;
 
+/* A node outside the trunk. */
+typedef struct jt_tree_node {
+    int32_t parent, depth, rank, position;
+} jt_tree_node;
+
 struct jt_state {
     jt_model *model;
     int context, length;
+    int trunk;          /* nodes [0, trunk): each follows the one before; depth, rank and position are its number */
+    jt_tree_node *node; /* [length - trunk]: the others */
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
-    size_t n_page, cap_page, cap_buffer;
-    int in_batch; /* 1 + its span while a batch is checked */
+    size_t n_page, cap_page, cap_buffer, cap_node;
+    int in_batch;       /* 1 + its span while a batch is checked */
 };
+
+/* A span's rows as the environment wants them, made for one eval in its arena. */
+typedef struct jt_span_plan {
+    jt_tree_node *node;        /* [n]; NULL: the span continues a trunk and needs no tables */
+    const jt_env_path **path;  /* [n] */
+    const uint8_t *cut;        /* [n]: a pass may begin at this row */
+} jt_span_plan;
 
 /* Memory of evals, reused; grows and is kept. */
 typedef struct jt_work {
-    int32_t *id, *position, *row_seq, *wanted; /* [ubatch] */
-    jt_env_seq *seq;                           /* [ubatch] */
+    jt_env_input *input;                             /* [ubatch], and so on */
+    int32_t *position, *row_seq, *slot, *rank, *wanted;
+    const jt_env_path **path;
+    jt_env_seq *seq;
+    jt_env_path *trunk;                              /* paths of the sequences that are trunks */
     jt_head_want *want;                        /* [JT_HEAD_ROWS] */
     jt_buffer *storage, *head;
     void **scratch; /* [threads] */
@@ -72,7 +89,14 @@ jt_status jt_model_build(jt_model *m, bool residual, jt_graph *g, jt_error *err)
 /* A page for writing, from the free list or new; and giving one back. */
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err);
 void jt_page_put(jt_model *m, jt_page *p);
-/* Makes positions [length, length + n) of a state writable. */
-jt_status jt_state_reserve(jt_state *s, int n, jt_error *err);
+/* Makes slots [first, first + n) writable, with what they hold. */
+jt_status jt_state_reserve(jt_state *s, int first, int n, jt_error *err);
+/* The node's record, made up for the trunk. */
+jt_tree_node jt_state_node(const jt_state *s, int node);
+/* Room for n more nodes; and adding them (node NULL: n that continue the trunk). Adding cannot fail. */
+jt_status jt_state_room(jt_state *s, int n, jt_error *err);
+void jt_state_add(jt_state *s, const jt_tree_node *node, int n);
+/* Checks a span's arrays and makes its plan. */
+jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_plan *out, jt_error *err);
 
 #endif

@@ -130,19 +130,20 @@ static jt_status pack(jt_model *m, jt_error *err) {
 
 static jt_status make_work(jt_model *m, jt_error *err) {
     jt_work *w = &m->work;
-    size_t n = (size_t)m->options.ubatch, threads = (size_t)jt_engine_threads(m->engine);
-    w->id = jt_alloc(n, sizeof *w->id), w->position = jt_alloc(n, sizeof *w->position);
-    w->row_seq = jt_alloc(n, sizeof *w->row_seq), w->wanted = jt_alloc(n, sizeof *w->wanted);
-    w->seq = jt_alloc(n, sizeof *w->seq), w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want);
-    w->scratch = jt_alloc(threads, sizeof *w->scratch);
-    if (!w->id || !w->position || !w->row_seq || !w->wanted || !w->seq || !w->want || !w->scratch)
-        return jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
-    return JT_OK;
+    size_t n = (size_t)m->options.ubatch;
+    bool ok = (w->input = jt_alloc(n, sizeof *w->input)) && (w->position = jt_alloc(n, sizeof *w->position)) &&
+              (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) && (w->slot = jt_alloc(n, sizeof *w->slot)) &&
+              (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
+              (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
+              (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
+    return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
 
 static void free_work(jt_model *m) {
     jt_work *w = &m->work;
-    jt_free(w->id), jt_free(w->position), jt_free(w->row_seq), jt_free(w->wanted), jt_free(w->seq), jt_free(w->want);
+    jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
+    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
     jt_buffer_free(w->storage), jt_buffer_free(w->head);

@@ -31,16 +31,16 @@ static jt_status room(jt_state *s, size_t pages, jt_error *err) {
     return e ? e : jt_grow((void **)&s->buffer, &s->cap_buffer, pages, sizeof *s->buffer, err);
 }
 
-jt_status jt_state_reserve(jt_state *s, int n, jt_error *err) {
+jt_status jt_state_reserve(jt_state *s, int at, int n, jt_error *err) {
     if (n <= 0) return JT_OK;
-    size_t first = (size_t)s->length / JT_TILE, end = ((size_t)s->length + (size_t)n + JT_TILE - 1) / JT_TILE;
+    size_t first = (size_t)at / JT_TILE, end = ((size_t)at + (size_t)n + JT_TILE - 1) / JT_TILE;
     jt_status e = room(s, end, err);
     for (size_t i = first; i < end && !e; i++) {
         if (i < s->n_page && s->page[i]->refs == 1) continue;
         jt_page *p;
         if ((e = jt_page_get(s->model, &p, err))) break;
         if (i < s->n_page) {
-            if (i == first && s->length % JT_TILE) jt_buffer_copy(p->buffer, s->page[i]->buffer);
+            if (i * JT_TILE < (size_t)s->length) jt_buffer_copy(p->buffer, s->page[i]->buffer);
             jt_page_put(s->model, s->page[i]);
         } else {
             s->n_page = i + 1;
@@ -48,6 +48,37 @@ jt_status jt_state_reserve(jt_state *s, int n, jt_error *err) {
         s->page[i] = p, s->buffer[i] = p->buffer;
     }
     return e;
+}
+
+jt_tree_node jt_state_node(const jt_state *s, int node) {
+    return node < s->trunk ? (jt_tree_node){node - 1, node, node, node} : s->node[node - s->trunk];
+}
+
+jt_status jt_state_room(jt_state *s, int n, jt_error *err) {
+    return jt_grow((void **)&s->node, &s->cap_node, (size_t)(s->length - s->trunk) + (size_t)n, sizeof *s->node, err);
+}
+
+/* Takes leading nodes that have become ordinary into the trunk. */
+static void grow_trunk(jt_state *s) {
+    int n = 0, more = s->length - s->trunk;
+    for (; n < more; n++) {
+        const jt_tree_node *x = &s->node[n];
+        int at = s->trunk + n;
+        if (x->parent != at - 1 || x->depth != at || x->rank != at || x->position != at) break;
+    }
+    if (!n) return;
+    memmove(s->node, s->node + n, (size_t)(more - n) * sizeof *s->node);
+    s->trunk += n;
+}
+
+void jt_state_add(jt_state *s, const jt_tree_node *node, int n) {
+    if (!node) {
+        s->trunk += n, s->length += n;
+        return;
+    }
+    if (n) memcpy(s->node + (s->length - s->trunk), node, (size_t)n * sizeof *node);
+    s->length += n;
+    grow_trunk(s);
 }
 
 jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) {
@@ -66,31 +97,71 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     jt_state *t = NULL;
     jt_status e = jt_state_new(s->model, s->context, &t, err);
     if (!e) e = room(t, s->n_page, err);
+    if (!e && s->length > s->trunk) e = jt_grow((void **)&t->node, &t->cap_node, (size_t)(s->length - s->trunk), sizeof *t->node, err);
     if (e) {
         jt_state_free(t);
         return e;
     }
-    t->length = s->length, t->n_page = s->n_page;
+    if (s->length > s->trunk) memcpy(t->node, s->node, (size_t)(s->length - s->trunk) * sizeof *s->node);
+    t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     *out = t;
     return JT_OK;
 }
 
-jt_status jt_state_truncate(jt_state *s, int n, jt_error *err) {
-    if (n < 0 || n > s->length) return jt_error_set(err, JT_INVALID, "truncate to %d: the state has %d positions", n, s->length);
-    size_t keep = ((size_t)n + JT_TILE - 1) / JT_TILE;
+static void drop_pages(jt_state *s) {
+    size_t keep = ((size_t)s->length + JT_TILE - 1) / JT_TILE;
     while (s->n_page > keep) jt_page_put(s->model, s->page[--s->n_page]);
+}
+
+jt_status jt_state_truncate(jt_state *s, int n, jt_error *err) {
+    if (n < 0 || n > s->length) return jt_error_set(err, JT_INVALID, "truncate to %d: the state has %d nodes", n, s->length);
     s->length = n;
+    if (s->trunk > n) s->trunk = n;
+    drop_pages(s);
+    return JT_OK;
+}
+
+jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
+    if (node < 0 || node >= s->length) return jt_error_set(err, JT_INVALID, "truncate to node %d: the state has %d nodes", node, s->length);
+    int path = 0, base = node;
+    for (; base >= s->trunk; base = s->node[base - s->trunk].parent) path++;
+    if (!path) return jt_state_truncate(s, node + 1, err);
+    base++; /* depth of the path's first node outside the trunk; no depth lies above its slot */
+    int32_t *slot = jt_alloc((size_t)path, sizeof *slot);
+    if (!slot) return jt_nomem(err, "path of a tree", (size_t)path, sizeof *slot);
+    for (int i = path - 1, at = node; i >= 0; i--) slot[i] = at, at = s->node[at - s->trunk].parent;
+    jt_status e = jt_state_reserve(s, base, path, err);
+    if (e) {
+        jt_free(slot);
+        return e;
+    }
+    jt_backend_enter(s->model->engine->backend);
+    for (int i = 0; i < path; i++)
+        if (slot[i] != base + i)
+            jt_page_move(&s->model->kv, s->buffer[(base + i) / JT_TILE], (base + i) % JT_TILE, s->buffer[slot[i] / JT_TILE], slot[i] % JT_TILE);
+    jt_backend_leave(s->model->engine->backend);
+    for (int i = 0; i < path; i++) { /* in place: entry i is written after every entry it could overwrite was read */
+        jt_tree_node x = s->node[slot[i] - s->trunk];
+        x.parent = base + i - 1;
+        s->node[i] = x;
+    }
+    s->trunk = base, s->length = base + path;
+    jt_free(slot);
+    grow_trunk(s);
+    drop_pages(s);
     return JT_OK;
 }
 
 void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
-    jt_free(s->page), jt_free(s->buffer);
+    jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
     jt_free(s);
 }
 
 int jt_state_length(const jt_state *s) { return s->length; }
 int jt_state_context(const jt_state *s) { return s->context; }
+int jt_state_parent(const jt_state *s, int node) { return jt_state_node(s, node).parent; }
+int jt_state_depth(const jt_state *s, int node) { return jt_state_node(s, node).depth; }
 jt_model *jt_state_model(const jt_state *s) { return s->model; }

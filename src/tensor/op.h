@@ -111,12 +111,28 @@ void jt_list_free(jt_list *l);
 
 /* ---- environment ---- */
 
-/* Pages of one sequence and the rows that extend it in this eval. */
+/* What a row may see: the positions of its lane and of the lanes above, by depth.
+ * Depth d of the path lies in slot d and has rank d below `trunk`; above it in
+ * slot[d - trunk] with rank[d - trunk]. A row sees the keys of its path whose rank
+ * is at most its own. */
+typedef struct jt_env_path {
+    int trunk, more;
+    const int32_t *slot, *rank; /* [more] */
+} jt_env_path;
+
+/* Rows of one sequence in this eval. */
 typedef struct jt_env_seq {
-    int first, rows;        /* rows of the eval */
-    int past;               /* positions before them */
-    jt_buffer *const *page; /* enough for past + rows positions */
+    int first, rows;
+    jt_buffer *const *page; /* enough for the slots of its rows and paths */
 } jt_env_seq;
+
+/* What a row is made from. */
+typedef struct jt_env_input {
+    int n;                /* 1: the embedding of id[0] unless w is given; 0: the vector */
+    const int32_t *id;    /* [n] */
+    const float *w;       /* [n] weights of a mixture; NULL: one id */
+    const float *vec;     /* [width] */
+} jt_env_input;
 
 typedef struct jt_kv_layout {
     int layers, heads, dim;
@@ -130,10 +146,14 @@ typedef struct jt_env {
     const jt_list *list;
     const jt_weights *const *set; /* weight sets, by jt_ref.set */
     int rows[JT_ROWS_CLASSES];
-    const int32_t *id;       /* [rows] */
+    const jt_env_input *input;      /* [rows] */
     const int32_t *position; /* [rows]: rotary position */
     const int32_t *row_seq;  /* [rows]: index into seq */
+    const int32_t *slot;            /* [rows]: where its key goes */
+    const int32_t *rank;            /* [rows] */
+    const jt_env_path *const *path; /* [rows] */
     const int32_t *wanted;   /* [wanted]: row of each wanted row, ascending */
+    const float *const *vector;     /* [wanted]: for jt_op_vectors */
     const jt_env_seq *seq;
     int n_seq;
     const jt_kv_layout *kv;
@@ -142,6 +162,9 @@ typedef struct jt_env {
     size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
     void **scratch;                   /* [threads] */
 } jt_env;
+
+/* Copies one position of all layers to another slot, within a page or between two of one layout. */
+void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot);
 
 /* Bytes of storage for the row counts given, and of one thread's scratch. */
 size_t jt_list_storage(const jt_list *l, const int rows[JT_ROWS_CLASSES], size_t class_at[JT_ROWS_CLASSES]);
@@ -175,5 +198,6 @@ extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 *
 extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
 extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
 extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
+extern const jt_op jt_op_vectors;    /* out y (wanted rows): the vectors of the environment */
 
 #endif

@@ -1,29 +1,33 @@
-/* attention.c: softmax(scale q K^T) V over the keys of each row's own path, in tiles of
- * JT_TILE keys by logical index (docs/numbers.md). Threads share blocks of rows of one
- * sequence and one key-value head; the query heads of a group share the loads of keys. */
+/* attention.c: softmax(scale q K^T) V over the keys that each row may see, in tiles of
+ * JT_TILE keys by logical index, the depth along the row's path (docs/numbers.md).
+ *
+ * Where depth and slot agree (the trunk of a sequence) a tile is a page; elsewhere its
+ * keys are gathered. Threads share blocks of rows of one sequence and one key-value
+ * head; the query heads of a group, and rows of a block, share the loads of keys. */
 #include <math.h>
+#include <string.h>
 
+#include "core/mem.h"
 #include "tensor/op.h"
 
-enum { ROWS = 16 }; /* rows of one work item: their queries share the loads of a tile */
+enum { ROWS = 16 }; /* rows of one work item */
 
+/* Queries of an item, and those of them that meet one tile. */
 struct work {
     const float **q;
-    float **acc;
-    uint32_t *visible;
-    float *m, *l, *sum;
+    float **acc, *m, *l, *sum;
     const float **tile_q;
-    float **tile_acc;
-    float *tile_m, *tile_l;
-    uint16_t *of;
+    float **tile_acc, *tile_m, *tile_l;
+    uint32_t *visible, *tile_visible;
+    int32_t *of;
+    char *k, *v; /* a gathered tile */
 };
 
-static void carve(struct work *w, void *scratch, size_t nq, size_t dim) {
-    char *p = scratch;
+static size_t carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
+    char *start = p;
 #define TAKE(field, n) w->field = (void *)p, p += (((n) * sizeof *w->field) + 63) & ~(size_t)63
     TAKE(q, nq);
     TAKE(acc, nq);
-    TAKE(visible, nq);
     TAKE(m, nq);
     TAKE(l, nq);
     TAKE(sum, nq * dim);
@@ -31,57 +35,107 @@ static void carve(struct work *w, void *scratch, size_t nq, size_t dim) {
     TAKE(tile_acc, nq);
     TAKE(tile_m, nq);
     TAKE(tile_l, nq);
+    TAKE(visible, nq);
+    TAKE(tile_visible, nq);
     TAKE(of, nq);
+    TAKE(k, head_bytes);
+    TAKE(v, head_bytes);
 #undef TAKE
+    return (size_t)(p - start);
 }
 
-/* Keys of tile t that a query with `keys` visible keys sees. */
-static uint32_t mask(int keys, int t) {
-    int n = keys - t * JT_TILE;
-    return n <= 0 ? 0 : n >= JT_TILE ? 0xffffffffu : (1u << n) - 1u;
+/* The first n of a tile's bits. */
+static uint32_t first_bits(int n) { return n <= 0 ? 0 : n >= JT_TILE ? 0xffffffffu : (1u << n) - 1u; }
+
+/* Keys of tile t that a row of this path and rank sees; *moved: one of them is not in the slot of its depth. */
+static uint32_t visible(const jt_env_path *p, int rank, int t, bool *moved) {
+    int base = t * JT_TILE, below = p->trunk <= rank ? p->trunk : rank + 1;
+    uint32_t see = first_bits(below - base);
+    int first = p->trunk > base ? p->trunk : base, end = p->trunk + p->more < base + JT_TILE ? p->trunk + p->more : base + JT_TILE;
+    *moved = false;
+    for (int d = first; d < end; d++)
+        if (p->rank[d - p->trunk] <= rank) see |= 1u << (d - base), *moved |= p->slot[d - p->trunk] != d;
+    return see;
+}
+
+static const char *key_base(const jt_env *e, const jt_node *n, const jt_env_seq *q, int page, int h, int value) {
+    size_t layer = (size_t)n->layer * 2 * (size_t)e->kv->heads;
+    return jt_buffer_at(q->page[page], (layer + (size_t)(value * e->kv->heads + h)) * e->kv->head_bytes);
+}
+
+/* Copies the keys of tile t of a path into w->k and w->v. */
+static void gather(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, const jt_env_path *p, int t, int h) {
+    size_t dim = (size_t)e->kv->dim, size = e->kv->type == JT_F16 ? 2 : 4;
+    int base = t * JT_TILE;
+    for (int i = 0; i < JT_TILE && base + i < p->trunk + p->more; i++) {
+        int slot = base + i < p->trunk ? base + i : p->slot[base + i - p->trunk];
+        const char *k = key_base(e, n, q, slot / JT_TILE, h, 0), *v = key_base(e, n, q, slot / JT_TILE, h, 1);
+        size_t from = (size_t)(slot % JT_TILE), to = (size_t)i;
+        for (size_t j = 0; j < dim; j++) memcpy(w->k + (j * JT_TILE + to) * size, k + (j * JT_TILE + from) * size, size);
+        memcpy(w->v + to * dim * size, v + from * dim * size, dim * size);
+    }
+}
+
+/* Lets the queries listed in w->of meet one tile. */
+static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, const void *k, const void *v) {
+    for (int i = 0; i < got; i++) {
+        int of = w->of[i];
+        w->tile_q[i] = w->q[of], w->tile_acc[i] = w->acc[of], w->tile_m[i] = w->m[of], w->tile_l[i] = w->l[of];
+        w->tile_visible[i] = w->visible[of];
+    }
+    jt_attn_tile a = {.nq = got, .dim = e->kv->dim, .type = e->kv->type, .scale = n->f[0], .q = w->tile_q, .visible = w->tile_visible,
+                      .m = w->tile_m, .l = w->tile_l, .acc = w->tile_acc, .k = k, .v = v};
+    if (got) e->engine->kernels->attn_tile(&a);
+    for (int i = 0; i < got; i++) w->m[w->of[i]] = w->tile_m[i], w->l[w->of[i]] = w->tile_l[i];
+}
+
+static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h, int group, int t) {
+    int direct = 0;
+    for (int r = r0; r < r1; r++) { /* those that can read the page itself */
+        bool moved;
+        uint32_t see = visible(e->path[r], e->rank[r], t, &moved);
+        for (int g = 0; g < group; g++) {
+            int i = (r - r0) * group + g;
+            w->visible[i] = see;
+            if (see && !moved) w->of[direct++] = i;
+        }
+    }
+    meet(e, n, w, direct, direct ? key_base(e, n, q, t, h, 0) : NULL, direct ? key_base(e, n, q, t, h, 1) : NULL);
+    for (int r = r0, end; r < r1; r = end) { /* runs of rows with one path share a gathered tile */
+        int got = 0;
+        for (end = r; end < r1 && e->path[end] == e->path[r]; end++) {
+            bool moved;
+            if (!visible(e->path[end], e->rank[end], t, &moved) || !moved) continue;
+            for (int g = 0; g < group; g++) w->of[got++] = (end - r0) * group + g;
+        }
+        if (!got) continue;
+        gather(e, n, w, q, e->path[r], t, h);
+        meet(e, n, w, got, w->k, w->v);
+    }
 }
 
 /* Rows [r0, r1) of sequence q, key-value head h. */
 static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h) {
-    const jt_kv_layout *kv = e->kv;
     const float *x = jt_env_f32(e, n->in[0]);
     float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
-    int heads = n->i[0], group = heads / kv->heads, nq = (r1 - r0) * group;
-    size_t dim = (size_t)kv->dim, width = (size_t)heads * dim;
+    int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group, depth = 0;
+    size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         int r = r0 + i / group, head = h * group + i % group;
         w->q[i] = x + (size_t)r * width + (size_t)head * dim;
         w->acc[i] = w->sum + (size_t)i * dim;
         w->m[i] = -INFINITY, w->l[i] = 0;
-        for (size_t j = 0; j < dim; j++) w->acc[i][j] = 0;
+        memset(w->acc[i], 0, dim * sizeof **w->acc);
     }
-    int last = q->past + r1 - q->first; /* keys that the last row sees */
-    for (int t = 0; t * JT_TILE < last; t++) {
-        size_t layer = (size_t)n->layer * 2 * (size_t)kv->heads;
-        int got = 0;
-        for (int i = 0; i < nq; i++) {
-            uint32_t see = mask(q->past + r0 + i / group - q->first + 1, t);
-            if (!see) continue;
-            w->of[got] = (uint16_t)i, w->tile_q[got] = w->q[i], w->tile_acc[got] = w->acc[i];
-            w->tile_m[got] = w->m[i], w->tile_l[got] = w->l[i], w->visible[got++] = see;
-        }
-        jt_attn_tile a = {.nq = got,
-                          .dim = kv->dim,
-                          .type = kv->type,
-                          .scale = n->f[0],
-                          .q = w->tile_q,
-                          .visible = w->visible,
-                          .m = w->tile_m,
-                          .l = w->tile_l,
-                          .acc = w->tile_acc,
-                          .k = jt_buffer_at(q->page[t], (layer + (size_t)h) * kv->head_bytes),
-                          .v = jt_buffer_at(q->page[t], (layer + (size_t)(kv->heads + h)) * kv->head_bytes)};
-        e->engine->kernels->attn_tile(&a);
-        for (int i = 0; i < got; i++) w->m[w->of[i]] = w->tile_m[i], w->l[w->of[i]] = w->tile_l[i];
+    for (int r = r0; r < r1; r++) {
+        const jt_env_path *p = e->path[r];
+        int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
+        if (d > depth) depth = d;
     }
+    for (int t = 0; t * JT_TILE < depth; t++) tile(e, n, w, q, r0, r1, h, group, t);
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)(r0 + i / group), head = (size_t)(h * group + i % group);
-        e->engine->kernels->attn_end(w->acc[i], w->l[i], kv->dim, y + r * width + head * dim);
+        e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
         if (stat) stat[(r * (size_t)heads + head) * 2] = w->m[i], stat[(r * (size_t)heads + head) * 2 + 1] = w->l[i];
     }
 }
@@ -89,20 +143,25 @@ static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env
 static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     struct work w;
     int turn = 0;
-    carve(&w, s->scratch, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim);
+    carve(&w, s->scratch, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
     for (int k = 0; k < e->n_seq; k++) {
         const jt_env_seq *q = &e->seq[k];
-        for (int r = q->first; r < q->first + q->rows; r += ROWS)
+        int last = q->first + q->rows;
+        for (int r = q->first; r < last; r += ROWS)
             for (int h = 0; h < e->kv->heads; h++)
-                if (turn++ % s->threads == s->thread)
-                    item(e, n, &w, q, r, r + ROWS < q->first + q->rows ? r + ROWS : q->first + q->rows, h);
+                if (turn++ % s->threads == s->thread) item(e, n, &w, q, r, r + ROWS < last ? r + ROWS : last, h);
     }
 }
 
 static size_t scratch(const jt_env *e, const jt_node *n) {
-    size_t nq = (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), dim = (size_t)e->kv->dim;
-    return nq * (dim * 4 + 4 * sizeof(void *) + 5 * 4 + 2) + 11 * 64;
+    struct work w;
+    return carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
 }
 
-const jt_op jt_op_attention = {
-    .name = "attention", .split = JT_SPLIT_OTHER, .reads_pages = true, .keep_in = 1, .keep_out = 3, .forward = forward, .scratch = scratch};
+const jt_op jt_op_attention = {.name = "attention",
+                               .split = JT_SPLIT_OTHER,
+                               .reads_pages = true,
+                               .keep_in = 1,
+                               .keep_out = 3,
+                               .forward = forward,
+                               .scratch = scratch};

@@ -31,7 +31,16 @@ static void gather(const jt_env *e, const jt_node *n, const jt_share *s) {
     for (int r = first; r < end; r++) memcpy(y + (size_t)r * w, x + (size_t)e->wanted[r] * w, w * sizeof *y);
 }
 
+static void vectors(const jt_env *e, const jt_node *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->out[0]].width;
+    float *y = jt_env_f32(e, n->out[0]);
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
+    for (int r = first; r < end; r++) memcpy(y + (size_t)r * w, e->vector[r], w * sizeof *y);
+}
+
 const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = swiglu};
 const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = add};
 /* Reads rows that other threads wrote: not row-wise in its input. */
 const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = gather};
+const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = vectors};

@@ -1,12 +1,37 @@
-/* embed.c: rows of the embedding table, expanded exactly. */
+/* embed.c: what enters the first layer: a row of the embedding table, expanded
+ * exactly; a mixture of rows, one chain of fused multiply-adds in the order given; or
+ * a vector as it is. */
+#include <math.h>
+#include <string.h>
+
 #include "tensor/op.h"
+
+static void mixture(const jt_matrix *m, const jt_env_input *in, float *row, float *x) {
+    size_t width = (size_t)m->cols;
+    memset(x, 0, width * sizeof *x);
+    for (int i = 0; i < in->n; i++) {
+        jt_matrix_row(m, in->id[i], row);
+        for (size_t j = 0; j < width; j++) x[j] = fmaf(in->w[i], row[j], x[j]);
+    }
+}
 
 static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     const jt_matrix *m = &e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix;
     float *x = jt_env_f32(e, n->out[0]);
+    size_t width = (size_t)m->cols;
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
-    for (int r = first; r < end; r++) jt_matrix_row(m, e->id[r], x + (size_t)r * (size_t)m->cols);
+    for (int r = first; r < end; r++) {
+        const jt_env_input *in = &e->input[r];
+        float *to = x + (size_t)r * width;
+        if (!in->n) memcpy(to, in->vec, width * sizeof *to);
+        else if (in->w) mixture(m, in, s->scratch, to);
+        else jt_matrix_row(m, in->id[0], to);
+    }
 }
 
-const jt_op jt_op_embed = {.name = "embed", .split = JT_SPLIT_ROWS, .forward = forward};
+static size_t scratch(const jt_env *e, const jt_node *n) {
+    return (size_t)e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix.cols * sizeof(float);
+}
+
+const jt_op jt_op_embed = {.name = "embed", .split = JT_SPLIT_ROWS, .forward = forward, .scratch = scratch};

@@ -1,5 +1,7 @@
 /* pages.c: keys and values rounded to the cache type and written to their pages.
  * Keys lie transposed, [dim][JT_TILE], so that one vector holds one dimension of many keys. */
+#include <string.h>
+
 #include "tensor/op.h"
 
 static void put_key(const jt_kv_layout *kv, void *at, int slot, const float *x, const uint16_t *half) {
@@ -25,7 +27,7 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
         const jt_env_seq *q = &e->seq[e->row_seq[r]];
-        int at = q->past + r - q->first, slot = at % JT_TILE;
+        int at = e->slot[r], slot = at % JT_TILE;
         for (int h = 0; h < kv->heads; h++) {
             const float *kh = k + (size_t)r * width + (size_t)h * (size_t)kv->dim,
                         *vh = v + (size_t)r * width + (size_t)h * (size_t)kv->dim;
@@ -37,6 +39,20 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
             if (kv->type == JT_F16) e->engine->kernels->to_f16(vh, kv->dim, half);
             put_value(kv, pv, slot, vh, half);
         }
+    }
+}
+
+void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot) {
+    size_t size = kv->type == JT_F16 ? 2 : 4, dim = (size_t)kv->dim;
+    for (size_t i = 0; i < (size_t)kv->layers * 2 * (size_t)kv->heads; i++) {
+        char *t = jt_buffer_at(to, i * kv->head_bytes);
+        const char *f = jt_buffer_at(from, i * kv->head_bytes);
+        bool keys = i / (size_t)kv->heads % 2 == 0;
+        if (keys)
+            for (size_t j = 0; j < dim; j++)
+                memcpy(t + (j * JT_TILE + (size_t)to_slot) * size, f + (j * JT_TILE + (size_t)from_slot) * size, size);
+        else
+            memcpy(t + (size_t)to_slot * dim * size, f + (size_t)from_slot * dim * size, dim * size);
     }
 }
 

@@ -1,0 +1,92 @@
+/* tree.c: what the rows of a span may see, from the tree they grow (jeton/model.h, jt_span).
+ *
+ * A lane is a run of nodes without branching. Each row gets the path of its lane: all
+ * ancestors, and the nodes after it up to the next branching. Rows of one lane share a
+ * path; ranks tell which of its keys each of them sees. */
+#include "model/model.h"
+
+enum { MAX_POSITION = 1 << 24 };
+
+static bool ordinary(const jt_span *p) { return !p->parent && !p->rank && !p->position && p->state->trunk == p->state->length; }
+
+static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, int i, jt_tree_node *out, jt_error *err) {
+    const jt_state *s = p->state;
+    int at = s->length + i, parent = p->parent ? p->parent[i] : JT_PREVIOUS;
+    if (parent == JT_PREVIOUS) parent = at - 1;
+    else if (parent == JT_NO_PARENT) parent = -1;
+    else if (parent < 0 || parent >= at)
+        return jt_error_set(err, JT_INVALID, "span %d, row %d: parent %d must be a node below %d, JT_PREVIOUS or JT_NO_PARENT", span, i, parent, at);
+    int depth = parent < 0 ? 0 : 1 + (parent < s->length ? jt_state_node(s, parent).depth : row[parent - s->length].depth);
+    *out = (jt_tree_node){parent, depth, p->rank ? p->rank[i] : depth, p->position ? p->position[i] : depth};
+    if (depth >= s->context)
+        return jt_error_set(err, JT_LIMIT, "span %d, row %d: depth %d exceeds the declared context of %d", span, i, depth, s->context);
+    if (out->position < 0 || out->position >= MAX_POSITION)
+        return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, MAX_POSITION - 1);
+    return JT_OK;
+}
+
+/* The path that ends at new row i: its ancestors and itself. */
+static const jt_env_path *make_path(const jt_state *s, const jt_tree_node *row, int i, jt_arena *a) {
+    int at = s->length + i, more = 0;
+    for (int k = at; k >= s->trunk; k = k < s->length ? s->node[k - s->trunk].parent : row[k - s->length].parent) {
+        more++;
+        at = k < s->length ? s->node[k - s->trunk].parent : row[k - s->length].parent;
+    }
+    jt_env_path *p = jt_arena_alloc(a, 1, sizeof *p);
+    int32_t *slot = jt_arena_alloc(a, (size_t)more, sizeof *slot), *rank = jt_arena_alloc(a, (size_t)more, sizeof *rank);
+    if (!p || !slot || !rank) return NULL;
+    *p = (jt_env_path){at + 1, more, slot, rank};
+    for (int k = s->length + i, d = more - 1; d >= 0; d--) {
+        const jt_tree_node *x = k < s->length ? &s->node[k - s->trunk] : &row[k - s->length];
+        slot[d] = k, rank[d] = x->rank, k = x->parent;
+    }
+    while (p->more && p->slot[0] == p->trunk && p->rank[0] == p->trunk) p->trunk++, p->more--, p->slot++, p->rank++;
+    return p;
+}
+
+static bool make_paths(const jt_span *p, const jt_tree_node *row, const jt_env_path **path, int32_t *children, int32_t *child, jt_arena *a) {
+    int base = p->state->length;
+    for (int i = 0; i < p->n; i++)
+        if (row[i].parent >= base) children[row[i].parent - base]++, child[row[i].parent - base] = i;
+    for (int i = p->n - 1; i >= 0; i--) {
+        path[i] = children[i] == 1 ? path[child[i]] : make_path(p->state, row, i, a);
+        if (!path[i]) return false;
+    }
+    return true;
+}
+
+/* A pass may begin at a row when no earlier row of the span sees it or one after it. */
+static void mark_cuts(const jt_span *p, uint8_t *cut, int32_t *least) {
+    int32_t most = INT32_MIN;
+    for (int i = p->n - 1; i >= 0; i--) least[i] = i + 1 < p->n && least[i + 1] < p->rank[i] ? least[i + 1] : p->rank[i];
+    for (int i = 0; i < p->n; i++) {
+        cut[i] = most < least[i];
+        if (p->rank[i] > most) most = p->rank[i];
+    }
+}
+
+jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_plan *out, jt_error *err) {
+    const jt_state *s = p->state;
+    size_t n = (size_t)p->n;
+    *out = (jt_span_plan){0};
+    if (ordinary(p)) {
+        if (p->n > s->context - s->length)
+            return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n, s->context);
+        return JT_OK;
+    }
+    jt_tree_node *node = jt_arena_alloc(a, n, sizeof *node);
+    const jt_env_path **path = jt_arena_alloc(a, n, sizeof *path);
+    uint8_t *cut = p->rank ? jt_arena_alloc(a, n, 1) : NULL;
+    int32_t *children = jt_arena_alloc(a, n, sizeof *children), *child = jt_arena_alloc(a, n, sizeof *child);
+    if (!node || !path || !children || !child || (p->rank && !cut)) return jt_nomem(err, "tree of a span", n, sizeof *node);
+    for (int i = 0; i < p->n; i++) {
+        jt_status f = make_node(p, node, index, i, &node[i], err);
+        if (f) return f;
+    }
+    if (cut) mark_cuts(p, cut, child);
+    if (cut)
+        for (int i = 0; i < p->n; i++) child[i] = 0;
+    if (!make_paths(p, node, path, children, child, a)) return jt_nomem(err, "paths of a tree", n, sizeof(int32_t));
+    *out = (jt_span_plan){node, path, cut};
+    return JT_OK;
+}
