@@ -10,9 +10,9 @@
 
 /* The part of a span that a pass evaluates. */
 struct cursor {
-    int span, done; /* next row: row `done` of span `span` */
-    int want;       /* next wanted row */
-    int row;        /* rows of the batch before it */
+    int span, done;           /* next row: row `done` of span `span` */
+    int want;                 /* next wanted row */
+    int row;                  /* rows of the batch before it */
     const jt_span_plan *plan; /* [spans] */
 };
 
@@ -27,7 +27,8 @@ static jt_status check_input(const jt_model *m, const jt_input *in, int span, in
     for (int i = 0; i < in->n; i++) {
         jt_status s = check_id(m, in->ids[i], span, row, err);
         if (s) return s;
-        if (!isfinite(in->w[i])) return jt_error_set(err, JT_INVALID, "span %d, row %d: weight %d of the mixture is not finite", span, row, i);
+        if (!isfinite(in->w[i]))
+            return jt_error_set(err, JT_INVALID, "span %d, row %d: weight %d of the mixture is not finite", span, row, i);
     }
     return JT_OK;
 }
@@ -132,7 +133,8 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
         int take = take_rows(p, plan, c->done, m->options.ubatch - n);
         if (!take && p->n > c->done) {
             if (n) break;
-            return jt_error_set(err, JT_LIMIT, "span %d: rows from %d on see each other and must be evaluated together, but ubatch is %d; raise it",
+            return jt_error_set(err, JT_LIMIT,
+                                "span %d: rows from %d on see each other and must be evaluated together, but ubatch is %d; raise it",
                                 c->span, c->done, m->options.ubatch);
         }
         if (take) {
@@ -248,7 +250,8 @@ static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, const jt_g
     struct cursor c = {0};
     jt_status s = make_plans(b, a, &c.plan, err);
     while (c.row < rows && !s) {
-        if (b->cancelled && b->cancelled(b->cancelled_self)) return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
+        if (b->cancelled && b->cancelled(b->cancelled_self))
+            return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
         s = pass(m, b, &c, rows, g, err);
     }
     for (int i = 0; i < b->n_span && !s; i++) jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);

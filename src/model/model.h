@@ -29,24 +29,24 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
-    int in_batch;       /* 1 + its span while a batch is checked */
+    int in_batch; /* 1 + its span while a batch is checked */
 };
 
 /* A span's rows as the environment wants them, made for one eval in its arena. */
 typedef struct jt_span_plan {
-    jt_tree_node *node;        /* [n]; NULL: the span continues a trunk and needs no tables */
-    const jt_env_path **path;  /* [n] */
-    const uint8_t *cut;        /* [n]: a pass may begin at this row */
+    jt_tree_node *node;       /* [n]; NULL: the span continues a trunk and needs no tables */
+    const jt_env_path **path; /* [n] */
+    const uint8_t *cut;       /* [n]: a pass may begin at this row */
 } jt_span_plan;
 
 /* Memory of evals, reused; grows and is kept. */
 typedef struct jt_work {
-    jt_env_input *input;                             /* [ubatch], and so on */
+    jt_env_input *input; /* [ubatch], and so on */
     int32_t *position, *row_seq, *slot, *rank, *wanted;
     const jt_env_path **path;
     jt_env_seq *seq;
-    jt_env_path *trunk;                              /* paths of the sequences that are trunks */
-    jt_head_want *want;                        /* [JT_HEAD_ROWS] */
+    jt_env_path *trunk; /* paths of the sequences that are trunks */
+    jt_head_want *want; /* [JT_HEAD_ROWS] */
     jt_buffer *storage, *head;
     void **scratch; /* [threads] */
     size_t scratch_bytes;

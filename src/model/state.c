@@ -139,7 +139,8 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
     jt_backend_enter(s->model->engine->backend);
     for (int i = 0; i < path; i++)
         if (slot[i] != base + i)
-            jt_page_move(&s->model->kv, s->buffer[(base + i) / JT_TILE], (base + i) % JT_TILE, s->buffer[slot[i] / JT_TILE], slot[i] % JT_TILE);
+            jt_page_move(&s->model->kv, s->buffer[(base + i) / JT_TILE], (base + i) % JT_TILE, s->buffer[slot[i] / JT_TILE],
+                         slot[i] % JT_TILE);
     jt_backend_leave(s->model->engine->backend);
     for (int i = 0; i < path; i++) { /* in place: entry i is written after every entry it could overwrite was read */
         jt_tree_node x = s->node[slot[i] - s->trunk];

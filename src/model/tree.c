@@ -12,16 +12,20 @@ static bool ordinary(const jt_span *p) { return !p->parent && !p->rank && !p->po
 static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, int i, jt_tree_node *out, jt_error *err) {
     const jt_state *s = p->state;
     int at = s->length + i, parent = p->parent ? p->parent[i] : JT_PREVIOUS;
-    if (parent == JT_PREVIOUS) parent = at - 1;
-    else if (parent == JT_NO_PARENT) parent = -1;
+    if (parent == JT_PREVIOUS)
+        parent = at - 1;
+    else if (parent == JT_NO_PARENT)
+        parent = -1;
     else if (parent < 0 || parent >= at)
-        return jt_error_set(err, JT_INVALID, "span %d, row %d: parent %d must be a node below %d, JT_PREVIOUS or JT_NO_PARENT", span, i, parent, at);
+        return jt_error_set(err, JT_INVALID, "span %d, row %d: parent %d must be a node below %d, JT_PREVIOUS or JT_NO_PARENT", span, i,
+                            parent, at);
     int depth = parent < 0 ? 0 : 1 + (parent < s->length ? jt_state_node(s, parent).depth : row[parent - s->length].depth);
     *out = (jt_tree_node){parent, depth, p->rank ? p->rank[i] : depth, p->position ? p->position[i] : depth};
     if (depth >= s->context)
         return jt_error_set(err, JT_LIMIT, "span %d, row %d: depth %d exceeds the declared context of %d", span, i, depth, s->context);
     if (out->position < 0 || out->position >= MAX_POSITION)
-        return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, MAX_POSITION - 1);
+        return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position,
+                            MAX_POSITION - 1);
     return JT_OK;
 }
 
@@ -44,7 +48,8 @@ static const jt_env_path *make_path(const jt_state *s, const jt_tree_node *row, 
     return p;
 }
 
-static bool make_paths(const jt_span *p, const jt_tree_node *row, const jt_env_path **path, int32_t *children, int32_t *child, jt_arena *a) {
+static bool make_paths(const jt_span *p, const jt_tree_node *row, const jt_env_path **path, int32_t *children, int32_t *child,
+                       jt_arena *a) {
     int base = p->state->length;
     for (int i = 0; i < p->n; i++)
         if (row[i].parent >= base) children[row[i].parent - base]++, child[row[i].parent - base] = i;
@@ -71,7 +76,8 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
     *out = (jt_span_plan){0};
     if (ordinary(p)) {
         if (p->n > s->context - s->length)
-            return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n, s->context);
+            return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n,
+                                s->context);
         return JT_OK;
     }
     jt_tree_node *node = jt_arena_alloc(a, n, sizeof *node);

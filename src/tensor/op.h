@@ -128,10 +128,10 @@ typedef struct jt_env_seq {
 
 /* What a row is made from. */
 typedef struct jt_env_input {
-    int n;                /* 1: the embedding of id[0] unless w is given; 0: the vector */
-    const int32_t *id;    /* [n] */
-    const float *w;       /* [n] weights of a mixture; NULL: one id */
-    const float *vec;     /* [width] */
+    int n;             /* 1: the embedding of id[0] unless w is given; 0: the vector */
+    const int32_t *id; /* [n] */
+    const float *w;    /* [n] weights of a mixture; NULL: one id */
+    const float *vec;  /* [width] */
 } jt_env_input;
 
 typedef struct jt_kv_layout {
@@ -147,12 +147,12 @@ typedef struct jt_env {
     const jt_weights *const *set; /* weight sets, by jt_ref.set */
     int rows[JT_ROWS_CLASSES];
     const jt_env_input *input;      /* [rows] */
-    const int32_t *position; /* [rows]: rotary position */
-    const int32_t *row_seq;  /* [rows]: index into seq */
+    const int32_t *position;        /* [rows]: rotary position */
+    const int32_t *row_seq;         /* [rows]: index into seq */
     const int32_t *slot;            /* [rows]: where its key goes */
     const int32_t *rank;            /* [rows] */
     const jt_env_path *const *path; /* [rows] */
-    const int32_t *wanted;   /* [wanted]: row of each wanted row, ascending */
+    const int32_t *wanted;          /* [wanted]: row of each wanted row, ascending */
     const float *const *vector;     /* [wanted]: for jt_op_vectors */
     const jt_env_seq *seq;
     int n_seq;

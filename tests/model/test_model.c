@@ -61,9 +61,9 @@ static void a_refused_batch_changes_nothing(void **state) {
     fill(ids, 40, 1);
     jt_state *a = new_state(m, 33), *b = new_state(m, 64);
     assert_int_equal(push(m, a, ids, 20, NULL, &err), JT_OK);
-    ids[19] = VOCAB;
     assert_int_equal(push(m, a, ids, 20, NULL, &err), JT_LIMIT);
     assert_non_null(strstr(err.message, "20 + 20 tokens exceed the declared context of 33"));
+    ids[19] = VOCAB;
     assert_int_equal(push(m, b, ids, 20, NULL, &err), JT_INVALID);
     assert_non_null(strstr(err.message, "row 19: token id 320"));
     ids[19] = -1;

@@ -83,8 +83,17 @@ static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, con
         w->tile_q[i] = w->q[of], w->tile_acc[i] = w->acc[of], w->tile_m[i] = w->m[of], w->tile_l[i] = w->l[of];
         w->tile_visible[i] = w->visible[of];
     }
-    jt_attn_tile a = {.nq = got, .dim = e->kv->dim, .type = e->kv->type, .scale = n->f[0], .q = w->tile_q, .visible = w->tile_visible,
-                      .m = w->tile_m, .l = w->tile_l, .acc = w->tile_acc, .k = k, .v = v};
+    jt_attn_tile a = {.nq = got,
+                      .dim = e->kv->dim,
+                      .type = e->kv->type,
+                      .scale = n->f[0],
+                      .q = w->tile_q,
+                      .visible = w->tile_visible,
+                      .m = w->tile_m,
+                      .l = w->tile_l,
+                      .acc = w->tile_acc,
+                      .k = k,
+                      .v = v};
     if (got) e->engine->kernels->attn_tile(&a);
     for (int i = 0; i < got; i++) w->m[w->of[i]] = w->tile_m[i], w->l[w->of[i]] = w->tile_l[i];
 }
@@ -158,10 +167,5 @@ static size_t scratch(const jt_env *e, const jt_node *n) {
     return carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
 }
 
-const jt_op jt_op_attention = {.name = "attention",
-                               .split = JT_SPLIT_OTHER,
-                               .reads_pages = true,
-                               .keep_in = 1,
-                               .keep_out = 3,
-                               .forward = forward,
-                               .scratch = scratch};
+const jt_op jt_op_attention = {
+    .name = "attention", .split = JT_SPLIT_OTHER, .reads_pages = true, .keep_in = 1, .keep_out = 3, .forward = forward, .scratch = scratch};

@@ -24,9 +24,12 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     for (int r = first; r < end; r++) {
         const jt_env_input *in = &e->input[r];
         float *to = x + (size_t)r * width;
-        if (!in->n) memcpy(to, in->vec, width * sizeof *to);
-        else if (in->w) mixture(m, in, s->scratch, to);
-        else jt_matrix_row(m, in->id[0], to);
+        if (!in->n)
+            memcpy(to, in->vec, width * sizeof *to);
+        else if (in->w)
+            mixture(m, in, s->scratch, to);
+        else
+            jt_matrix_row(m, in->id[0], to);
     }
 }
 

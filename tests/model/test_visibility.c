@@ -1,0 +1,357 @@
+/* What a row may see: trees, ranks and lanes against explicit masks in double precision, and bit
+ * for bit against linear sequences where a path is one. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/random.h"
+#include "jeton/model.h"
+#include "llama_reference.h"
+
+/* Float32 against double over three layers: the bound of the fixtures. */
+static const double BOUND = 2e-4;
+
+struct fixture {
+    ref_model ref;
+    jt_engine *engine;
+    jt_model *model;
+};
+
+static int begin(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    *state = f;
+    return jt_safetensors_open(FIXTURES "/hf-tiny/llama", &f->ref.file, NULL) ||
+           jt_engine_new(&(jt_engine_options){.threads = 2}, &f->engine, NULL) ||
+           jt_model_open(f->engine, FIXTURES "/hf-tiny/llama", &(jt_model_options){.activations = JT_ACT_FLOAT}, &f->model, NULL);
+}
+
+static int end(void **state) {
+    struct fixture *f = *state;
+    jt_model_free(f->model);
+    jt_engine_free(f->engine);
+    jt_safetensors_free(f->ref.file);
+    free(f);
+    return 0;
+}
+
+/* Every node ever evaluated, as the test keeps it: parents by node number, and what each saw when it was evaluated. */
+struct record {
+    int n, id[REF_MAX], parent[REF_MAX], depth[REF_MAX], rank[REF_MAX], position[REF_MAX];
+    uint8_t sees[REF_MAX][REF_MAX];
+};
+
+/* Lanes by their definition: Euler intervals of the runs between branchings. */
+static void lanes(const struct record *r, int in[REF_MAX], int out[REF_MAX]) {
+    int children[REF_MAX] = {0}, lane[REF_MAX], up[REF_MAX], n = 0, clock = 0;
+    for (int i = 0; i < r->n; i++)
+        if (r->parent[i] >= 0) children[r->parent[i]]++;
+    for (int i = 0; i < r->n; i++) {
+        int p = r->parent[i];
+        if (p >= 0 && children[p] == 1)
+            lane[i] = lane[p];
+        else
+            lane[i] = n, up[n++] = p < 0 ? -1 : lane[p];
+    }
+    int lin[REF_MAX], lout[REF_MAX], stack[REF_MAX], next[REF_MAX];
+    for (int root = 0; root < n; root++) {
+        if (up[root] >= 0) continue;
+        int top = 0;
+        stack[0] = root, next[0] = 0, lin[root] = clock++;
+        while (top >= 0) {
+            int l = stack[top], c = next[top];
+            while (c < n && up[c] != l) c++;
+            next[top] = c + 1;
+            if (c < n)
+                stack[++top] = c, next[top] = 0, lin[c] = clock++;
+            else
+                lout[l] = clock++, top--;
+        }
+    }
+    for (int i = 0; i < r->n; i++) in[i] = lin[lane[i]], out[i] = lout[lane[i]];
+}
+
+/* Fills in what nodes [from, n) see now. */
+static void look(struct record *r, int from) {
+    int in[REF_MAX], out[REF_MAX];
+    lanes(r, in, out);
+    for (int q = from; q < r->n; q++)
+        for (int k = 0; k < r->n; k++) r->sees[q][k] = r->rank[k] <= r->rank[q] && in[k] <= in[q] && in[q] < out[k];
+}
+
+static void reference(const struct fixture *f, const struct record *r, double *logits) {
+    static double x[REF_MAX * REF_HIDDEN];
+    static uint8_t mask[REF_MAX * REF_MAX];
+    const float *table = ref_weight(&f->ref, -1, "model.embed_tokens.weight");
+    for (int i = 0; i < r->n; i++) {
+        for (int c = 0; c < REF_HIDDEN; c++) x[i * REF_HIDDEN + c] = (double)table[r->id[i] * REF_HIDDEN + c];
+        for (int k = 0; k < r->n; k++) mask[i * r->n + k] = r->sees[i][k];
+    }
+    ref_forward(&f->ref, r->n, x, r->position, mask, logits);
+}
+
+/* Adds `n` nodes with the given parents (record numbers) and ranks (NULL: depth); evaluates them and checks all their logits. */
+static void grow(const struct fixture *f, jt_state *s, struct record *r, int n, const int *parent, const int *rank, uint32_t seed) {
+    static float logits[REF_MAX][REF_VOCAB];
+    static double want[REF_MAX * REF_VOCAB];
+    int32_t ids[REF_MAX], par[REF_MAX], rk[REF_MAX];
+    jt_want w[REF_MAX];
+    int from = r->n;
+    for (int i = 0; i < n; i++) {
+        int p = parent[i], at = r->n++;
+        r->id[at] = (int)((seed * 97u + (uint32_t)at * 31u) % REF_VOCAB), r->parent[at] = p;
+        r->depth[at] = r->position[at] = p < 0 ? 0 : r->depth[p] + 1;
+        r->rank[at] = rank ? rank[i] : r->depth[at];
+        ids[i] = r->id[at], par[i] = p < 0 ? JT_NO_PARENT : p, rk[i] = r->rank[at];
+        w[i] = (jt_want){.row = i, .logits = logits[i]};
+    }
+    look(r, from);
+    jt_error err = {0};
+    jt_span span = {.state = s, .ids = ids, .n = n, .parent = par, .rank = rank ? rk : NULL};
+    if (jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = n}, &err)) fail_msg("%s", err.message);
+    reference(f, r, want);
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < REF_VOCAB; c++) {
+            double d = fabs((double)logits[i][c] - want[(from + i) * REF_VOCAB + c]);
+            if (!(d <= BOUND)) fail_msg("node %d, logit %d: %g away", from + i, c, d);
+        }
+}
+
+static jt_state *new_state(const struct fixture *f) {
+    jt_state *s;
+    assert_int_equal(jt_state_new(f->model, 256, &s, NULL), JT_OK);
+    return s;
+}
+
+static void chain(int *parent, int n) {
+    for (int i = 0; i < n; i++) parent[i] = i - 1;
+}
+
+static void named_masks(void **state) {
+    const struct fixture *f = *state;
+    enum { N = 70 };
+    int parent[N], rank[N];
+    chain(parent, N);
+    for (int kind = 0; kind < 5; kind++) {
+        static struct record r;
+        memset(&r, 0, sizeof r);
+        for (int i = 0; i < N; i++)
+            rank[i] = kind == 0   ? i                /* causal */
+                      : kind == 1 ? 0                /* bidirectional */
+                      : kind == 2 ? (i < 40 ? 0 : i) /* prefix */
+                      : kind == 3 ? i / 16           /* blocks */
+                                  : i / 8 + i % 8;   /* anti-diagonals of a grid of rows of 8 */
+        jt_state *s = new_state(f);
+        grow(f, s, &r, N, parent, rank, (uint32_t)kind);
+        jt_state_free(s);
+    }
+}
+
+static void blocks_over_several_evals(void **state) {
+    const struct fixture *f = *state;
+    static struct record r;
+    memset(&r, 0, sizeof r);
+    jt_state *s = new_state(f);
+    for (int b = 0; b < 6; b++) {
+        int parent[16], rank[16];
+        for (int i = 0; i < 16; i++) parent[i] = b * 16 + i - 1, rank[i] = b;
+        grow(f, s, &r, 16, parent, rank, 3);
+    }
+    jt_state_free(s);
+}
+
+static uint32_t pick(uint32_t seed, uint32_t *at, uint32_t below) {
+    uint32_t w[4];
+    jt_philox((uint32_t[4]){(*at)++, 7, 0, 0}, (uint32_t[2]){seed, 2}, w);
+    return w[0] % below;
+}
+
+/* The record after truncate_to: the ancestors of `node`. */
+static void keep_path(struct record *r, int node) {
+    static struct record k;
+    int path[REF_MAX], n = 0;
+    for (int i = node; i >= 0; i = r->parent[i]) path[n++] = i;
+    memset(&k, 0, sizeof k);
+    for (int i = 0; i < n; i++) {
+        int from = path[n - 1 - i];
+        k.id[i] = r->id[from], k.parent[i] = i - 1, k.depth[i] = i, k.rank[i] = r->rank[from], k.position[i] = r->position[from];
+        for (int j = 0; j < n; j++) k.sees[i][j] = r->sees[from][path[n - 1 - j]];
+    }
+    k.n = n;
+    *r = k;
+}
+
+/* Keeps nodes [0, n). */
+static void keep_first(struct record *r, int n) { r->n = n; }
+
+static void random_trees(void **state) {
+    const struct fixture *f = *state;
+    for (uint32_t seed = 0; seed < 200; seed++) {
+        static struct record r;
+        uint32_t at = 0;
+        memset(&r, 0, sizeof r);
+        jt_state *s = new_state(f);
+        int first = 1 + (int)pick(seed, &at, 45), parent[64];
+        chain(parent, first);
+        grow(f, s, &r, first, parent, NULL, seed);
+        for (int round = 0; round < 3; round++) {
+            int n = 1 + (int)pick(seed, &at, 12), back = r.n < 6 ? r.n : 6;
+            for (int i = 0; i < n; i++) parent[i] = r.n + i - 1 - (int)pick(seed, &at, (uint32_t)(back + i));
+            grow(f, s, &r, n, parent, NULL, seed);
+            switch (pick(seed, &at, 4)) {
+            case 0: {
+                int node = (int)pick(seed, &at, (uint32_t)r.n);
+                assert_int_equal(jt_state_truncate_to(s, node, NULL), JT_OK);
+                keep_path(&r, node);
+                break;
+            }
+            case 1: {
+                int keep = 1 + (int)pick(seed, &at, (uint32_t)r.n);
+                assert_int_equal(jt_state_truncate(s, keep, NULL), JT_OK);
+                keep_first(&r, keep);
+                break;
+            }
+            case 2: { /* go on with a fork; the original writes over its own pages and goes */
+                jt_state *t;
+                int other = r.n - 1;
+                assert_int_equal(jt_state_fork(s, &t, NULL), JT_OK);
+                static struct record copy;
+                copy = r;
+                grow(f, s, &copy, 1, &other, NULL, seed + 1);
+                jt_state_free(s);
+                s = t;
+                break;
+            }
+            default: break;
+            }
+            assert_int_equal(jt_state_length(s), r.n);
+            for (int i = 0; i < r.n; i++) {
+                assert_int_equal(jt_state_parent(s, i), r.parent[i]);
+                assert_int_equal(jt_state_depth(s, i), r.depth[i]);
+            }
+        }
+        jt_state_free(s);
+    }
+}
+
+/* The logits along any path of a tree are those of the linear sequence, bit for bit, however its nodes were laid. */
+static void paths_equal_linear_sequences(void **state) {
+    const struct fixture *f = *state;
+    static float tree[REF_MAX][REF_VOCAB], line[REF_MAX][REF_VOCAB];
+    for (uint32_t seed = 0; seed < 40; seed++) {
+        uint32_t at = 0;
+        int trunk = 20 + (int)pick(seed, &at, 50), n = 2 + (int)pick(seed, &at, 62);
+        int32_t ids[REF_MAX], parent[REF_MAX];
+        jt_want w[REF_MAX];
+        for (int i = 0; i < trunk + n; i++) ids[i] = (int32_t)pick(seed, &at, REF_VOCAB);
+        jt_state *s = new_state(f);
+        jt_span span = {.state = s, .ids = ids, .n = trunk};
+        assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1}, NULL), JT_OK);
+        for (int i = 0; i < n; i++) {
+            parent[i] = trunk - 1 + (int)pick(seed, &at, (uint32_t)i + 1);
+            w[i] = (jt_want){.row = i, .logits = tree[i]};
+        }
+        span = (jt_span){.state = s, .ids = ids + trunk, .n = n, .parent = parent};
+        assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = n}, NULL), JT_OK);
+        for (int node = trunk; node < trunk + n; node++) {
+            int path[REF_MAX], m = 0;
+            int32_t seq[REF_MAX], next = 77;
+            for (int i = node; i >= trunk; i = parent[i - trunk]) path[m++] = i;
+            for (int i = 0; i < trunk; i++) seq[i] = ids[i];
+            for (int i = 0; i < m; i++) seq[trunk + i] = ids[path[m - 1 - i]];
+            jt_state *l = new_state(f), *t;
+            jt_want last = {.row = trunk + m - 1, .logits = line[0]};
+            span = (jt_span){.state = l, .ids = seq, .n = trunk + m};
+            assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = &last, .n_want = 1}, NULL), JT_OK);
+            assert_memory_equal(line[0], tree[node - trunk], sizeof line[0]);
+            /* and it goes on as the linear one does after the rest of the tree is dropped */
+            assert_int_equal(jt_state_fork(s, &t, NULL), JT_OK);
+            assert_int_equal(jt_state_truncate_to(t, node, NULL), JT_OK);
+            jt_span two[2] = {{.state = l, .ids = &next, .n = 1}, {.state = t, .ids = &next, .n = 1}};
+            jt_want both[2] = {{.row = 0, .logits = line[0]}, {.row = 1, .logits = line[1]}};
+            assert_int_equal(jt_eval(f->model, &(jt_batch){.span = two, .n_span = 2, .want = both, .n_want = 2}, NULL), JT_OK);
+            assert_memory_equal(line[0], line[1], sizeof line[0]);
+            jt_state_free(l), jt_state_free(t);
+        }
+        jt_state_free(s);
+    }
+}
+
+static void mixtures_and_vectors(void **state) {
+    const struct fixture *f = *state;
+    static double want[3 * REF_VOCAB], x[3 * REF_HIDDEN];
+    static float logits[4][REF_VOCAB];
+    const float *table = ref_weight(&f->ref, -1, "model.embed_tokens.weight");
+    int32_t a[1] = {5}, b[3] = {9, 200, 31};
+    float one[1] = {1}, part[3] = {0.5f, 0.3f, 0.2f}, vec[REF_HIDDEN];
+    for (int c = 0; c < REF_HIDDEN; c++) {
+        vec[c] = table[17 * REF_HIDDEN + c];
+        x[c] = (double)table[5 * REF_HIDDEN + c];
+        x[REF_HIDDEN + c] = 0;
+        for (int i = 0; i < 3; i++) x[REF_HIDDEN + c] += (double)part[i] * (double)table[b[i] * REF_HIDDEN + c];
+        x[2 * REF_HIDDEN + c] = (double)vec[c];
+    }
+    static const uint8_t causal[9] = {1, 0, 0, 1, 1, 0, 1, 1, 1};
+    ref_forward(&f->ref, 3, x, (int[3]){0, 1, 2}, causal, want);
+    jt_input in[3] = {{1, a, one, NULL}, {3, b, part, NULL}, {0, NULL, NULL, vec}};
+    jt_want w[3];
+    for (int i = 0; i < 3; i++) w[i] = (jt_want){.row = i, .logits = logits[i]};
+    jt_state *s = new_state(f), *t = new_state(f);
+    jt_span span = {.state = s, .n = 3, .input = in};
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = 3}, NULL), JT_OK);
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < REF_VOCAB; c++) assert_true(fabs((double)logits[i][c] - want[i * REF_VOCAB + c]) <= BOUND);
+    /* an embedding given as a vector, or as a mixture of one, is the token */
+    int32_t id = 5;
+    w[0].logits = logits[3];
+    span = (jt_span){.state = t, .ids = &id, .n = 1};
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = 1}, NULL), JT_OK);
+    assert_memory_equal(logits[0], logits[3], sizeof logits[0]);
+    jt_error err;
+    part[1] = NAN;
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &(jt_span){.state = t, .n = 3, .input = in}, .n_span = 1}, &err), JT_INVALID);
+    assert_non_null(strstr(err.message, "row 1: weight 1"));
+    jt_state_free(s), jt_state_free(t);
+}
+
+static void rows_that_see_each_other_are_not_parted(void **state) {
+    const struct fixture *f = *state;
+    jt_model *small;
+    jt_error err;
+    int32_t ids[24], rank[24];
+    for (int i = 0; i < 24; i++) ids[i] = i, rank[i] = i / 8;
+    assert_int_equal(
+        jt_model_open(f->engine, FIXTURES "/hf-tiny/llama", &(jt_model_options){.activations = JT_ACT_FLOAT, .ubatch = 10}, &small, NULL),
+        JT_OK);
+    float got[REF_VOCAB], want[REF_VOCAB];
+    jt_want w = {.row = 23, .logits = got};
+    jt_state *s, *t = new_state(f);
+    assert_int_equal(jt_state_new(small, 64, &s, NULL), JT_OK);
+    jt_span span = {.state = s, .ids = ids, .n = 24, .rank = rank};
+    assert_int_equal(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1, .want = &w, .n_want = 1}, &err), JT_OK);
+    w.logits = want, span.state = t;
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = &w, .n_want = 1}, &err), JT_OK);
+    assert_memory_equal(got, want, sizeof got);
+    for (int i = 0; i < 24; i++) rank[i] = 0;
+    assert_int_equal(jt_state_truncate(s, 0, NULL), JT_OK);
+    span.state = s;
+    assert_int_equal(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1}, &err), JT_LIMIT);
+    assert_non_null(strstr(err.message, "ubatch is 10"));
+    assert_int_equal(jt_state_length(s), 0);
+    jt_state_free(s), jt_state_free(t);
+    jt_model_free(small);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(named_masks),          cmocka_unit_test(blocks_over_several_evals),
+        cmocka_unit_test(random_trees),         cmocka_unit_test(paths_equal_linear_sequences),
+        cmocka_unit_test(mixtures_and_vectors), cmocka_unit_test(rows_that_see_each_other_are_not_parted),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
