@@ -203,7 +203,7 @@ static const jt_opt opts[] = {
 };
 static const jt_example examples[] = {
     {"jeton run -p \"Why is the sky blue?\"", "one answer of the default model"},
-    {"jeton run smollm2 -p \"Write a haiku.\" --decode \"temp:0.8 | min-p:0.05\" --seed 7", "sampled; the same text every time"},
+    {"jeton run smollm2 -p \"A haiku.\" --decode \"temp:0.8 | min-p:0.05\" --seed 7", "sampled; the same text every time"},
     {"jeton run model.gguf -f prompt.txt --raw -n 64 --json", "continues a text; everything about it as JSON"},
     {"echo \"Name three rivers.\" | jeton run --stop \"3.\" --trace trace.jsonl", "a prompt from a pipe, every decision written down"},
     {0},

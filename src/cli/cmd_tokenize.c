@@ -162,7 +162,7 @@ static const jt_opt opts[] = {
 };
 static const jt_example examples[] = {
     {"echo \"Hello there\" | jeton tokenize smollm2", "ids, byte offsets and texts, one token a line"},
-    {"jeton tokenize smollm2 book.txt --ids --no-special | jeton tokenize smollm2 --decode", "there and back: the same bytes"},
+    {"jeton tokenize smollm2 book.txt --ids | jeton tokenize smollm2 -d", "there and back: the same bytes"},
     {0},
 };
 const jt_command jt_cmd_tokenize = {

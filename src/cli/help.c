@@ -149,14 +149,17 @@ void jt_help_list(const char *group, jt_str *out) {
     if (group)
         jt_str_printf(out, "Usage: jeton %s COMMAND [options]\n\njeton %s: %s\n", group, group, jt_group_find(group)->summary);
     else
-        jt_str_puts(out, "Usage: jeton [COMMAND] [options]\n\n"
-                         "Jeton runs language models; every token is a decision you can program. Without a\n"
-                         "command it brings the default model, if need be, and opens a chat.\n");
+        jt_str_puts(out, "Usage: jeton [COMMAND] [options]\n\n");
+    if (!group)
+        jt_help_wrap("Jeton runs language models; every token is a decision you can program. Without a command it brings the default "
+                     "model, if need be, "
+                     "and opens a chat.",
+                     0, 0, WIDTH, out);
     jt_str_puts(out, "\nCommands:\n");
     for (int i = 0; jt_commands[i]; i++)
         if (in_group(jt_commands[i], group)) two_columns(jt_commands[i]->name, jt_commands[i]->summary, 16, out);
-    jt_str_printf(out, "\n'jeton %s%sCOMMAND --help' says more. Defaults may be set in ~/.config/jeton/config.yaml.\n", group ? group : "",
-                  group ? " " : "");
+    jt_str_printf(out, "\n'jeton %s%sCOMMAND --help' says more.\nDefaults of options may be set in ~/.config/jeton/config.yaml.\n",
+                  group ? group : "", group ? " " : "");
 }
 
 /* ---- man pages ---- */

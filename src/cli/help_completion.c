@@ -4,11 +4,11 @@
 #include "cli/help.h"
 #include "cli/names.h"
 
-/* Text inside single quotes of a shell; fish and zsh need more of it escaped. */
-static void quoted(const char *s, const char *also, jt_str *out) {
+/* Text inside single quotes of a shell, where a quote is written as `quote` and the characters of `also` need a backslash. */
+static void quoted(const char *s, const char *quote, const char *also, jt_str *out) {
     for (; *s; s++) {
         if (*s == '\'')
-            jt_str_puts(out, *also == 'f' ? "\\'" : "'\\''");
+            jt_str_puts(out, quote);
         else if (strchr(also, *s))
             jt_str_printf(out, "\\%c", *s);
         else
@@ -99,7 +99,7 @@ static void zsh_arguments(const jt_command *c, jt_str *o) {
                 jt_str_printf(o, " \\\n            '%s-%c[", more, p->letter);
             else
                 jt_str_printf(o, " \\\n            '%s--%s%s[", more, p->name, p->type == JT_OPT_FLAG ? "" : "=");
-            quoted(p->help, "[]:\\", o);
+            quoted(p->help, "'\\''", "[]:\\", o);
             jt_str_putc(o, ']');
             if (p->type == JT_OPT_CHOICE) {
                 jt_str_printf(o, ":%s:(", p->name);
@@ -165,7 +165,7 @@ static void fish(jt_str *o) {
             jt_str_printf(o, "complete -c jeton -f -n __fish_use_subcommand -a %s -d '", c->name);
             jt_str_printf(&cond, "__fish_seen_subcommand_from %s", c->name);
         }
-        quoted(c->summary, "f\\", o);
+        quoted(c->summary, "\\'", "\\", o);
         jt_str_puts(o, "'\n");
         const jt_opt *p;
         for (int j = 0; (p = jt_command_opt(c, j)); j++) {
@@ -179,7 +179,7 @@ static void fish(jt_str *o) {
                 jt_str_puts(o, p->type == JT_OPT_FILE ? " -r -F" : " -x");
             }
             jt_str_puts(o, " -d '");
-            quoted(p->help, "f\\", o);
+            quoted(p->help, "\\'", "\\", o);
             jt_str_puts(o, "'\n");
         }
         if (has_kind(c, JT_POS_MODEL) || has_kind(c, JT_POS_FILE)) jt_str_printf(o, "complete -c jeton -n '%s' -F\n", jt_str_c(&cond));

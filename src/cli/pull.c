@@ -105,7 +105,8 @@ static void remove_leftovers(const char *folder) {
     closedir(d);
 }
 
-/* Runs a program found in PATH, its standard output going to standard error. *code gets its exit code. */
+/* Runs a program found in PATH, its standard output going to standard error. *code gets its exit code. It has a process group
+ * of its own, so that an interruption ends it with whatever it has started. */
 static jt_status run_program(const char *const *argv, int *code, jt_error *err) {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
@@ -121,7 +122,7 @@ static jt_status run_program(const char *const *argv, int *code, jt_error *err) 
     int e = posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
     if (!e) e = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!e) e = posix_spawnattr_setsigdefault(&attr, &defaults);
-    if (!e) e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+    if (!e) e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     if (!e) e = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
@@ -135,7 +136,7 @@ static jt_status run_program(const char *const *argv, int *code, jt_error *err) 
     int status;
     while (waitpid(pid, &status, 0) < 0) {
         if (errno != EINTR) return sys(err, argv[0], "wait for it");
-        if (jt_interrupted()) kill(pid, SIGTERM);
+        if (jt_interrupted()) kill(-pid, SIGTERM);
     }
     if (jt_interrupted()) return cancelled(err);
     *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
