@@ -7,3 +7,9 @@
 #define jt_error_set(err, code, ...) ((void)(jt_error_set)(err, code, __VA_ARGS__), (code))
 #define jt_error_in(err, code, ...) ((void)(jt_error_in)(err, code, __VA_ARGS__), (code))
 #define jt_nomem(...) ((void)(jt_nomem)(__VA_ARGS__), JT_NOMEM)
+
+#ifdef JT_ANALYZE_COMMAND /* for the files of src/cli */
+#include "cli/out.h"
+#define jt_fail(err) ((void)(jt_fail)(err), 1)
+#define jt_fail_usage(...) ((void)(jt_fail_usage)(__VA_ARGS__), 1)
+#endif
