@@ -125,7 +125,7 @@ static const jt_pos pos[] = {
 };
 static const jt_example examples[] = {
     {"jeton eval logits smollm2 --ids ids.txt -o out.safetensors --activations float", "logits [N, T, V] for input_ids [N, T]"},
-    {"echo 504 3575 282 4649 314 | jeton eval logits smollm2 --ids - -o out.safetensors", "logits of one sequence"},
+    {"echo 504 3575 282 | jeton eval logits smollm2 --ids - -o out.safetensors", "logits of one sequence"},
     {0},
 };
 const jt_command jt_cmd_eval_logits = {
