@@ -19,7 +19,7 @@ double jt_peak_float(const jt_kernels *k, double seconds);
 void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt);
 /* Cycles a second of the core now, from a chain of dependent additions, one a cycle. */
 double jt_core_clock(double seconds);
-/* Bytes a second of reading `bytes` (a multiple of 64, 64-byte aligned) at `buffer` again and again. Larger than
+/* Bytes a second of reading `bytes` (a multiple of 256, 64-byte aligned) at `buffer` again and again. Larger than
  * the caches, and written to before, it gives the memory's bandwidth. */
 double jt_read_bandwidth(const jt_kernels *k, const void *buffer, size_t bytes, double seconds);
 

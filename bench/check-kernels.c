@@ -1,0 +1,219 @@
+/* check-kernels: compares every kernel of every variant with the scalar one, and times it.
+ *
+ *     check-kernels [--seed N] [--no-time] [VARIANT ...]
+ *
+ * Exit status 1 when a variant differs. Rates are for one thread: GOP/s of products
+ * (a multiplication and an addition are two) with their share of the measured peak,
+ * GB/s of memory touched otherwise. */
+#include <time.h>
+
+#include "tensor/kernel_cases.h"
+#include "tensor/peak.h"
+
+static void report(const char *what) { fprintf(stderr, "DIFFERS: %s\n", what); }
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds of one call of `what`, the best of some slices of at least a millisecond. */
+#define TIME(seconds, what)                                                                                                                \
+    do {                                                                                                                                   \
+        long times_ = 1;                                                                                                                   \
+        seconds = 1e9;                                                                                                                     \
+        for (int slice_ = 0; slice_ < 8;) {                                                                                                \
+            double start_ = now();                                                                                                         \
+            for (long i_ = 0; i_ < times_; i_++) what;                                                                                     \
+            double took_ = now() - start_;                                                                                                 \
+            if (took_ < 2e-3) {                                                                                                            \
+                times_ *= 2;                                                                                                               \
+                continue;                                                                                                                  \
+            }                                                                                                                              \
+            if (took_ / (double)times_ < seconds) seconds = took_ / (double)times_;                                                        \
+            slice_++;                                                                                                                      \
+        }                                                                                                                                  \
+    } while (0)
+
+/* A product of a matrix of 512 outputs, in cache, for some heights. */
+static void time_products(cases *c, const jt_format *f, int int8, int cols, double peak) {
+    enum { OUTPUTS = 512 };
+    static const int heights[] = {1, 4, 16, 64, 256};
+    const jt_kernels *k = c->k;
+    jt_matrix m;
+    size_t cells = (size_t)OUTPUTS * (size_t)cols;
+    unsigned char *weights = cases_memory(cells * 4);
+    cases_weights(c, f, cells, WEIGHTS_RANDOM, weights);
+    if (jt_matrix_init(&m, f, OUTPUTS, cols, weights, NULL) || jt_matrix_alloc_packed(&m, NULL)) abort();
+    jt_matrix_pack_panels(k, &m, 0, jt_matrix_panels(&m));
+    void *scratch = cases_memory(jt_matmul_scratch(&m, int8));
+    float *x = cases_floats(c, (size_t)256 * (size_t)cols, FLOATS_PLAIN), *y = cases_memory((size_t)256 * OUTPUTS * 4);
+    jt_acts a = cases_acts(c, 256, cols, FLOATS_PLAIN, 0);
+    a.bias = NULL, a.x = x;
+    printf("  %-5s %-5s K %-5d", int8 ? "int8" : "float", f->name, cols);
+    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
+        a.rows = heights[i];
+        double s, rate;
+        TIME(s, jt_matmul(k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+        rate = 2.0 * (double)cells * a.rows / s;
+        printf("  %3d: %6.1f (%2.0f%%)", a.rows, rate * 1e-9, 100 * rate / peak);
+    }
+    void *packed = m.packed;
+    m.packed = NULL, a.rows = 64;
+    double s;
+    TIME(s, jt_matmul(k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+    printf("  mapped 64: %6.1f", 2.0 * (double)cells * 64 / s * 1e-9);
+    TIME(s, k->pack_panel(f, (const void *[JT_PANEL]){weights, weights + m.row_bytes}, cols, packed));
+    printf("  pack %5.1f GB/s\n", (double)m.panel_bytes / s * 1e-9);
+    jt_free(packed);
+    jt_free(weights);
+    jt_free(scratch);
+    jt_free(x);
+    jt_free(y);
+    jt_free((void *)a.q);
+    jt_free((void *)a.d);
+    jt_free((void *)a.s);
+}
+
+/* One row by a matrix larger than the caches: what a generated token pays. */
+static void time_stream(cases *c, const jt_format *f, int int8) {
+    enum { COLS = 2048, OUTPUTS = 65536 };
+    jt_matrix m;
+    size_t row = (size_t)COLS / f->block * f->bytes;
+    unsigned char *weights = cases_memory(row * OUTPUTS);
+    cases_weights(c, f, (size_t)COLS * 64, WEIGHTS_RANDOM, weights);
+    for (size_t i = 64; i < OUTPUTS; i += 64) memcpy(weights + i * row, weights, 64 * row);
+    if (jt_matrix_init(&m, f, OUTPUTS, COLS, weights, NULL) || jt_matrix_alloc_packed(&m, NULL)) abort();
+    jt_matrix_pack_panels(c->k, &m, 0, jt_matrix_panels(&m));
+    jt_free(weights);
+    void *scratch = cases_memory(jt_matmul_scratch(&m, int8));
+    jt_acts a = cases_acts(c, 1, COLS, FLOATS_PLAIN, 0);
+    float *x = cases_floats(c, COLS, FLOATS_PLAIN), *y = cases_memory(OUTPUTS * 4);
+    a.bias = NULL, a.x = x;
+    double s, bytes = (double)m.panel_bytes * jt_matrix_panels(&m);
+    TIME(s, jt_matmul(c->k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+    double bandwidth = jt_read_bandwidth(c->k, m.packed, (size_t)bytes & ~(size_t)255, 0.2);
+    printf("  %-5s %-5s one row from memory %5.1f GB/s, plain reading %5.1f (%2.0f%%)\n", int8 ? "int8" : "float", f->name,
+           bytes / s * 1e-9, bandwidth * 1e-9, 100 * bytes / s / bandwidth);
+    jt_matrix_free_packed(&m);
+    jt_free(scratch);
+    jt_free(x);
+    jt_free(y);
+    jt_free((void *)a.q);
+    jt_free((void *)a.d);
+    jt_free((void *)a.s);
+}
+
+static void time_rows(cases *c) {
+    enum { N = 1536, VOCABULARY = 49152 };
+    const jt_kernels *k = c->k;
+    float *x = cases_floats(c, VOCABULARY, FLOATS_PLAIN), *w = cases_floats(c, VOCABULARY, FLOATS_PLAIN), *y = cases_memory(VOCABULARY * 4);
+    float *d = cases_memory(N), *sums = cases_memory(N);
+    int8_t *q = cases_memory(N);
+    uint16_t *h = cases_memory(N * 2);
+    double s, S, T;
+    volatile float sink;
+#define ROW(name, n, what)                                                                                                                 \
+    TIME(s, what);                                                                                                                         \
+    printf("  %-10s %6.2f ns for 16 of %d\n", name, s * 16e9 / (n), n);
+    ROW("quantise", N, k->quantise(x, N, q, d, sums))
+    ROW("rms_norm", N, k->rms_norm(x, w, N, 1e-5f, y, NULL))
+    ROW("add", N, k->add(x, w, N, y))
+    ROW("swiglu", N, k->swiglu(x, w, N, y))
+    ROW("rope", N, k->rope(y, N / 64, 64, 64, 0, x, w))
+    ROW("exp", N, k->exp(x, N, y))
+    ROW("to_f16", N, k->to_f16(x, N, h))
+    ROW("from_f16", N, k->from_f16(h, N, y))
+    ROW("max", VOCABULARY, sink = k->max(x, VOCABULARY))
+    ROW("sum_exp", VOCABULARY, k->sum_exp(x, VOCABULARY, 3, &S, &T))
+#undef ROW
+    (void)sink;
+    jt_free(x);
+    jt_free(w);
+    jt_free(y);
+    jt_free(d);
+    jt_free(sums);
+    jt_free(q);
+    jt_free(h);
+}
+
+static void time_attention(cases *c, double peak) {
+    enum { DIM = 64, MOST = 48 };
+    static const int queries[] = {1, 3, 6, 12, 48};
+    uint16_t *kk = cases_memory(DIM * JT_TILE * 2), *vv = cases_memory(DIM * JT_TILE * 2);
+    float *x = cases_floats(c, MOST * DIM, FLOATS_PLAIN), *acc = cases_memory(MOST * DIM * 4), m[MOST], l[MOST];
+    const float *q[MOST];
+    float *to[MOST];
+    uint32_t visible[MOST];
+    jt_kernels_scalar.to_f16(x, DIM * JT_TILE, kk);
+    jt_kernels_scalar.to_f16(x + 64, DIM * JT_TILE, vv);
+    for (int i = 0; i < MOST; i++) q[i] = x + i * DIM, to[i] = acc + i * DIM, m[i] = -INFINITY, l[i] = 0, visible[i] = ~0u;
+    printf("  attn_tile dim 64 f16, GFLOP/s of 4 * 32 * 64 a query:");
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        jt_attn_tile t = {queries[i], DIM, JT_F16, kk, vv, 0.125f, q, visible, m, l, to};
+        double s;
+        TIME(s, c->k->attn_tile(&t));
+        double rate = 4.0 * JT_TILE * DIM * queries[i] / s;
+        printf("  %d: %.1f (%.0f%%)", queries[i], rate * 1e-9, 100 * rate / peak);
+    }
+    printf("\n");
+    jt_free(kk);
+    jt_free(vv);
+    jt_free(x);
+    jt_free(acc);
+}
+
+static void time_variant(cases *c) {
+    double int8 = jt_peak_int8(c->k, 0.2), flt = jt_peak_float(c->k, 0.2), clock = jt_core_clock(0.1), int8_cycle, float_cycle;
+    jt_peak_per_cycle(c->k, &int8_cycle, &float_cycle);
+    printf("  clock %.2f GHz; peaks of one thread: int8 %.1f GOP/s (%.0f%% of %.0f a cycle), float %.1f (%.0f%% of %.0f)\n", clock * 1e-9,
+           int8 * 1e-9, 100 * int8 / clock / int8_cycle, int8_cycle, flt * 1e-9, 100 * flt / clock / float_cycle, float_cycle);
+    printf("  GOP/s by rows of activations:\n");
+    int n;
+    const jt_format *f = jt_formats(&n);
+    for (int i = 0; i < n; i++)
+        if (f[i].panel != JT_PANEL_NONE && f[i].quantised) time_products(c, &f[i], 1, 576, int8), time_products(c, &f[i], 1, 1536, int8);
+    for (int i = 0; i < n; i++)
+        if (f[i].panel != JT_PANEL_NONE) time_products(c, &f[i], 0, 576, flt);
+    for (int i = 0; i < n; i++)
+        if (f[i].panel != JT_PANEL_NONE && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised);
+    time_rows(c);
+    time_attention(c, flt);
+}
+
+int main(int argc, char **argv) {
+    static const char *const all[] = {"scalar", "avx2", "avx512"};
+    uint64_t seed = 1;
+    bool timing = true;
+    int failed = 0, named = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--no-time")) {
+            timing = false;
+        } else if (!strcmp(argv[i], "--seed") && i + 1 < argc) {
+            seed = strtoull(argv[++i], NULL, 10);
+        } else if (argv[i][0] == '-') {
+            fprintf(stderr, "usage: check-kernels [--seed N] [--no-time] [VARIANT ...]\n");
+            return 2;
+        } else {
+            named++;
+        }
+    }
+    for (size_t v = 0; v < sizeof all / sizeof *all; v++) {
+        bool wanted = !named;
+        for (int i = 1; i < argc; i++)
+            if (!strcmp(argv[i], all[v])) wanted = true;
+        const jt_kernels *k = jt_kernels_pick(all[v], NULL);
+        if (!wanted) continue;
+        if (!k) {
+            printf("%s: not on this processor\n", all[v]);
+            continue;
+        }
+        cases c = {.k = k, .random = seed, .report = report};
+        cases_run(&c);
+        printf("%s: %d comparisons, %d differ\n", k->name, c.compared, c.failed);
+        failed += c.failed;
+        if (timing) time_variant(&c);
+    }
+    return failed ? 1 : 0;
+}
