@@ -377,7 +377,7 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
     jt_free(acc[1]);
 }
 
-static int cases_run(cases *c) {
+static inline int cases_run(cases *c) {
     int n;
     const jt_format *f = jt_formats(&n);
     for (int i = 0; i < n; i++) {

@@ -83,10 +83,13 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
         }
     }
     JT_UNROLL
-    for (int n = 0; n < nq; n++) JT_UNROLL
-    for (int h = 0; h < wide; h++) {
-        float *to = t->acc[first + n] + j + 8 * h;
-        _mm256_storeu_ps(to, _mm256_fmadd_ps(acc[n][h], _mm256_set1_ps(ct[n]), _mm256_mul_ps(_mm256_loadu_ps(to), _mm256_set1_ps(c[n]))));
+    for (int n = 0; n < nq; n++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) {
+            float *to = t->acc[first + n] + j + 8 * h;
+            _mm256_storeu_ps(to,
+                             _mm256_fmadd_ps(acc[n][h], _mm256_set1_ps(ct[n]), _mm256_mul_ps(_mm256_loadu_ps(to), _mm256_set1_ps(c[n]))));
+        }
     }
 }
 

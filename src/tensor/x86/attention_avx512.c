@@ -55,11 +55,13 @@ JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, co
         }
     }
     JT_UNROLL
-    for (int n = 0; n < nq; n++) JT_UNROLL
-    for (int h = 0; h < wide; h++) {
-        float *to = t->acc[first + n] + j + 16 * h;
-        __m512 old = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, to), _mm512_set1_ps(c[n]));
-        _mm512_mask_storeu_ps(to, lanes, _mm512_fmadd_ps(acc[n][h], _mm512_set1_ps(ct[n]), old));
+    for (int n = 0; n < nq; n++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) {
+            float *to = t->acc[first + n] + j + 16 * h;
+            __m512 old = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, to), _mm512_set1_ps(c[n]));
+            _mm512_mask_storeu_ps(to, lanes, _mm512_fmadd_ps(acc[n][h], _mm512_set1_ps(ct[n]), old));
+        }
     }
 }
 

@@ -61,11 +61,13 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
     }
     if (kind == JT_PANEL_I8) return;
     JT_UNROLL
-    for (int r = 0; r < tile; r++) JT_UNROLL
-    for (int h = 0; h < wide; h++) {
-        sum[r][h] = _mm256_madd_epi16(sum[r][h], ones);
-        if (kind == JT_PANEL_I4)
-            sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half_block]));
+    for (int r = 0; r < tile; r++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) {
+            sum[r][h] = _mm256_madd_epi16(sum[r][h], ones);
+            if (kind == JT_PANEL_I4)
+                sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half_block]));
+        }
     }
 }
 
@@ -73,9 +75,11 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
 JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, int wide, int part, const chunk_avx2 *c, const rows_avx2 *a, float *y, int ldy) {
     __m256 acc[4][2];
     JT_UNROLL
-    for (int r = 0; r < tile; r++) JT_UNROLL
-    for (int h = 0; h < wide; h++)
-        acc[r][h] = c->first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h));
+    for (int r = 0; r < tile; r++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++)
+            acc[r][h] = c->first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h));
+    }
     for (int b = 0; b < c->blocks; b++) {
         const char *w = c->quants + (size_t)b * c->quant_stride + 32 * part, *scales = c->scales + (size_t)b * c->scale_stride + 16 * part;
         __m256i sum[4][2];
@@ -102,8 +106,10 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, int wide, int part, co
         }
     }
     JT_UNROLL
-    for (int r = 0; r < tile; r++) JT_UNROLL
-    for (int h = 0; h < wide; h++) _mm256_storeu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h), acc[r][h]);
+    for (int r = 0; r < tile; r++) {
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) _mm256_storeu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h), acc[r][h]);
+    }
 }
 
 static void unpack_nibbles_avx2(const char *in, size_t stride, int blocks, char *out) {
