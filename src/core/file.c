@@ -114,19 +114,25 @@ static jt_status create_beside(const char *path, jt_writer *w, jt_error *err) {
 }
 
 jt_status jt_file_create(const char *path, jt_writer *out, jt_error *err) {
-    struct stat st;
-    bool place = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-    if (place && S_ISDIR(st.st_mode)) return jt_error_set(err, JT_INVALID, "%s: is a folder; name a file in it", path);
+    struct stat st, link;
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode)) return jt_error_set(err, JT_INVALID, "%s: is a folder; name a file in it", path);
+    /* A file may lie behind /dev/stderr too; what is renamed over would be the system's own link. */
+    bool system = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+    bool linked = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
+    bool place = system || (linked && !exists) || (exists && !S_ISREG(st.st_mode));
     jt_writer w = {0};
     jt_str t = {0};
-    jt_str_puts(&t, path);
+    char *target = linked && !place ? realpath(path, NULL) : NULL;
+    jt_str_puts(&t, target ? target : path);
+    free(target);
     w.path = t.s;
     if (t.failed || !w.path) {
         jt_str_free(&t);
         return jt_nomem(err, path, strlen(path) + 1, 1);
     }
     if (place) {
-        w.f = fopen(path, "wbe");
+        w.f = fopen(path, system && exists && S_ISREG(st.st_mode) ? "abe" : "wbe");
     } else {
         jt_status s = create_beside(path, &w, err);
         if (s == JT_NOMEM) {

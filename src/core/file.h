@@ -30,7 +30,8 @@ jt_status jt_file_read(const char *path, jt_str *out, jt_error *err);
 /* Writes a file so that it is there whole or not at all: a temporary file in the
  * same folder, synced, renamed over `path` by jt_file_commit. Every write is
  * checked, so a full disk is reported; an unfinished file is removed by
- * jt_file_abandon. Devices and pipes ("/dev/full", "/dev/stdout") are written in place. */
+ * jt_file_abandon. Devices and pipes, and all below /dev and
+ * /proc ("/dev/full", "/dev/stdout"), are written in place; of a link, the file it leads to is replaced. */
 typedef struct jt_writer {
     FILE *f;
     char *path, *temp; /* temp is NULL when written in place */

@@ -1,4 +1,5 @@
 /* Files: maps, whole reads, writes that are there whole or not at all, folders. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -148,6 +149,35 @@ static void test_write_is_whole_or_nothing(void **state) {
     unlink(path);
 }
 
+static void test_write_through_links(void **state) {
+    (void)state;
+    const char *path = in_folder("a"), *link = in_folder("l");
+    char open_file[64];
+    jt_writer w;
+    jt_error e;
+    struct stat st;
+    save(path, "old");
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(jt_file_create(link, &w, &e), JT_OK);
+    assert_int_equal(jt_file_write(&w, "new", 3, &e), JT_OK);
+    assert_int_equal(jt_file_commit(&w, &e), JT_OK);
+    expect(path, "new");
+    assert_int_equal(lstat(link, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(files_in_folder(), 2);
+    /* As /dev/stderr when standard error is a file: added to, never renamed over. */
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    snprintf(open_file, sizeof open_file, "/proc/self/fd/%d", fd);
+    assert_int_equal(jt_file_create(open_file, &w, &e), JT_OK);
+    assert_int_equal(jt_file_write(&w, "er", 2, &e), JT_OK);
+    assert_int_equal(jt_file_commit(&w, &e), JT_OK);
+    expect(path, "newer");
+    close(fd);
+    unlink(link);
+    unlink(path);
+}
+
 static void test_write_errors(void **state) {
     (void)state;
     jt_writer w = {0};
@@ -265,6 +295,7 @@ int main(void) {
         cmocka_unit_test(test_map),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_write_is_whole_or_nothing),
+        cmocka_unit_test(test_write_through_links),
         cmocka_unit_test(test_write_errors),
         cmocka_unit_test(test_every_allocation_fails),
         cmocka_unit_test(test_folders),
