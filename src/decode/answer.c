@@ -87,6 +87,8 @@ jt_status jt_answer_take(jt_driver *d, jt_live *j, const jt_decision *made, jt_e
     if (e == JT_OK)
         e = answer_append((void **)&j->stage_all, &j->n_stage_all, &j->cap_stage_all, j->trace_now, r.n_stage, sizeof *j->stage_all, err);
     if (e == JT_OK && end == JT_END_NONE) e = answer_hold(d, j, made->id, err);
+    /* Room for all that is held, its last character and two NULs, so that from here on, and at a later end, nothing can fail. */
+    if (e == JT_OK) e = jt_grow((void **)&j->text.s, &j->text.cap, j->text.n + j->n_held + 16, 1, err);
     if (e != JT_OK) return e;
     size_t stop = answer_stop_at(j);
     bool stopped = stop < j->n_held;
@@ -105,8 +107,6 @@ jt_status jt_answer_take(jt_driver *d, jt_live *j, const jt_decision *made, jt_e
         jt_answer_flush(j);
     r.n_text = j->text.n - r.text;
     jt_str_putc(&j->text, 0);
-    e = jt_str_check(&j->text, err);
-    if (e != JT_OK) return e;
     j->record[j->n_record++] = r;
     if (end != JT_END_NONE) jt_live_end(d, j, end);
     return JT_OK;

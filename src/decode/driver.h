@@ -128,7 +128,7 @@ void jt_live_end(jt_driver *d, jt_live *j, jt_end_reason why);
 void jt_live_advance(jt_driver *d, jt_live *j);
 /* Takes a token into the answer: text, stops, limits, a record. In answer.c. */
 jt_status jt_answer_take(jt_driver *d, jt_live *j, const jt_decision *made, jt_error *err);
-/* Puts the text held back at the end into j->text. Never fails: what memory does not hold is left out. */
+/* Puts the text held back into j->text, at the answer's end. */
 void jt_answer_flush(jt_live *j);
 
 #endif
