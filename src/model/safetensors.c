@@ -1,4 +1,4 @@
-/* safetensors.c: reading safetensors files and folders of shards. */
+/* safetensors.c: reading one safetensors file (format: README of the safetensors project). */
 #include "model/safetensors.h"
 
 #include <inttypes.h>
@@ -9,25 +9,9 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/str.h"
-#include "model/names.h"
+#include "model/safetensors_read.h"
 
-enum { ST_HEADER_BYTES = 100000000, ST_SHARDS = 65536 };
-
-struct st_pair {
-    const char *key, *text;
-};
-
-struct jt_safetensors {
-    jt_map *map; /* one for each shard; none when the bytes are the caller's */
-    size_t n_maps, cap_maps;
-    uint64_t file_bytes;
-    jt_st_tensor *tensor;
-    size_t n_tensors, cap_tensors;
-    struct st_pair *metadata; /* of the first file that has it */
-    size_t n_metadata;
-    jt_names names;
-    jt_arena arena;
-};
+enum { ST_HEADER_BYTES = 100000000 };
 
 const jt_st_dtype *jt_st_dtype_named(const char *name) {
     static const jt_st_dtype row[] = {
@@ -41,20 +25,8 @@ const jt_st_dtype *jt_st_dtype_named(const char *name) {
     return NULL;
 }
 
-/* A name from the file, fit for a message. */
-struct st_shown {
-    char s[96];
-};
-static struct st_shown st_show(const char *name) {
-    struct st_shown o = {{0}};
-    size_t k = 0;
-    for (; name[k] && k < sizeof o.s - 4; k++) o.s[k] = name[k] >= 0x20 && name[k] < 0x7f ? name[k] : '?';
-    if (name[k]) memcpy(o.s + k, "...", 4);
-    return o;
-}
-
 static jt_status st_refuse(const char *tensor, const char *field, const jt_json *v, const char *wanted, jt_error *err) {
-    return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: %s: is %s, %s wanted", st_show(tensor).s, field,
+    return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: %s: is %s, %s wanted", jt_st_show(tensor).s, field,
                         v ? jt_json_kind_name(jt_json_kind_of(v)) : "missing", wanted);
 }
 
@@ -78,33 +50,33 @@ static jt_status st_tensor(const char *name, const jt_json *v, jt_st_tensor *t, 
     const char *type = jt_json_string(dtype, NULL);
     t->dtype = jt_st_dtype_named(type);
     if (!t->dtype)
-        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: dtype: %s is none of the format", st_show(name).s,
-                            st_show(type).s);
+        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: dtype: %s is none of the format", jt_st_show(name).s,
+                            jt_st_show(type).s);
     if (jt_json_count(shape) > JT_ST_DIMS)
-        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: %zu dimensions, at most %d are read", st_show(name).s,
+        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: %zu dimensions, at most %d are read", jt_st_show(name).s,
                             jt_json_count(shape), JT_ST_DIMS);
     t->n_dims = (int)jt_json_count(shape), t->elements = 1;
     for (int i = 0; i < JT_ST_DIMS; i++) t->dim[i] = 1;
     bool fits = true;
     for (int i = 0; i < t->n_dims; i++) {
         if (!st_item(shape, (size_t)i, &t->dim[i]))
-            return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: dimension %d is no integer from 0 up", st_show(name).s,
-                                i);
+            return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: dimension %d is no integer from 0 up",
+                                jt_st_show(name).s, i);
         fits = fits && jt_mul_u64(t->elements, t->dim[i], &t->elements);
     }
     uint64_t bits;
     if (!fits || !jt_mul_u64(t->elements, (uint64_t)t->dtype->bits, &bits) || bits % 8)
-        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: %s", st_show(name).s,
+        return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: shape: %s", jt_st_show(name).s,
                             fits && bits % 8 ? "its elements do not fill whole bytes" : "has more elements than 64 bits can count");
     t->bytes = bits / 8;
     if (jt_json_count(offsets) != 2 || !st_item(offsets, 0, begin) || !st_item(offsets, 1, end) || *end < *begin)
         return jt_error_set(err, JT_FORMAT, "header (byte 8): tensor %s: data_offsets: two integers in ascending order are wanted",
-                            st_show(name).s);
+                            jt_st_show(name).s);
     if (*end - *begin != t->bytes)
         return jt_error_set(err, JT_FORMAT,
                             "header (byte 8): tensor %s: data_offsets: %" PRIu64 " to %" PRIu64 " are %" PRIu64
                             " bytes, but shape and dtype make %" PRIu64,
-                            st_show(name).s, *begin, *end, *end - *begin, t->bytes);
+                            jt_st_show(name).s, *begin, *end, *end - *begin, t->bytes);
     return JT_OK;
 }
 
@@ -119,7 +91,7 @@ static jt_status st_metadata(const jt_json *v, jt_safetensors *f, jt_error *err)
     while (jt_json_each(v, &iter, &key, &text)) {
         size_t bytes;
         const char *s = jt_json_string(text, &bytes);
-        if (!s) return jt_error_set(err, JT_FORMAT, "header (byte 8): __metadata__: %s is no string", st_show(key).s);
+        if (!s) return jt_error_set(err, JT_FORMAT, "header (byte 8): __metadata__: %s is no string", jt_st_show(key).s);
         p[n].key = jt_arena_copy(&f->arena, key, strlen(key));
         p[n].text = jt_arena_copy(&f->arena, s, bytes);
         if (!p[n].key || !p[n].text) return jt_nomem(err, "safetensors metadata", bytes, 1);
@@ -168,14 +140,14 @@ static jt_status st_header(const jt_json *root, jt_safetensors *f, const uint8_t
     for (size_t i = 0; i < n; i++) {
         if (e[i].begin != at)
             return jt_error_set(err, JT_FORMAT, "byte %" PRIu64 ": tensor %s: data_offsets: begins at %" PRIu64 " of the data, %s %" PRIu64,
-                                start + at, st_show(e[i].tensor.name).s, e[i].begin,
+                                start + at, jt_st_show(e[i].tensor.name).s, e[i].begin,
                                 e[i].begin < at ? "inside the tensor before it, which ends at" : "leaving a hole from", at);
         at = e[i].end;
         if (at > n_data)
             return jt_error_set(err, JT_FORMAT,
                                 "byte %" PRIu64 ": tensor %s: data_offsets: ends at %" PRIu64 " of the data, but the file has %" PRIu64
                                 " bytes of them; it is cut short or damaged, fetch it again",
-                                start + e[i].begin, st_show(e[i].tensor.name).s, at, n_data);
+                                start + e[i].begin, jt_st_show(e[i].tensor.name).s, at, n_data);
     }
     if (at != n_data)
         return jt_error_set(err, JT_FORMAT, "byte %" PRIu64 ": data: %" PRIu64 " bytes belong to no tensor", start + at, n_data - at);
@@ -192,7 +164,7 @@ static jt_status st_header(const jt_json *root, jt_safetensors *f, const uint8_t
     return JT_OK;
 }
 
-static jt_status st_file(jt_safetensors *f, const uint8_t *p, size_t n, jt_error *err) {
+jt_status jt_safetensors_add(jt_safetensors *f, const uint8_t *p, size_t n, jt_error *err) {
     uint64_t header = 0;
     jt_json *root;
     struct st_extent *e = NULL;
@@ -217,124 +189,22 @@ static jt_status st_file(jt_safetensors *f, const uint8_t *p, size_t n, jt_error
     return s;
 }
 
-static jt_status st_names(jt_safetensors *f, jt_error *err) {
+jt_status jt_safetensors_index(jt_safetensors *f, jt_error *err) {
     jt_status s = jt_names_new(f->n_tensors, &f->names, err);
     for (size_t i = 0; s == JT_OK && i < f->n_tensors; i++) {
         size_t first = i;
         if (!jt_names_add(&f->names, f->tensor[i].name, &first))
-            return jt_error_set(err, JT_FORMAT, "tensor %s: is in shard %d and again in shard %d", st_show(f->tensor[i].name).s,
+            return jt_error_set(err, JT_FORMAT, "tensor %s: is in shard %d and again in shard %d", jt_st_show(f->tensor[i].name).s,
                                 f->tensor[first].file, f->tensor[i].file);
     }
-    return s;
-}
-
-static jt_status st_open_one(jt_safetensors *f, const char *path, jt_error *err) {
-    jt_status s = jt_grow((void **)&f->map, &f->cap_maps, f->n_maps + 1, sizeof *f->map, err);
-    if (s || (s = jt_map_open(path, &f->map[f->n_maps], err))) return s;
-    jt_map *m = &f->map[f->n_maps++];
-    return (s = st_file(f, m->p, m->n, err)) ? jt_error_in(err, s, "%s", path) : JT_OK;
-}
-
-/* The name of a shard must be that of a file in the folder, nowhere else. */
-static bool st_plain_name(const char *s) { return s && s[0] && s[0] != '.' && !strchr(s, '/') && !strchr(s, '\\'); }
-
-struct st_shard {
-    const char *file, *tensor;
-    int index;
-};
-
-static int st_by_file(const void *a, const void *b) {
-    const struct st_shard *x = a, *y = b;
-    int c = strcmp(x->file, y->file);
-    return c ? c : strcmp(x->tensor, y->tensor);
-}
-
-/* Opens the shards that the index names, in the order of their names. */
-static jt_status st_open_shards(jt_safetensors *f, const char *folder, const jt_json *root, struct st_shard **shards, jt_error *err) {
-    const jt_json *map = jt_json_member(root, "weight_map"), *v;
-    void *iter = NULL;
-    const char *name;
-    size_t n = 0;
-    jt_status s = JT_OK;
-    if (!st_is_kind(map, JT_JSON_OBJECT) || !jt_json_count(map))
-        return jt_error_set(err, JT_FORMAT, "weight_map: an object that names tensors is wanted");
-    struct st_shard *o = *shards = jt_alloc(jt_json_count(map), sizeof *o);
-    if (!o) return jt_nomem(err, "list of shards", jt_json_count(map), sizeof *o);
-    while (jt_json_each(map, &iter, &name, &v)) {
-        const char *file = jt_json_string(v, NULL);
-        if (!st_plain_name(file))
-            return jt_error_set(err, JT_FORMAT, "weight_map: %s: the name of a file in the same folder is wanted%s%s", st_show(name).s,
-                                file ? ", not " : "", file ? st_show(file).s : "");
-        o[n].tensor = name, o[n++].file = file;
-    }
-    qsort(o, n, sizeof *o, st_by_file);
-    for (size_t i = 0; s == JT_OK && i < n; i++) {
-        if (i == 0 || strcmp(o[i].file, o[i - 1].file) != 0) {
-            jt_str path = {0};
-            if (f->n_maps == ST_SHARDS) return jt_error_set(err, JT_LIMIT, "weight_map: more than %d shards", ST_SHARDS);
-            jt_str_printf(&path, "%s/%s", folder, o[i].file);
-            if ((s = jt_str_check(&path, err)) == JT_OK) s = st_open_one(f, jt_str_c(&path), err);
-            jt_str_free(&path);
-        }
-        o[i].index = (int)f->n_maps - 1;
-    }
-    if (s || (s = st_names(f, err))) return s;
-    for (size_t i = 0; i < n; i++) {
-        const jt_st_tensor *t = jt_safetensors_tensor_named(f, o[i].tensor);
-        if (!t || t->file != o[i].index)
-            return jt_error_set(err, JT_FORMAT, "weight_map: tensor %s is not in %s", st_show(o[i].tensor).s, st_show(o[i].file).s);
-    }
-    return JT_OK;
-}
-
-static jt_status st_open_index(jt_safetensors *f, const char *folder, const char *index, jt_error *err) {
-    jt_json *root;
-    struct st_shard *o = NULL;
-    jt_status s = jt_json_read(index, &root, err);
-    if (s) return s;
-    if ((s = st_open_shards(f, folder, root, &o, err))) s = jt_error_in(err, s, "%s", index);
-    jt_free(o);
-    jt_json_free(root);
-    return s;
-}
-
-static jt_status st_open_folder(jt_safetensors *f, const char *path, jt_error *err) {
-    jt_str one = {0}, index = {0};
-    jt_str_printf(&one, "%s/model.safetensors", path);
-    jt_str_printf(&index, "%s/model.safetensors.index.json", path);
-    jt_status s = jt_str_check(&one, err);
-    if (s == JT_OK) s = jt_str_check(&index, err);
-    if (s == JT_OK) {
-        if (jt_file_exists(jt_str_c(&one))) {
-            if ((s = st_open_one(f, jt_str_c(&one), err)) == JT_OK) s = st_names(f, err);
-        } else if (jt_file_exists(jt_str_c(&index))) {
-            s = st_open_index(f, path, jt_str_c(&index), err);
-        } else {
-            s = jt_error_set(err, JT_NOTFOUND, "%s: has neither model.safetensors nor model.safetensors.index.json", path);
-        }
-    }
-    jt_str_free(&one);
-    jt_str_free(&index);
-    return s;
-}
-
-jt_status jt_safetensors_open(const char *path, jt_safetensors **out, jt_error *err) {
-    jt_safetensors *f = jt_alloc(1, sizeof *f);
-    if (!f) return jt_nomem(err, path, 1, sizeof *f);
-    jt_status s = jt_is_folder(path) ? st_open_folder(f, path, err) : st_open_one(f, path, err);
-    if (s == JT_OK && !f->names.place) s = st_names(f, err);
-    if (s)
-        jt_safetensors_free(f);
-    else
-        *out = f;
     return s;
 }
 
 jt_status jt_safetensors_parse(const void *p, size_t n, jt_safetensors **out, jt_error *err) {
     jt_safetensors *f = jt_alloc(1, sizeof *f);
     if (!f) return jt_nomem(err, "safetensors file", 1, sizeof *f);
-    jt_status s = st_file(f, p, n, err);
-    if (s == JT_OK) s = st_names(f, err);
+    jt_status s = jt_safetensors_add(f, p, n, err);
+    if (s == JT_OK) s = jt_safetensors_index(f, err);
     if (s)
         jt_safetensors_free(f);
     else
