@@ -42,9 +42,9 @@ static inline void gb_put(gb_bytes *b, const void *p, size_t n) {
         memset(b->p + b->n, 0, n);
     b->n += n;
 }
-/* The low `bytes` bytes of v, little endian. */
+/* The low `bytes` bytes of v, little endian; past 8 they are 0. */
 static inline void gb_put_int(gb_bytes *b, uint64_t v, int bytes) {
-    for (int i = 0; i < bytes; i++) gb_put(b, &(uint8_t){(uint8_t)(v >> (8 * i))}, 1);
+    for (int i = 0; i < bytes; i++) gb_put(b, &(uint8_t){i < 8 ? (uint8_t)(v >> (8 * i)) : 0}, 1);
 }
 static inline void gb_put_f32(gb_bytes *b, float x) {
     uint32_t u;
