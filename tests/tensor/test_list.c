@@ -88,7 +88,9 @@ static void run_seed(jt_engine *e, uint32_t seed) {
     build(&l, seed, (jt_ref){0, 1});
     assert_int_equal(jt_list_plan(&l, NULL), JT_OK);
     no_live_values_overlap(&l);
-    jt_env env = {.engine = e, .list = &l, .set = set, .rows = {ROWS, 2}, .id = id, .wanted = wanted};
+    jt_env_input input[ROWS];
+    for (int r = 0; r < ROWS; r++) input[r] = (jt_env_input){.n = 1, .id = &id[r]};
+    jt_env env = {.engine = e, .list = &l, .set = set, .rows = {ROWS, 2}, .input = input, .wanted = wanted};
     void *scratch[8] = {0};
     env.scratch = scratch;
     size_t bytes = jt_list_storage(&l, env.rows, env.class_at);
