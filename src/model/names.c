@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "core/mem.h"
 
@@ -12,7 +13,7 @@ jt_status jt_names_new(size_t n, jt_names *out, jt_error *err) {
         if (!jt_mul(places, 2, &places)) return jt_nomem(err, "table of names", n, 2 * sizeof(struct jt_names_place));
     struct jt_names_place *p = jt_alloc(places, sizeof *p);
     if (!p) return jt_nomem(err, "table of names", places, sizeof *p);
-    *out = (jt_names){p, places - 1};
+    *out = (jt_names){p, places - 1, jt_hash_u64((uintptr_t)p, (uint64_t)(jt_seconds() * 1e9))};
     return JT_OK;
 }
 
@@ -23,7 +24,7 @@ void jt_names_free(jt_names *t) {
 
 /* The name's place, or the free one where it belongs. */
 static struct jt_names_place *names_place(const jt_names *t, const char *name) {
-    size_t i = (size_t)jt_hash_str(0, name) & t->mask;
+    size_t i = (size_t)jt_hash_str(t->seed, name) & t->mask;
     while (t->place[i].name && strcmp(t->place[i].name, name) != 0) i = (i + 1) & t->mask;
     return &t->place[i];
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "jeton/status.h"
 
@@ -15,7 +16,8 @@ typedef struct jt_names {
         const char *name; /* NULL: free */
         size_t index;
     } * place;
-    size_t mask; /* places - 1 */
+    size_t mask;   /* places - 1 */
+    uint64_t seed; /* of the hash: unknown to whoever made the file, so that names cannot be made to collide */
 } jt_names;
 
 /* Room for n names. Zero-initialised is empty, and finds nothing. */
