@@ -52,9 +52,11 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
                 if (kind == JT_PANEL_I8) {
                     __m256i t = _mm256_madd_epi16(_mm256_maddubs_epi16(abs[h], _mm256_sign_epi8(q, v[h])), ones);
                     sum[r][h] = g ? _mm256_add_epi32(sum[r][h], t) : t;
+                    JT_IN_ORDER(sum[r][h]);
                 } else {
                     __m256i t = _mm256_maddubs_epi16(v[h], q);
                     sum[r][h] = g ? _mm256_add_epi16(sum[r][h], t) : t;
+                    JT_IN_ORDER(sum[r][h]);
                 }
             }
         }

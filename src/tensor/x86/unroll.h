@@ -7,6 +7,8 @@
 #else
 #define JT_UNROLL _Pragma("GCC unroll 32")
 #endif
+/* Keeps integer additions as written: GCC would regroup them, and then lacks registers. */
+#define JT_IN_ORDER(v) __asm__ volatile("" : "+x"(v))
 #define JT_INLINE static inline __attribute__((always_inline))
 
 #endif
