@@ -43,12 +43,14 @@ static inline __m256 mask8_avx2(uint32_t mask) {
 /* Scores to weights of the tile; gives its maximum and total. Invisible keys get +0, which leaves a sum as it is. */
 static inline void weights_avx2(uint32_t visible, float p[JT_TILE], float *max, float *total) {
     __m256 top = _mm256_set1_ps(-INFINITY), v[4], mask[4];
+    JT_UNROLL
     for (int i = 0; i < 4; i++) {
         mask[i] = mask8_avx2(visible >> 8 * i);
         v[i] = _mm256_loadu_ps(p + 8 * i);
         top = _mm256_max_ps(_mm256_blendv_ps(top, v[i], mask[i]), top);
     }
     *max = jt_avx2_max8(top) + 0.0f;
+    JT_UNROLL
     for (int i = 0; i < 4; i++) {
         v[i] = _mm256_and_ps(mask[i], jt_avx2_exp8(_mm256_sub_ps(v[i], _mm256_set1_ps(*max))));
         _mm256_storeu_ps(p + 8 * i, v[i]);

@@ -18,11 +18,13 @@ JT_INLINE __m512 values16_avx512(jt_type type, const void *p, size_t i, __mmask1
 static inline void weights_avx512(uint32_t visible, float scale, __m512 s[2], float *max, float *total) {
     __mmask16 mask[2] = {(__mmask16)visible, (__mmask16)(visible >> 16)};
     __m512 top = _mm512_set1_ps(-INFINITY);
+    JT_UNROLL
     for (int i = 0; i < 2; i++) {
         s[i] = _mm512_mul_ps(_mm512_set1_ps(scale), s[i]);
         top = _mm512_mask_max_ps(top, mask[i], s[i], top);
     }
     *max = jt_avx2_max8(_mm256_max_ps(_mm512_castps512_ps256(top), _mm512_extractf32x8_ps(top, 1))) + 0.0f;
+    JT_UNROLL
     for (int i = 0; i < 2; i++) s[i] = _mm512_maskz_mov_ps(mask[i], jt_avx512_exp16(_mm512_sub_ps(s[i], _mm512_set1_ps(*max))));
     *total = jt_avx512_tree(_mm512_add_ps(s[0], s[1]));
 }

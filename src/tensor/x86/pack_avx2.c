@@ -26,15 +26,20 @@ JT_INLINE void pack_blocks_avx2(const sources_avx2 *s, int cols, size_t halfs, s
     size_t bytes = 2 * halfs + quants;
     for (size_t b = 0; b < (size_t)cols / 32; b++, out += JT_PANEL * bytes) {
         const char *in[JT_PANEL];
+        JT_UNROLL
         for (int o = 0; o < JT_PANEL; o++) in[o] = s->at[o] + s->step[o] * b * bytes;
-        for (size_t i = 0; i < halfs; i++)
-            for (int o = 0; o < JT_PANEL; o++) memcpy(out + JT_PANEL * quants + 32 * i + 2 * o, in[o] + 2 * i, 2);
-        for (int o = 0; o < JT_PANEL; o += 4)
-            for (size_t i = 0; i < quants; i += 16) {
-                size_t at = 2 * halfs + i;
+        JT_UNROLL
+        for (int o = 0; o < JT_PANEL; o++) {
+            memcpy(out + JT_PANEL * quants + 2 * o, in[o], 2);
+            if (halfs == 2) memcpy(out + JT_PANEL * quants + 32 + 2 * o, in[o] + 2, 2);
+        }
+        JT_UNROLL
+        for (int o = 0; o < JT_PANEL; o += 4) {
+            for (size_t at = 2 * halfs; at < bytes; at += 16) {
                 const char *const four[4] = {in[o] + at, in[o + 1] + at, in[o + 2] + at, in[o + 3] + at};
-                pack_4x16_avx2(four, out + 16 * i + 4 * o);
+                pack_4x16_avx2(four, out + 16 * (at - 2 * halfs) + 4 * o);
             }
+        }
     }
 }
 
@@ -53,16 +58,21 @@ static void pack_words_avx2(const sources_avx2 *s, int cols, char *out) {
 /* Eight rows of 8 halfs to eight columns, 32 bytes apart. */
 static inline void pack_8x8_halfs_avx2(const char *const in[8], char *out) {
     __m128i a[8], b[8];
+    JT_UNROLL
     for (int i = 0; i < 8; i++) a[i] = _mm_loadu_si128((const __m128i *)in[i]);
+    JT_UNROLL
     for (int i = 0; i < 4; i++) {
         b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
         b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
     }
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            a[4 * i + 2 * j] = _mm_unpacklo_epi32(b[4 * i + j], b[4 * i + 2 + j]);
-            a[4 * i + 2 * j + 1] = _mm_unpackhi_epi32(b[4 * i + j], b[4 * i + 2 + j]);
-        }
+    JT_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        a[i] = _mm_unpacklo_epi32(b[i], b[i + 2]);
+        a[i + 1] = _mm_unpackhi_epi32(b[i], b[i + 2]);
+        a[i + 2] = _mm_unpacklo_epi32(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm_unpackhi_epi32(b[i + 1], b[i + 3]);
+    }
+    JT_UNROLL
     for (int i = 0; i < 4; i++) {
         _mm_storeu_si128((__m128i *)(out + 64 * i), _mm_unpacklo_epi64(a[i], a[4 + i]));
         _mm_storeu_si128((__m128i *)(out + 64 * i + 32), _mm_unpackhi_epi64(a[i], a[4 + i]));
@@ -114,6 +124,7 @@ void jt_avx2_quantise(const float *x, int cols, int8_t *q, float *d, float *s) {
     for (int b = 0; b < cols / 32; b++, x += 32, q += 32) {
         __m256 v[4];
         __m256i u[4], n[4];
+        JT_UNROLL
         for (int i = 0; i < 4; i++) {
             v[i] = _mm256_loadu_ps(x + 8 * i);
             u[i] = _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude);
@@ -128,6 +139,7 @@ void jt_avx2_quantise(const float *x, int cols, int8_t *q, float *d, float *s) {
         __m256 scales[2] = {_mm256_permute2f128_ps(scale, scale, 0), _mm256_permute2f128_ps(scale, scale, 0x11)};
         __m256i zero[2] = {_mm256_castps_si256(_mm256_permute2f128_ps(broken, broken, 0)),
                            _mm256_castps_si256(_mm256_permute2f128_ps(broken, broken, 0x11))};
+        JT_UNROLL
         for (int i = 0; i < 4; i++) n[i] = _mm256_andnot_si256(zero[i / 2], _mm256_cvtps_epi32(_mm256_mul_ps(v[i], scales[i / 2])));
         __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(n[0], n[1]), _mm256_packs_epi32(n[2], n[3]));
         bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
@@ -145,6 +157,7 @@ void jt_avx2_block_sums(const int8_t *q, int cols, int by, int32_t *out) {
     int c = 0;
     for (; c + 128 <= cols; c += 128) {
         __m256i v[4];
+        JT_UNROLL
         for (int i = 0; i < 4; i++)
             v[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_loadu_si256((const __m256i *)(q + c + 32 * i))), words);
         __m256i h = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));

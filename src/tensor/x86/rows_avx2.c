@@ -141,17 +141,21 @@ static inline double tree_f64_avx2(const __m256d a[4]) {
 
 void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T) {
     __m256d a[4], b[4];
+    JT_UNROLL
     for (int i = 0; i < 4; i++) a[i] = b[i] = _mm256_setzero_pd();
     const __m256 top = _mm256_set1_ps(m);
     int i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int h = 0; h < 2; h++) {
-            __m256 z = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8 * h), top);
-            sum_exp8_avx2(z, jt_avx2_exp8(z), a + 2 * h, b + 2 * h);
+    for (; i + 16 <= n; i += 16) {
+        JT_UNROLL
+        for (int h = 0; h < 4; h += 2) {
+            __m256 z = _mm256_sub_ps(_mm256_loadu_ps(x + i + 4 * h), top);
+            sum_exp8_avx2(z, jt_avx2_exp8(z), a + h, b + h);
         }
+    }
     if (i < n) {
         double left[2][16];
         float z[16], e[16];
+        JT_UNROLL
         for (int k = 0; k < 4; k++) _mm256_storeu_pd(left[0] + 4 * k, a[k]), _mm256_storeu_pd(left[1] + 4 * k, b[k]);
         for (int j = 0; i + j < n; j++) z[j] = x[i + j] - m;
         jt_avx2_exp(z, n - i, e);
@@ -159,6 +163,7 @@ void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T) {
             left[0][j] += e[j];
             left[1][j] = fma(e[j], e[j] == 0 ? 0 : z[j], left[1][j]);
         }
+        JT_UNROLL
         for (int k = 0; k < 4; k++) a[k] = _mm256_loadu_pd(left[0] + 4 * k), b[k] = _mm256_loadu_pd(left[1] + 4 * k);
     }
     *S = tree_f64_avx2(a);
