@@ -43,10 +43,10 @@ typedef enum jt_kv_type {
 typedef struct jt_model_options {
     jt_activations activations;
     jt_kv_type kv_type;
-    int ubatch;    /* rows evaluated together; 0: 512. Changes speed and memory, never results */
-    int no_repack; /* 1: products read the mapped file; slower, about half the memory */
-    int mlock;     /* 1: keep the mapped file in memory, or fail */
-    int context;   /* tokens that the caller will declare for its states, for the memory check; 0: none */
+    int ubatch;     /* rows evaluated together; 0: 512. Changes speed and memory, never results */
+    int no_repack;  /* 1: products read the mapped file; slower, about half the memory */
+    int mlock;      /* 1: keep the mapped file in memory, or fail */
+    int context;    /* tokens that the caller will declare for its states, for the memory check; 0: none */
     int vocab_only; /* 1: tokenizer and metadata only; jt_eval is refused */
     /* Called now and then while loading, with a fraction 0..1; nonzero cancels (JT_CANCELLED). May be NULL. */
     int (*progress)(void *self, double fraction);
@@ -59,12 +59,12 @@ JT_API jt_status jt_model_open(jt_engine *e, const char *path, const jt_model_op
 JT_API void jt_model_free(jt_model *m);
 
 typedef struct jt_model_info {
-    const char *name, *family;  /* "SmolLM2 135M Instruct", "llama"; never NULL */
+    const char *name, *family; /* "SmolLM2 135M Instruct", "llama"; never NULL */
     int vocab, hidden, layers, heads, kv_heads, head_dim, context_trained;
     uint64_t parameters, file_bytes, weight_bytes; /* weight_bytes: as held in memory, repacked copies included */
     uint64_t state_bytes_per_token;
     const char *activations, *kv_type, *weight_types; /* "int8", "f16", "q4_1 210, q8_0 1, f32 61" */
-    uint64_t mode; /* hash of the numeric mode, the declared context of a state not included */
+    uint64_t mode;                                    /* hash of the numeric mode, the declared context of a state not included */
 } jt_model_info;
 JT_API void jt_model_get_info(const jt_model *m, jt_model_info *out);
 /* The model's tokenizer, owned by the model; NULL when its files carry none. */
@@ -96,9 +96,9 @@ JT_API jt_model *jt_state_model(const jt_state *s);
 
 /* One row's results. Every pointer may be NULL; memory is the caller's. */
 typedef struct jt_want {
-    int row;            /* index into the rows of the batch, ascending and without repeats */
-    float *logits;      /* [vocab] */
-    float *final;       /* [hidden]: the vector that the head multiplies (after the final norm) */
+    int row;                /* index into the rows of the batch, ascending and without repeats */
+    float *logits;          /* [vocab] */
+    float *final;           /* [hidden]: the vector that the head multiplies (after the final norm) */
     const int32_t *targets; /* [n_targets] ids whose ln p is wanted */
     int n_targets;
     double *target_logprob; /* [n_targets] */
@@ -145,6 +145,10 @@ typedef struct jt_batch {
     int n_want;
     /* NULL, or [layers + 1][rows][hidden]: the residual stream entering each layer; the last is what leaves the last layer. */
     float *residual;
+    /* What taps capture (jeton/tap.h): called after each pass on the calling thread, row by row, `width` floats of node
+     * `node` of span `span`, valid until it returns. NULL: captures are dropped. */
+    void (*captured)(void *self, int span, int node, int layer, int tag, const float *x, int width);
+    void *captured_self;
     /* Called between passes; nonzero stops with JT_CANCELLED. NULL: never. */
     int (*cancelled)(void *self);
     void *cancelled_self;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "jeton/tap.h"
 #include "model/model.h"
 
 /* The part of a span that a pass evaluates. */
@@ -113,7 +114,7 @@ static int take_rows(const jt_span *p, const jt_span_plan *plan, int done, int r
     return take;
 }
 
-static void set_row(jt_work *w, int at, const jt_span *p, const jt_span_plan *plan, int i, const jt_env_path *trunk) {
+static void set_row(jt_work *w, int at, const jt_span *p, int span, const jt_span_plan *plan, int i, const jt_env_path *trunk) {
     const jt_input *in = p->input ? &p->input[i] : NULL;
     int slot = p->state->length + i;
     w->input[at] = in ? (jt_env_input){in->n, in->ids, in->w, in->vec} : (jt_env_input){.n = 1, .id = &p->ids[i]};
@@ -121,6 +122,8 @@ static void set_row(jt_work *w, int at, const jt_span *p, const jt_span_plan *pl
     w->position[at] = plan->node ? plan->node[i].position : slot;
     w->rank[at] = plan->node ? plan->node[i].rank : slot;
     w->path[at] = plan->node ? plan->path[i] : trunk;
+    const jt_taps *taps = p->state->taps;
+    w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, plan->node ? plan->node[i].depth : slot, slot, 0};
 }
 
 /* Fills the environment with the next rows, at most ubatch, reserving their pages. */
@@ -142,7 +145,7 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
             if (f) return f;
             w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer};
             w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
-            for (int i = 0; i < take; i++) set_row(w, n + i, p, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
+            for (int i = 0; i < take; i++) set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
             seqs++, n += take, c->done += take, c->row += take;
         }
         if (c->done == p->n) c->span++, c->done = 0;
@@ -204,8 +207,50 @@ static void read_residual(const jt_model *m, const jt_batch *b, const jt_env *e,
     }
 }
 
-static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, jt_error *err) {
+/* Gives the captures of a pass their slots and makes room for them. */
+static jt_status prepare_taps(jt_model *m, jt_env *e, jt_error *err) {
     jt_work *w = &m->work;
+    int slots = 0;
+    for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
+        w->taps[r].capture = slots;
+        for (int i = 0; i < w->taps[r].n; i++)
+            if (w->taps[r].tap[i].op == JT_TAP_CAPTURE) slots += w->taps[r].tap[i].layer_end - w->taps[r].tap[i].layer_first;
+    }
+    int heads = m->config.heads * m->config.head_dim;
+    e->taps = w->taps;
+    e->capture_width = heads > m->config.hidden ? heads : m->config.hidden;
+    jt_status s =
+        slots ? grow_buffer(m, &w->capture, (size_t)slots * (size_t)e->capture_width * sizeof(float), "captured rows", err) : JT_OK;
+    e->capture = w->capture;
+    return s;
+}
+
+/* Hands what a pass captured to the caller. */
+static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, jt_error *err) {
+    size_t bytes = (size_t)e->capture_width * sizeof(float);
+    float *x = b->captured ? jt_alloc((size_t)e->capture_width, sizeof *x) : NULL;
+    if (!b->captured) return JT_OK;
+    if (!x) return jt_nomem(err, "a captured row", (size_t)e->capture_width, sizeof *x);
+    for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
+        const jt_env_row_taps *row = &m->work.taps[r];
+        for (int i = 0; i < row->n; i++) {
+            const jt_env_tap *t = &row->tap[i];
+            if (t->op != JT_TAP_CAPTURE || row->depth < t->row_first || row->depth >= t->row_end) continue;
+            for (int l = t->layer_first; l < t->layer_end; l++) {
+                int width = t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS ? m->config.heads * m->config.head_dim : m->config.hidden;
+                jt_buffer_read(e->capture, (size_t)(row->capture + t->capture_at + l - t->layer_first) * bytes, x,
+                               (size_t)width * sizeof *x);
+                b->captured(b->captured_self, row->span, row->node, l, t->tag, x, width);
+            }
+        }
+    }
+    jt_free(x);
+    return JT_OK;
+}
+
+static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, bool taps, jt_error *err) {
+    jt_work *w = &m->work;
+    jt_status host = JT_OK;
     jt_env e = {.engine = m->engine,
                 .list = &g->list,
                 .set = m->set,
@@ -217,17 +262,21 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
                 .path = w->path,
                 .wanted = w->wanted,
                 .seq = w->seq,
+                .host_status = &host,
                 .kv = &m->kv,
                 .inv_freq = m->inv_freq,
                 .scratch = w->scratch};
     int first_row = c->row;
     jt_status s = next_pass(m, b, c, &e, err);
+    if (!s && taps) s = prepare_taps(m, &e, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
     if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
     e.storage = w->storage;
     jt_list_run(&e);
+    if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (b->residual) read_residual(m, b, &e, first_row, rows);
+    if (taps && (s = give_captures(m, b, &e, err))) return s;
     s = run_head(m, b, &e, g->final, c->want, err);
     c->want += e.rows[JT_ROWS_WANTED];
     return s;
@@ -246,13 +295,13 @@ static jt_status make_plans(const jt_batch *b, jt_arena *a, const jt_span_plan *
     return s;
 }
 
-static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, const jt_graph *g, jt_arena *a, jt_error *err) {
+static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, jt_arena *a, jt_error *err) {
     struct cursor c = {0};
     jt_status s = make_plans(b, a, &c.plan, err);
     while (c.row < rows && !s) {
         if (b->cancelled && b->cancelled(b->cancelled_self))
             return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
-        s = pass(m, b, &c, rows, g, err);
+        s = pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
     }
     for (int i = 0; i < b->n_span && !s; i++) jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);
     return s;
@@ -262,10 +311,12 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     int rows = 0;
     jt_status s = check(m, b, &rows, err);
     if (s) return s;
-    jt_graph *g = b->residual ? &m->traced : &m->plain;
-    if (!g->list.planned && (s = jt_model_build(m, b->residual != NULL, g, err))) return s;
+    int kind = b->residual ? JT_GRAPH_RESIDUAL : 0;
+    for (int i = 0; i < b->n_span; i++)
+        if (b->span[i].state->taps) kind |= JT_GRAPH_TAPS;
+    if ((s = jt_model_build(m, kind, err))) return s;
     jt_arena a = {0};
-    s = run_passes(m, b, rows, g, &a, err);
+    s = run_passes(m, b, rows, kind, &a, err);
     jt_arena_free(&a);
     return s;
 }

@@ -29,8 +29,19 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
-    int in_batch; /* 1 + its span while a batch is checked */
+    struct jt_taps *taps; /* in force; shared by forks; NULL: none */
+    int in_batch;         /* 1 + its span while a batch is checked */
 };
+
+/* Taps of states, immutable once set. */
+typedef struct jt_taps {
+    int refs, n;
+    int captures; /* slots a row needs */
+    bool host;
+    jt_env_tap *tap;
+    jt_arena memory;
+} jt_taps;
+void jt_taps_put(jt_taps *t);
 
 /* A span's rows as the environment wants them, made for one eval in its arena. */
 typedef struct jt_span_plan {
@@ -45,6 +56,8 @@ typedef struct jt_work {
     int32_t *position, *row_seq, *slot, *rank, *wanted;
     const jt_env_path **path;
     jt_env_seq *seq;
+    jt_env_row_taps *taps;
+    jt_buffer *capture;
     jt_env_path *trunk; /* paths of the sequences that are trunks */
     jt_head_want *want; /* [JT_HEAD_ROWS] */
     jt_buffer *storage, *head;
@@ -57,6 +70,9 @@ typedef struct jt_graph {
     jt_list list;
     jt_val final;
 } jt_graph;
+
+/* Kinds of lists: with the residual stream exported, with a node at every site. */
+enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2 };
 
 struct jt_model {
     jt_engine *engine;
@@ -73,7 +89,7 @@ struct jt_model {
     const jt_weights *set[1];
     jt_kv_layout kv;
     float *inv_freq;
-    jt_graph plain, traced; /* traced exports the residual stream; built when first asked for */
+    jt_graph graph[4]; /* by JT_GRAPH_*, built when first asked for */
     jt_work work;
     jt_page *free_page;
     jt_arena text; /* strings of the info */
@@ -85,7 +101,7 @@ jt_status jt_model_load_weights(jt_model *m, jt_error *err);
 /* The tokenizer of a GGUF file; *out is NULL if the file has none. */
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err);
 /* Builds one of the model's lists. */
-jt_status jt_model_build(jt_model *m, bool residual, jt_graph *g, jt_error *err);
+jt_status jt_model_build(jt_model *m, int kind, jt_error *err);
 /* A page for writing, from the free list or new; and giving one back. */
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err);
 void jt_page_put(jt_model *m, jt_page *p);

@@ -26,6 +26,15 @@ jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
     return p->out[0];
 }
 
+jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
+    if (!n->taps || x == JT_NOVAL || n->list->status) return x;
+    jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->list->value[x].width);
+    jt_node *p = jt_list_node(n->list, &jt_op_tap, layer);
+    p->in[0] = x, p->out[0] = y;
+    p->i[0] = (int32_t)site;
+    return y;
+}
+
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
     const jt_config *c = n->config;
     const jt_block *b = c->family->block;
@@ -38,12 +47,16 @@ jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *er
     e->weight[0] = n->ref[JT_W_EMBED];
     jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
     for (int i = 0; i < c->layers && !l->status; i++) {
+        x = jt_net_tap(n, i, JT_SITE_RESIDUAL, x);
         if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, i);
         size_t border = l->n_node;
-        x = jt_net_add(n, i, x, b->mixer->build(n, i, JT_W_ROLES, b->mixer_norm->build(n, i, JT_W_ATTN_NORM, x)));
-        x = jt_net_add(n, i, x, b->mlp->build(n, i, JT_W_ROLES, b->mlp_norm->build(n, i, JT_W_FFN_NORM, x)));
+        jt_val y = b->mixer->build(n, i, JT_W_ROLES, b->mixer_norm->build(n, i, JT_W_ATTN_NORM, x));
+        x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_ATTENTION, y));
+        y = b->mlp->build(n, i, JT_W_ROLES, b->mlp_norm->build(n, i, JT_W_FFN_NORM, x));
+        x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_MLP, y));
         if (!l->status) l->node[border].recompute = true;
     }
+    x = jt_net_tap(n, c->layers, JT_SITE_RESIDUAL, x);
     if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, c->layers);
     jt_node *g = jt_list_node(l, &jt_op_gather, -1);
     g->in[0] = x;

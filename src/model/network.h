@@ -9,8 +9,8 @@
 #include "model/config.h"
 #include "tensor/op.h"
 
-/* Sites of the residual stream that a list may export. */
-typedef enum jt_site { JT_SITE_RESIDUAL } jt_site;
+/* Sites, in the order of jt_site_name. */
+typedef enum jt_site { JT_SITE_RESIDUAL, JT_SITE_QUERY, JT_SITE_HEADS, JT_SITE_ATTENTION, JT_SITE_MLP, JT_SITE_SCORE, JT_SITES } jt_site;
 
 /* What a layer keeps of the past. */
 typedef enum jt_state_kind { JT_STATE_NONE, JT_STATE_PAGED } jt_state_kind;
@@ -22,6 +22,7 @@ typedef struct jt_net {
     const jt_weights *weights;
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
+    bool taps;            /* the list gets a node at every site */
     jt_val rope;          /* table of the rotation */
     jt_val act_from, act; /* the value last quantised, and its 8-bit form */
 } jt_net;
@@ -40,6 +41,8 @@ static inline size_t jt_net_ref_index(int layer, jt_role r) {
 }
 /* x W^T for the weight of a role; quantises x first where the mode asks for it. */
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
+/* The value after the taps of a site; x itself in a list without taps. */
+jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x);
 /* The sum of two values, in place of `a` when it dies there. */
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b);
 

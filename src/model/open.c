@@ -88,7 +88,7 @@ static uint64_t file_bytes(const jt_model *m) {
 static jt_status check_memory(const jt_model *m, jt_error *err) {
     uint64_t weights = m->options.no_repack ? file_bytes(m) : packed_bytes(m);
     uint64_t pages = ((uint64_t)m->options.context + JT_TILE - 1) / JT_TILE, cache = pages * m->kv.page_bytes;
-    uint64_t rows = (uint64_t)m->plain.list.row_bytes[JT_ROWS_ALL] * (uint64_t)m->options.ubatch, have = jt_memory_available();
+    uint64_t rows = (uint64_t)m->graph[0].list.row_bytes[JT_ROWS_ALL] * (uint64_t)m->options.ubatch, have = jt_memory_available();
     const double mib = 1024.0 * 1024.0;
     if (have && weights + cache + rows > have)
         return jt_error_set(
@@ -135,7 +135,8 @@ static jt_status make_work(jt_model *m, jt_error *err) {
               (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) && (w->slot = jt_alloc(n, sizeof *w->slot)) &&
               (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
               (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
-              (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->taps = jt_alloc(n, sizeof *w->taps)) &&
+              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
@@ -143,16 +144,22 @@ static jt_status make_work(jt_model *m, jt_error *err) {
 static void free_work(jt_model *m) {
     jt_work *w = &m->work;
     jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
-    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->want);
+    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
-    jt_buffer_free(w->storage), jt_buffer_free(w->head);
+    jt_buffer_free(w->storage), jt_buffer_free(w->head), jt_buffer_free(w->capture);
 }
 
-jt_status jt_model_build(jt_model *m, bool residual, jt_graph *g, jt_error *err) {
-    jt_net n = {
-        .list = &g->list, .config = &m->config, .weights = &m->weights, .ref = m->ref, .int8 = m->options.activations == JT_ACT_INT8};
-    jt_status s = jt_network_build(&n, residual, &g->final, err);
+jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
+    jt_graph *g = &m->graph[kind];
+    if (g->list.planned) return JT_OK;
+    jt_net n = {.list = &g->list,
+                .config = &m->config,
+                .weights = &m->weights,
+                .ref = m->ref,
+                .int8 = m->options.activations == JT_ACT_INT8,
+                .taps = kind & JT_GRAPH_TAPS};
+    jt_status s = jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
     if (s) jt_list_free(&g->list);
     return s;
 }
@@ -222,8 +229,8 @@ static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
     lay_out_cache(m);
-    if ((s = rope_frequencies(m, err)) || (s = jt_model_build(m, false, &m->plain, err)) || (s = check_memory(m, err)) ||
-        (s = pack(m, err)) || (s = make_work(m, err)))
+    if ((s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = pack(m, err)) ||
+        (s = make_work(m, err)))
         return s;
     return make_info(m, path, err);
 }
@@ -248,7 +255,7 @@ void jt_model_free(jt_model *m) {
     if (!m) return;
     for (jt_page *p = m->free_page, *next; p; p = next) next = p->next, jt_buffer_free(p->buffer), jt_free(p);
     free_work(m);
-    jt_list_free(&m->plain.list), jt_list_free(&m->traced.list);
+    for (int i = 0; i < 4; i++) jt_list_free(&m->graph[i].list);
     jt_weights_free(&m->weights);
     for (size_t i = 0; i < m->n_copies; i++) jt_free(m->copies[i]);
     jt_free(m->copies), jt_free(m->ref), jt_free(m->inv_freq);

@@ -105,6 +105,7 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     if (s->length > s->trunk) memcpy(t->node, s->node, (size_t)(s->length - s->trunk) * sizeof *s->node);
     t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
+    if ((t->taps = s->taps)) t->taps->refs++;
     *out = t;
     return JT_OK;
 }
@@ -157,6 +158,7 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
 void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
+    jt_taps_put(s->taps);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
     jt_free(s);
 }

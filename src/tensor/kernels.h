@@ -39,6 +39,7 @@ typedef struct jt_attn_tile {
     float scale;
     const float *const *q;   /* nq pointers to [dim] */
     const uint32_t *visible; /* nq masks, bit i: key i of the tile; none empty */
+    const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled scores */
     float *m, *l;            /* nq running maxima and totals */
     float *const *acc;       /* nq pointers to [dim] */
 } jt_attn_tile;

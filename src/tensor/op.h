@@ -134,6 +134,28 @@ typedef struct jt_env_input {
     const float *vec;  /* [width] */
 } jt_env_input;
 
+/* An edit of rows at a site (jeton/tap.h), as operators see it. */
+typedef struct jt_env_tap {
+    int site, op;               /* jt_site of model/, jt_tap_op */
+    int layer_first, layer_end; /* [first, end) */
+    int row_first, row_end;     /* depths */
+    int key_first, key_end;
+    float value, norm; /* norm: vec . vec */
+    const float *vec;
+    const uint8_t *head; /* [heads] of a key bias: 1 where it acts */
+    int capture_at;      /* first of its slots among those of its row */
+    int tag;
+    jt_status (*host)(void *self, int layer, int node, float *x, int width);
+    void *self;
+} jt_env_tap;
+
+/* The taps of one row. */
+typedef struct jt_env_row_taps {
+    const jt_env_tap *tap;
+    int n, span, depth, node;
+    int capture; /* first slot of the row's captures; a slot is capture_width floats */
+} jt_env_row_taps;
+
 typedef struct jt_kv_layout {
     int layers, heads, dim;
     jt_type type;      /* JT_F16 or JT_F32 */
@@ -156,6 +178,10 @@ typedef struct jt_env {
     const float *const *vector;     /* [wanted]: for jt_op_vectors */
     const jt_env_seq *seq;
     int n_seq;
+    const jt_env_row_taps *taps; /* [rows]; NULL: no row has any */
+    jt_buffer *capture;          /* slots of captured rows */
+    int capture_width;
+    jt_status *host_status; /* the first failure of a host tap */
     const jt_kv_layout *kv;
     const float *inv_freq;            /* [rot / 2] of the declared context */
     jt_buffer *storage;               /* values */
@@ -198,6 +224,7 @@ extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 *
 extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
 extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
 extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
+extern const jt_op jt_op_tap;        /* in x; out y (alias x); i: site */
 extern const jt_op jt_op_vectors;    /* out y (wanted rows): the vectors of the environment */
 
 #endif

@@ -14,7 +14,7 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     const jt_config *c = n->config;
     (void)role;
     jt_val q = jt_net_linear(n, layer, JT_W_Q, x), k = jt_net_linear(n, layer, JT_W_K, x), v = jt_net_linear(n, layer, JT_W_V, x);
-    q = rotate(n, layer, q, c->heads), k = rotate(n, layer, k, c->kv_heads);
+    q = jt_net_tap(n, layer, JT_SITE_QUERY, rotate(n, layer, q, c->heads)), k = rotate(n, layer, k, c->kv_heads);
     jt_node *w = jt_list_node(n->list, &jt_op_page_write, layer);
     w->in[0] = k, w->in[1] = v;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->heads * c->head_dim);
@@ -23,7 +23,7 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     a->i[0] = c->heads;
     a->f[0] = c->attn_scale;
     a->out[0] = y;
-    return jt_net_linear(n, layer, JT_W_O, y);
+    return jt_net_linear(n, layer, JT_W_O, jt_net_tap(n, layer, JT_SITE_HEADS, y));
 }
 
 const jt_entry jt_entry_attention = {.name = "attention", .state = JT_STATE_PAGED, .build = attention_build};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "jeton/tap.h"
 #include "tensor/op.h"
 
 enum { ROWS = 16 }; /* rows of one work item */
@@ -19,6 +20,9 @@ struct work {
     const float **tile_q;
     float **tile_acc, *tile_m, *tile_l;
     uint32_t *visible, *tile_visible;
+    const float **tile_bias;
+    float *bias; /* [nq][JT_TILE] of the tile at hand, where taps give one */
+    uint8_t *biased;
     int32_t *of;
     char *k, *v; /* a gathered tile */
 };
@@ -37,6 +41,9 @@ static size_t carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_
     TAKE(tile_l, nq);
     TAKE(visible, nq);
     TAKE(tile_visible, nq);
+    TAKE(tile_bias, nq);
+    TAKE(bias, nq * JT_TILE);
+    TAKE(biased, nq);
     TAKE(of, nq);
     TAKE(k, head_bytes);
     TAKE(v, head_bytes);
@@ -82,6 +89,7 @@ static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, con
         int of = w->of[i];
         w->tile_q[i] = w->q[of], w->tile_acc[i] = w->acc[of], w->tile_m[i] = w->m[of], w->tile_l[i] = w->l[of];
         w->tile_visible[i] = w->visible[of];
+        w->tile_bias[i] = w->biased[of] ? w->bias + (size_t)of * JT_TILE : NULL;
     }
     jt_attn_tile a = {.nq = got,
                       .dim = e->kv->dim,
@@ -89,6 +97,7 @@ static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, con
                       .scale = n->f[0],
                       .q = w->tile_q,
                       .visible = w->tile_visible,
+                      .bias = w->tile_bias,
                       .m = w->tile_m,
                       .l = w->tile_l,
                       .acc = w->tile_acc,
@@ -96,6 +105,24 @@ static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, con
                       .v = v};
     if (got) e->engine->kernels->attn_tile(&a);
     for (int i = 0; i < got; i++) w->m[w->of[i]] = w->tile_m[i], w->l[w->of[i]] = w->tile_l[i];
+}
+
+/* Biases of a row's keys in tile t, for one query. */
+static bool bias_of(const jt_env_row_taps *r, int layer, int head, int t, float bias[JT_TILE]) {
+    bool any = false;
+    for (int i = 0; i < r->n; i++) {
+        const jt_env_tap *x = &r->tap[i];
+        if (x->op != JT_TAP_KEY_BIAS || layer < x->layer_first || layer >= x->layer_end || r->depth < x->row_first ||
+            r->depth >= x->row_end || (x->head && !x->head[head]))
+            continue;
+        for (int k = 0; k < JT_TILE; k++) {
+            int d = t * JT_TILE + k;
+            if (!any && k == 0) memset(bias, 0, JT_TILE * sizeof *bias);
+            if (d >= x->key_first && d < x->key_end) bias[k] += x->value;
+        }
+        any = true;
+    }
+    return any;
 }
 
 static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h, int group, int t) {
@@ -106,7 +133,11 @@ static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env
         for (int g = 0; g < group; g++) {
             int i = (r - r0) * group + g;
             w->visible[i] = see;
-            if (see && !moved) w->of[direct++] = i;
+            float *bias = w->bias + (size_t)i * JT_TILE;
+            w->biased[i] = see && e->taps && bias_of(&e->taps[r], n->layer, h * group + g, t, bias);
+            for (int k = 0; w->biased[i] && k < JT_TILE; k++) /* a tile of nothing but -inf would have no maximum */
+                if (bias[k] == -INFINITY) w->visible[i] &= ~(1u << k);
+            if (w->visible[i] && !moved) w->of[direct++] = i;
         }
     }
     meet(e, n, w, direct, direct ? key_base(e, n, q, t, h, 0) : NULL, direct ? key_base(e, n, q, t, h, 1) : NULL);
@@ -115,7 +146,8 @@ static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env
         for (end = r; end < r1 && e->path[end] == e->path[r]; end++) {
             bool moved;
             if (!visible(e->path[end], e->rank[end], t, &moved) || !moved) continue;
-            for (int g = 0; g < group; g++) w->of[got++] = (end - r0) * group + g;
+            for (int g = 0; g < group; g++)
+                if (w->visible[(end - r0) * group + g]) w->of[got++] = (end - r0) * group + g;
         }
         if (!got) continue;
         gather(e, n, w, q, e->path[r], t, h);

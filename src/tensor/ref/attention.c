@@ -18,6 +18,7 @@ void jt_ref_attn_tile(const jt_attn_tile *t) {
             float s = 0;
             for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_cache_at(t->k, t->type, (size_t)j * JT_TILE + k), s);
             p[k] = t->scale * s;
+            if (t->bias && t->bias[n]) p[k] += t->bias[n][k];
             if (p[k] > mt) mt = p[k];
         }
         mt += 0.0f; /* -0 becomes +0 */

@@ -15,12 +15,13 @@ JT_INLINE __m512 values16_avx512(jt_type type, const void *p, size_t i, __mmask1
 }
 
 /* Weights of the tile from scores, as weights_avx2 does with half vectors. */
-static inline void weights_avx512(uint32_t visible, float scale, __m512 s[2], float *max, float *total) {
+static inline void weights_avx512(uint32_t visible, float scale, const float *bias, __m512 s[2], float *max, float *total) {
     __mmask16 mask[2] = {(__mmask16)visible, (__mmask16)(visible >> 16)};
     __m512 top = _mm512_set1_ps(-INFINITY);
     JT_UNROLL
     for (int i = 0; i < 2; i++) {
         s[i] = _mm512_mul_ps(_mm512_set1_ps(scale), s[i]);
+        if (bias) s[i] = _mm512_add_ps(s[i], _mm512_loadu_ps(bias + 16 * i));
         top = _mm512_mask_max_ps(top, mask[i], s[i], top);
     }
     *max = jt_avx2_max8(_mm256_max_ps(_mm512_castps512_ps256(top), _mm512_extractf32x8_ps(top, 1))) + 0.0f;
@@ -84,7 +85,7 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
     JT_UNROLL
     for (int n = 0; n < nq; n++) {
         float mt, lt, *m = &t->m[first + n], *l = &t->l[first + n];
-        weights_avx512(t->visible[first + n], t->scale, s[n], &mt, &lt);
+        weights_avx512(t->visible[first + n], t->scale, t->bias ? t->bias[first + n] : NULL, s[n], &mt, &lt);
         _mm512_storeu_ps(p[n], s[n][0]);
         _mm512_storeu_ps(p[n] + 16, s[n][1]);
         float top = mt > *m ? mt : *m;
