@@ -104,6 +104,9 @@ typedef struct jt_want {
     double *target_logprob; /* [n_targets] */
     double *log_sum_exp;    /* ln of the sum of exp(logit) over the vocabulary */
     double *entropy;        /* of softmax(logits), nats */
+    int n_top;              /* best candidates wanted, 0 to 4096, not above the vocabulary: logit down, then id up */
+    int32_t *top_ids;       /* [n_top] */
+    float *top_logits;      /* [n_top] */
 } jt_want;
 
 /* What a row is made from instead of a token id. Memory is the caller's until jt_eval returns. */
@@ -158,6 +161,10 @@ typedef struct jt_batch {
  * id, a state of another model), JT_LIMIT (a declared context is exceeded), JT_NOMEM,
  * JT_CANCELLED. */
 JT_API jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err);
+
+/* Final norm and head of `n` vectors [n][hidden] as they leave a layer: what the model would
+ * say if it ended there (logit lens). want[i].row is the vector's index. */
+JT_API jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err);
 
 #ifdef __cplusplus
 }

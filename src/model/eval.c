@@ -49,15 +49,18 @@ static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err
     return JT_OK;
 }
 
-static jt_status check_want(const jt_model *m, const jt_batch *b, int rows, jt_error *err) {
-    for (int i = 0, last = -1; i < b->n_want; i++) {
-        const jt_want *w = &b->want[i];
+static jt_status check_want(const jt_model *m, const jt_want *want, int n, int rows, jt_error *err) {
+    for (int i = 0, last = -1; i < n; i++) {
+        const jt_want *w = &want[i];
         if (w->row <= last || w->row >= rows)
             return jt_error_set(err, JT_INVALID, "want %d: row %d must be above %d and below the %d rows of the batch", i, w->row, last,
                                 rows);
         last = w->row;
         if (w->n_targets < 0 || (w->n_targets && (!w->targets || !w->target_logprob)))
             return jt_error_set(err, JT_INVALID, "want %d: %d targets without their arrays", i, w->n_targets);
+        if (w->n_top < 0 || w->n_top > 4096 || w->n_top > m->config.vocab || (w->n_top && (!w->top_ids || !w->top_logits)))
+            return jt_error_set(err, JT_INVALID, "want %d: %d best candidates; give 0 to %d, and their arrays", i, w->n_top,
+                                m->config.vocab < 4096 ? m->config.vocab : 4096);
         for (int k = 0; k < w->n_targets; k++)
             if (w->targets[k] < 0 || w->targets[k] >= m->config.vocab)
                 return jt_error_set(err, JT_INVALID, "want %d: target id %d is outside the vocabulary of %d", i, w->targets[k],
@@ -79,7 +82,7 @@ static jt_status check(jt_model *m, const jt_batch *b, int *rows, jt_error *err)
     for (int i = 0; i < seen; i++)
         if (b->span[i].state && b->span[i].state->model == m) b->span[i].state->in_batch = 0;
     *rows = (int)n;
-    return s ? s : check_want(m, b, (int)n, err);
+    return s ? s : check_want(m, b->want, b->n_want, (int)n, err);
 }
 
 /* Grows a buffer that lives as long as the model. */
@@ -158,16 +161,16 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
     return JT_OK;
 }
 
-static jt_status run_head(jt_model *m, const jt_batch *b, const jt_env *e, jt_val final, int first_want, jt_error *err) {
+static jt_status run_head(jt_model *m, const jt_want *want, const jt_env *e, jt_val final, jt_error *err) {
     jt_work *w = &m->work;
     const jt_matrix *head = &m->weights.w[m->ref[JT_W_HEAD].tensor].matrix;
     size_t at = jt_env_at(e, final), row_bytes = (size_t)m->config.hidden * sizeof(float);
     int wanted = e->rows[JT_ROWS_WANTED], block = wanted < JT_HEAD_ROWS ? wanted : JT_HEAD_ROWS;
     bool product = false;
     for (int i = 0; i < wanted; i++) {
-        const jt_want *x = &b->want[first_want + i];
+        const jt_want *x = &want[i];
         if (x->final) jt_buffer_read(e->storage, at + (size_t)i * row_bytes, x->final, row_bytes);
-        product |= x->logits || x->n_targets || x->log_sum_exp || x->entropy;
+        product |= x->logits || x->n_targets || x->log_sum_exp || x->entropy || x->n_top;
     }
     if (!product) return JT_OK;
     int int8 = m->options.activations == JT_ACT_INT8 && head->format->quantised;
@@ -176,13 +179,16 @@ static jt_status run_head(jt_model *m, const jt_batch *b, const jt_env *e, jt_va
     for (int i = 0; i < wanted && !s; i += block) {
         int rows = wanted - i < block ? wanted - i : block;
         for (int k = 0; k < rows; k++) {
-            const jt_want *x = &b->want[first_want + i + k];
+            const jt_want *x = &want[i + k];
             w->want[k] = (jt_head_want){.logits = x->logits,
                                         .targets = x->targets,
                                         .n_targets = x->n_targets,
                                         .target_logprob = x->target_logprob,
                                         .log_sum_exp = x->log_sum_exp,
-                                        .entropy = x->entropy};
+                                        .entropy = x->entropy,
+                                        .n_top = x->n_top,
+                                        .top_ids = x->top_ids,
+                                        .top_logits = x->top_logits};
         }
         jt_head_run r = {.engine = m->engine,
                          .head = head,
@@ -277,7 +283,7 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (b->residual) read_residual(m, b, &e, first_row, rows);
     if (taps && (s = give_captures(m, b, &e, err))) return s;
-    s = run_head(m, b, &e, g->final, c->want, err);
+    s = run_head(m, b->want + c->want, &e, g->final, err);
     c->want += e.rows[JT_ROWS_WANTED];
     return s;
 }
@@ -318,5 +324,30 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     jt_arena a = {0};
     s = run_passes(m, b, rows, kind, &a, err);
     jt_arena_free(&a);
+    return s;
+}
+
+jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err) {
+    jt_status s = m->options.vocab_only
+                      ? jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate")
+                      : check_want(m, want, n_want, n, err);
+    if (!s) s = jt_model_build(m, JT_GRAPH_PROJECT, err);
+    const jt_graph *g = &m->graph[JT_GRAPH_PROJECT];
+    for (int i = 0, rows; i < n_want && !s; i += rows) {
+        rows = n_want - i < m->options.ubatch ? n_want - i : m->options.ubatch;
+        for (int k = 0; k < rows; k++) m->work.vector[k] = hidden + (size_t)want[i + k].row * (size_t)m->config.hidden;
+        jt_env e = {.engine = m->engine,
+                    .list = &g->list,
+                    .set = m->set,
+                    .rows = {0, rows},
+                    .vector = m->work.vector,
+                    .kv = &m->kv,
+                    .scratch = m->work.scratch};
+        size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
+        if ((s = grow_buffer(m, &m->work.storage, bytes, "activations", err))) break;
+        e.storage = m->work.storage;
+        jt_list_run(&e);
+        s = run_head(m, want + i, &e, g->final, err);
+    }
     return s;
 }

@@ -57,6 +57,7 @@ typedef struct jt_work {
     const jt_env_path **path;
     jt_env_seq *seq;
     jt_env_row_taps *taps;
+    const float **vector;
     jt_buffer *capture;
     jt_env_path *trunk; /* paths of the sequences that are trunks */
     jt_head_want *want; /* [JT_HEAD_ROWS] */
@@ -71,8 +72,8 @@ typedef struct jt_graph {
     jt_val final;
 } jt_graph;
 
-/* Kinds of lists: with the residual stream exported, with a node at every site. */
-enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2 };
+/* Kinds of lists: with the residual stream exported, with a node at every site; and the final norm alone. */
+enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_PROJECT = 4, JT_GRAPHS };
 
 struct jt_model {
     jt_engine *engine;
@@ -89,7 +90,7 @@ struct jt_model {
     const jt_weights *set[1];
     jt_kv_layout kv;
     float *inv_freq;
-    jt_graph graph[4]; /* by JT_GRAPH_*, built when first asked for */
+    jt_graph graph[JT_GRAPHS]; /* by JT_GRAPH_*, built when first asked for */
     jt_work work;
     jt_page *free_page;
     jt_arena text; /* strings of the info */

@@ -35,6 +35,12 @@ jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
     return y;
 }
 
+static jt_status end(jt_net *n, jt_val x, jt_val *final, jt_error *err) {
+    *final = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
+    if (!n->list->status) n->list->value[*final].keep = true;
+    return jt_list_plan(n->list, err);
+}
+
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
     const jt_config *c = n->config;
     const jt_block *b = c->family->block;
@@ -61,7 +67,11 @@ jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *er
     jt_node *g = jt_list_node(l, &jt_op_gather, -1);
     g->in[0] = x;
     jt_val y = g->out[0] = jt_list_value(l, JT_ROWS_WANTED, JT_ELEM_F32, c->hidden);
-    *final = c->family->final_norm->build(n, -1, JT_W_FINAL_NORM, y);
-    if (!l->status) l->value[*final].keep = true;
-    return jt_list_plan(l, err);
+    return end(n, y, final, err);
+}
+
+jt_status jt_network_build_end(jt_net *n, jt_val *final, jt_error *err) {
+    jt_val y = jt_list_value(n->list, JT_ROWS_WANTED, JT_ELEM_F32, n->config->hidden);
+    jt_list_node(n->list, &jt_op_vectors, -1)->out[0] = y;
+    return end(n, y, final, err);
 }

@@ -50,4 +50,7 @@ jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b);
  * final norm. residual: the stream entering each layer, and leaving the last, is exported. */
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err);
 
+/* The final norm alone, of vectors given from outside. */
+jt_status jt_network_build_end(jt_net *n, jt_val *final, jt_error *err);
+
 #endif

@@ -136,7 +136,7 @@ static jt_status make_work(jt_model *m, jt_error *err) {
               (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
               (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
               (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->taps = jt_alloc(n, sizeof *w->taps)) &&
-              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->vector = jt_alloc(n, sizeof *w->vector)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
@@ -144,7 +144,7 @@ static jt_status make_work(jt_model *m, jt_error *err) {
 static void free_work(jt_model *m) {
     jt_work *w = &m->work;
     jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
-    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->want);
+    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->vector), jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
     jt_buffer_free(w->storage), jt_buffer_free(w->head), jt_buffer_free(w->capture);
@@ -159,7 +159,8 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
                 .taps = kind & JT_GRAPH_TAPS};
-    jt_status s = jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
+    jt_status s = kind == JT_GRAPH_PROJECT ? jt_network_build_end(&n, &g->final, err)
+                                           : jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
     if (s) jt_list_free(&g->list);
     return s;
 }
@@ -255,7 +256,7 @@ void jt_model_free(jt_model *m) {
     if (!m) return;
     for (jt_page *p = m->free_page, *next; p; p = next) next = p->next, jt_buffer_free(p->buffer), jt_free(p);
     free_work(m);
-    for (int i = 0; i < 4; i++) jt_list_free(&m->graph[i].list);
+    for (int i = 0; i < JT_GRAPHS; i++) jt_list_free(&m->graph[i].list);
     jt_weights_free(&m->weights);
     for (size_t i = 0; i < m->n_copies; i++) jt_free(m->copies[i]);
     jt_free(m->copies), jt_free(m->ref), jt_free(m->inv_freq);

@@ -30,10 +30,41 @@ size_t jt_head_work_bytes(const jt_matrix *head, int rows) {
     return act_bytes((size_t)rows, (size_t)head->cols) + (size_t)rows * (size_t)head->rows * sizeof(float);
 }
 
+/* Candidate a before candidate b. */
+static bool better(float za, int32_t a, float zb, int32_t b) { return za > zb || (za == zb && a < b); }
+
+/* Puts (z, id) at place i of a heap whose root is the worst of n candidates. */
+static void sift(float *zs, int32_t *ids, int n, int i, float z, int32_t id) {
+    for (int c; (c = 2 * i + 1) < n; i = c) {
+        if (c + 1 < n && better(zs[c], ids[c], zs[c + 1], ids[c + 1])) c++;
+        if (!better(z, id, zs[c], ids[c])) break;
+        zs[i] = zs[c], ids[i] = ids[c];
+    }
+    zs[i] = z, ids[i] = id;
+}
+
+/* NaN is never among the best while there are numbers. */
+static void top(const float *z, int vocab, const jt_head_want *w) {
+    int n = w->n_top;
+    float *zs = w->top_logits;
+    int32_t *ids = w->top_ids;
+    for (int i = 0; i < n; i++) zs[i] = z[i], ids[i] = i;
+    for (int i = n / 2 - 1; i >= 0; i--) sift(zs, ids, n, i, zs[i], ids[i]);
+    for (int i = n; i < vocab; i++)
+        if (better(z[i], i, zs[0], ids[0])) sift(zs, ids, n, 0, z[i], i);
+    for (int m = n - 1; m > 0; m--) { /* the worst goes last */
+        float worst = zs[0];
+        int32_t id = ids[0];
+        sift(zs, ids, m, 0, zs[m], ids[m]);
+        zs[m] = worst, ids[m] = id;
+    }
+}
+
 static void reduce(const jt_head_run *r, const float *z, const jt_head_want *w) {
     const jt_kernels *k = r->engine->kernels;
     int vocab = r->head->rows;
     if (w->logits) memcpy(w->logits, z, (size_t)vocab * sizeof *z);
+    if (w->n_top) top(z, vocab, w);
     if (!w->n_targets && !w->log_sum_exp && !w->entropy) return;
     double S, T;
     float m = k->max(z, vocab);

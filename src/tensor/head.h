@@ -18,6 +18,9 @@ typedef struct jt_head_want {
     int n_targets;
     double *target_logprob; /* [n_targets] */
     double *log_sum_exp, *entropy;
+    int n_top;         /* at most vocab */
+    int32_t *top_ids;  /* [n_top]: logit down, then id up */
+    float *top_logits; /* [n_top] */
 } jt_head_want;
 
 typedef struct jt_head_run {

@@ -149,6 +149,48 @@ static void reductions_agree_with_the_logits(void **state) {
     jt_state_free(s);
 }
 
+static void the_best_candidates_come_in_order(void **state) {
+    jt_model *m = ((struct setup *)*state)->model;
+    int32_t ids[3], best[VOCAB];
+    float logits[VOCAB], top[VOCAB];
+    jt_state *s = new_state(m, 16);
+    fill(ids, 3, 6);
+    for (int n = 1; n <= VOCAB; n += n < 20 ? 1 : 100) {
+        jt_want w = {.row = 2, .logits = logits, .n_top = n, .top_ids = best, .top_logits = top};
+        jt_span span = {s, ids, 3};
+        assert_int_equal(jt_state_truncate(s, 0, NULL), JT_OK);
+        assert_int_equal(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = &w, .n_want = 1}, NULL), JT_OK);
+        for (int i = 0; i < n; i++) {
+            int above = 0;
+            for (int v = 0; v < VOCAB; v++) above += logits[v] > logits[best[i]] || (logits[v] == logits[best[i]] && v < best[i]);
+            assert_int_equal(above, i);
+            assert_true(top[i] == logits[best[i]]);
+        }
+    }
+    jt_error err;
+    jt_span span = {s, ids, 3};
+    jt_want bad = {.row = 0, .n_top = VOCAB + 1, .top_ids = best, .top_logits = top};
+    assert_int_equal(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = &bad, .n_want = 1}, &err), JT_INVALID);
+    jt_state_free(s);
+}
+
+static void projecting_what_leaves_the_last_layer_gives_the_logits(void **state) {
+    jt_model *m = ((struct setup *)*state)->model;
+    enum { N = 20 };
+    int32_t ids[N];
+    static float residual[(LAYERS + 1) * N * HIDDEN], logits[N][VOCAB], again[N][VOCAB];
+    jt_want w[N];
+    fill(ids, N, 7);
+    jt_state *s = new_state(m, 32);
+    for (int i = 0; i < N; i++) w[i] = (jt_want){.row = i, .logits = logits[i]};
+    jt_span span = {s, ids, N};
+    assert_int_equal(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = N, .residual = residual}, NULL), JT_OK);
+    for (int i = 0; i < N; i++) w[i].logits = again[i];
+    assert_int_equal(jt_project(m, residual + LAYERS * N * HIDDEN, N, w, N, NULL), JT_OK);
+    assert_memory_equal(logits, again, sizeof logits);
+    jt_state_free(s);
+}
+
 static void every_failed_allocation_of_an_eval_is_clean(void **state) {
     (void)state;
     int32_t ids[70];
@@ -223,6 +265,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_cancelled_batch_changes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(forks_share_a_past_and_part, begin, end),
         cmocka_unit_test_setup_teardown(reductions_agree_with_the_logits, begin, end),
+        cmocka_unit_test_setup_teardown(the_best_candidates_come_in_order, begin, end),
+        cmocka_unit_test_setup_teardown(projecting_what_leaves_the_last_layer_gives_the_logits, begin, end),
         cmocka_unit_test(every_failed_allocation_of_an_eval_is_clean),
         cmocka_unit_test(every_failed_allocation_of_opening_is_clean),
         cmocka_unit_test_setup_teardown(wrong_options_are_named, begin, end),
