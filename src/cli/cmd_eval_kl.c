@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/eval_text.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "core/file.h"
@@ -138,7 +139,7 @@ static int compare(const jt_args *a, jt_model *const m[2]) {
     }
     jt_free(rows);
     jt_eval_text_close(&text);
-    return st ? jt_fail(&err) : jt_out_end(JT_EXIT_OK);
+    return st ? jt_fail(&err) : JT_EXIT_OK;
 }
 
 static int run(const jt_args *a) {
@@ -146,6 +147,7 @@ static int run(const jt_args *a) {
     jt_model *m[2] = {NULL, NULL};
     jt_error err;
     jt_engine_options eo = jt_session_engine_options(a);
+    jt_interrupt_install();
     if (jt_engine_new(&eo, &e, &err)) return jt_fail(&err);
     int code = JT_EXIT_OK;
     for (int i = 0; i < 2 && !code; i++) code = open_side(e, jt_arg_pos(a, i), jt_session_model_options(a), &m[i]);

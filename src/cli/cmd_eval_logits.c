@@ -98,6 +98,7 @@ static int run(const jt_args *a) {
     jt_eval_ids in = {0};
     jt_error err;
     if (!ids || !path) return jt_fail_usage(a, "give --ids FILE with the ids and -o FILE for the result");
+    jt_interrupt_install();
     int code = jt_session_open(a, jt_arg_pos(a, 0), &s);
     if (code) return code;
     dump d = {.model = s.model, .in = &in};

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/eval_text.h"
+#include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "core/file.h"
@@ -22,7 +23,7 @@ static int print_text(const jt_model *m, const result *r) {
     jt_out("%llu tokens scored in %zu chunks of %d, %.1f s, %.1f tokens/s\n", (unsigned long long)r->ppl.tokens, r->windows->n,
            r->windows->length, r->seconds, rows / r->seconds);
     jt_out("%s: weights %s, activations %s, cache %s\n", info.name, info.weight_types, info.activations, info.kv_type);
-    return jt_out_end(JT_EXIT_OK);
+    return JT_EXIT_OK;
 }
 
 static int print_json(const jt_model *m, const result *r, jt_error *err) {
@@ -47,7 +48,7 @@ static int print_json(const jt_model *m, const result *r, jt_error *err) {
         jt_str_number(&s, jt_perplexity_value(&running));
     }
     jt_str_puts(&s, "]}\n");
-    int code = jt_str_check(&s, err) ? jt_fail(err) : (jt_out_str(&s), jt_out_end(JT_EXIT_OK));
+    int code = jt_str_check(&s, err) ? jt_fail(err) : (jt_out_str(&s), JT_EXIT_OK);
     jt_str_free(&s);
     return code;
 }
@@ -56,6 +57,7 @@ static int run(const jt_args *a) {
     jt_session s;
     jt_eval_text text = {0};
     jt_error err;
+    jt_interrupt_install();
     int code = jt_session_open(a, jt_arg_pos(a, 0), &s);
     if (code) return code;
     double *logprob = NULL;

@@ -4,7 +4,6 @@
 
 #include "core/mem.h"
 #include "score/score.h"
-#include "tensor/scalar_math.h"
 
 void jt_perplexity_add(jt_perplexity *p, const double *logprob, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -37,12 +36,12 @@ jt_kl_row jt_kl_compare(const float *a, const float *b, int n, int32_t target) {
     jt_kl_row r = {.top_a = best(a, n), .top_b = best(b, n)};
     double ma = (double)a[r.top_a], mb = (double)b[r.top_b], sa = 0, sb = 0, cross = 0;
     for (int i = 0; i < n; i++) {
-        double da = (double)a[i] - ma, db = (double)b[i] - mb, e = jt_exp(da);
+        double da = (double)a[i] - ma, db = (double)b[i] - mb, e = exp(da);
         sa += e;
-        sb += jt_exp(db);
+        sb += exp(db);
         if (e != 0) cross += e * (da - db);
     }
-    double la = jt_log(sa), lb = jt_log(sb), kl = cross / sa - la + lb;
+    double la = log(sa), lb = log(sb), kl = cross / sa - la + lb;
     r.kl = kl < 0 ? 0 : kl; /* rounding can leave -1e-16 for equal rows */
     r.logprob_a = (double)a[target] - ma - la;
     r.logprob_b = (double)b[target] - mb - lb;

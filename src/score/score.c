@@ -59,7 +59,7 @@ static jt_status rewind_states(jt_state **s, int n, jt_error *err) {
 }
 
 static jt_status tell(const jt_watch *watch, size_t done, jt_error *err) {
-    if (watch && watch->step && watch->step(watch->self, done)) return jt_error_set(err, JT_CANCELLED, "stopped by the caller");
+    if (watch && watch->step && watch->step(watch->self, done)) return jt_error_set(err, JT_CANCELLED, "scoring was cancelled");
     return JT_OK;
 }
 

@@ -1,0 +1,98 @@
+#include "cli/bench_machine.h"
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "model/model.h"
+#include "tensor/engine.h"
+#include "tensor/peak.h"
+
+enum { TRIES = 3 };
+static const double LOOP = 0.1; /* seconds of one measurement */
+
+typedef struct probe {
+    const jt_kernels *kernels;
+    jt_pool *pool;
+    uint8_t *buffer; /* [threads][bytes] */
+    size_t bytes;
+    double *clock, *int8, *flt, *read; /* [threads] */
+} probe;
+
+static void measure(void *arg, int thread, int threads) {
+    probe *p = arg;
+    uint8_t *mine = p->buffer + (size_t)thread * p->bytes;
+    (void)threads;
+    memset(mine, thread + 1, p->bytes);
+    jt_pool_barrier(p->pool);
+    p->clock[thread] = jt_core_clock(LOOP / 4);
+    p->int8[thread] = jt_peak_int8(p->kernels, LOOP);
+    p->flt[thread] = jt_peak_float(p->kernels, LOOP);
+    jt_pool_barrier(p->pool);
+    p->read[thread] = jt_read_bandwidth(p->kernels, mine, p->bytes, LOOP);
+}
+
+static double best(double a, const double *x, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i];
+    return sum > a ? sum : a;
+}
+
+static size_t buffer_bytes(int threads) {
+    uint64_t all = 256u << 20, spare = jt_memory_available() / 4;
+    if (spare && all > spare) all = spare;
+    return (size_t)(all / (uint64_t)threads) & ~(size_t)4095;
+}
+
+jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err) {
+    int n = jt_pool_threads(e->pool);
+    probe p = {.kernels = e->kernels, .pool = e->pool, .bytes = buffer_bytes(n)};
+    if (p.bytes == 0) return jt_error_set(err, JT_NOMEM, "too little free memory to measure how fast it is read");
+    double *x = jt_alloc((size_t)n, 4 * sizeof *x), int8, flt;
+    p.buffer = jt_alloc_aligned((size_t)n, p.bytes);
+    if (!x || !p.buffer) {
+        jt_free(x);
+        jt_free(p.buffer);
+        return jt_nomem(err, "the buffer that is read", (size_t)n, p.bytes);
+    }
+    p.clock = x, p.int8 = x + n, p.flt = x + 2 * n, p.read = x + 3 * n;
+    *out = (jt_limits){0};
+    for (int i = 0; i < TRIES; i++) {
+        jt_pool_run(p.pool, measure, &p);
+        out->clock = best(out->clock, p.clock, n);
+        out->int8 = best(out->int8, p.int8, n);
+        out->flt = best(out->flt, p.flt, n);
+        out->read = best(out->read, p.read, n);
+    }
+    jt_peak_per_cycle(e->kernels, &int8, &flt);
+    out->int8_ports = int8 * out->clock;
+    out->flt_ports = flt * out->clock;
+    out->clock /= n;
+    jt_free(x);
+    jt_free(p.buffer);
+    return JT_OK;
+}
+
+jt_demand jt_demand_of(const jt_model *m) {
+    jt_demand d = {.format = "none"};
+    const jt_weight *head = &m->weights.w[m->ref[JT_W_HEAD].tensor], *embed = &m->weights.w[m->ref[JT_W_EMBED].tensor];
+    double quantised = 0, most = 0;
+    int formats;
+    const jt_format *f = jt_formats(&formats);
+    for (int i = 0; i < formats; i++) {
+        double bytes = 0;
+        for (size_t k = 0; k < m->weights.n; k++)
+            if (!m->weights.w[k].vector && m->weights.w[k].matrix.format == &f[i])
+                bytes += (double)m->weights.w[k].matrix.row_bytes * m->weights.w[k].matrix.rows;
+        if (bytes > most) most = bytes, d.format = f[i].name;
+    }
+    for (size_t k = 0; k < m->weights.n; k++) {
+        const jt_weight *w = &m->weights.w[k];
+        const jt_matrix *x = &w->matrix;
+        if (w->vector || (w == embed && w != head)) continue;
+        d.bytes += x->packed ? (double)jt_matrix_panels(x) * (double)x->panel_bytes : (double)x->row_bytes * x->rows;
+        if (w == head) continue;
+        d.prompt_ops += 2.0 * x->rows * x->cols;
+        if (x->format->quantised) quantised += 2.0 * x->rows * x->cols;
+    }
+    d.int8 = m->options.activations == JT_ACT_INT8 && quantised > d.prompt_ops / 2;
+    return d;
+}

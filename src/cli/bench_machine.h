@@ -1,0 +1,33 @@
+/* bench_machine.h: what the machine can do at most with a model's threads and kernels, and what a model asks of it. */
+#ifndef JT_CLI_BENCH_MACHINE_H
+#define JT_CLI_BENCH_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jeton/model.h"
+
+/* Of all threads together, a second. */
+typedef struct jt_limits {
+    double read;                  /* bytes read from memory */
+    double int8, flt;             /* operations measured; a multiplication and an addition are two */
+    double int8_ports, flt_ports; /* operations that two vector ports at the measured clock allow */
+    double clock;                 /* cycles of one core */
+} jt_limits;
+
+/* A peak below this part of what ports and clock allow is suspect: the machine is busy, slowed down, or narrower than its instructions. */
+#define JT_LIMIT_SUSPECT 0.85
+
+/* Takes about two seconds, and 256 MiB of memory while it runs (less where less is free). */
+jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err);
+
+/* What one token costs, attention and vectors left out. */
+typedef struct jt_demand {
+    double bytes;       /* of weights that generating a token reads: every matrix as held, the embedding only if it is also the head */
+    double prompt_ops;  /* operations in products for a prompt's token: every matrix but embedding and head */
+    bool int8;          /* most of them in 8 bits */
+    const char *format; /* of most of the weights */
+} jt_demand;
+jt_demand jt_demand_of(const jt_model *m);
+
+#endif
