@@ -352,7 +352,7 @@ static int run(const jt_args *a) {
         jt_model_info info;
         jt_model_get_info(c.session.model, &info);
         c.person = jt_line_person(c.line);
-        if (c.person) tell(&c, "%s, a context of %d tokens. /help lists commands; Ctrl-D leaves.", info.name, c.session.context);
+        if (c.person) tell(&c, "%s, a context of %d tokens\n/help lists commands; Ctrl-D leaves", info.name, c.session.context);
         loop(&c);
     }
     jt_line_free(c.line);

@@ -89,7 +89,7 @@ static void print_memory(const jt_inventory *v, uint64_t context) {
     uint64_t f16, f32;
     size_text(v->packed, a);
     size_text(v->bytes, b);
-    jt_out("\nmemory      weights %s, or %s with --no-repack\n", a, b);
+    jt_out("\nmemory      weights %s packed, or %s of the mapped file with --no-repack\n", a, b);
     if (cache_bytes(v, context, 2, &f16) && cache_bytes(v, context, 4, &f32)) {
         size_text(f16, a);
         size_text(f32, b);

@@ -22,7 +22,8 @@ const jt_opt jt_model_opts[] = {
     {"kv-type", 0, JT_OPT_CHOICE, "auto|f16|f32", "auto", 0, 0,
      "type of cached keys and values; auto: f16 with int8 activations, f32 with float"},
     {"mlock", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "keep the model in memory, or fail"},
-    {"no-repack", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "compute from the mapped file: slower, about half the memory"},
+    {"no-repack", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
+     "compute from the mapped file, which processes share, and not from a packed copy: slower"},
     {"kernels", 0, JT_OPT_CHOICE, "auto|scalar|avx2|avx512", "auto", 0, 0, "kernel variant, for debugging. Never changes results"},
     {0},
 };

@@ -130,8 +130,11 @@ static jt_status open_folder(const char *path, jt_inventory *v, jt_error *err) {
     v->runs = !jt_config_from_hf(v->config, &c, &v->why);
     v->file_bytes = jt_safetensors_file_bytes(v->parts);
     describe_config(v);
-    const char *slash = strrchr(path, '/'), *last = slash && slash[1] ? slash + 1 : path;
-    put(v->name, sizeof v->name, last, strlen(last));
+    size_t end = strlen(path), begin;
+    while (end > 1 && path[end - 1] == '/') end--;
+    for (begin = end; begin && path[begin - 1] != '/'; begin--) {
+    }
+    put(v->name, sizeof v->name, path + begin, end - begin);
     return list_parts(v, err);
 }
 

@@ -36,7 +36,10 @@ int jt_session_path(const char *name, jt_str *path) {
             for (const jt_known_model *k = jt_known_models; k->name; k++) jt_nearest_add(&near, k->name);
             const char *best = jt_nearest_get(&near);
             jt_say("%s: no such file, nor a model known by that name%s%s%s", name,
-                   best ? "; did you mean \"" : " ('jeton pull --list' lists them)", best ? best : "", best ? "\"?" : "");
+                   best                ? "; did you mean \""
+                   : strchr(name, ' ') ? "; a prompt is given with -p"
+                                       : "; 'jeton pull --list' lists them",
+                   best ? best : "", best ? "\"?" : "");
             return JT_EXIT_FILE;
         }
     }
