@@ -117,6 +117,11 @@ typedef struct jt_input {
     const float *vec;   /* [hidden]: what enters the first layer */
 } jt_input;
 
+/* A set of layers: bit l % 64 of word l / 64. */
+typedef struct jt_layers {
+    uint64_t word[4];
+} jt_layers;
+
 enum {
     JT_PREVIOUS = -1, /* the node before: the end of the state for the first row, else the row before */
     JT_NO_PARENT = -2 /* a row that begins a path of its own */
@@ -139,6 +144,8 @@ typedef struct jt_span {
     const int32_t *parent;   /* [n] or NULL: a node, which may be a row of this span; JT_PREVIOUS; JT_NO_PARENT */
     const int32_t *rank;     /* [n] or NULL */
     const int32_t *position; /* [n] or NULL: rotary positions, 0 to 2^24; default the depth */
+    const jt_layers *layers; /* [n] or NULL: the layers that each row runs. In a layer that it skips, the stream passes as it
+                              * is, and the row has no key there: no other row sees it in that layer */
 } jt_span;
 
 typedef struct jt_batch {

@@ -125,6 +125,7 @@ static void set_row(jt_work *w, int at, const jt_span *p, int span, const jt_spa
     w->position[at] = plan->node ? plan->node[i].position : slot;
     w->rank[at] = plan->node ? plan->node[i].rank : slot;
     w->path[at] = plan->node ? plan->path[i] : trunk;
+    w->layers[at] = plan->node && plan->node[i].layers ? plan->node[i].layers->word : NULL;
     const jt_taps *taps = p->state->taps;
     w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, plan->node ? plan->node[i].depth : slot, slot, 0};
 }
@@ -254,6 +255,17 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
     return JT_OK;
 }
 
+/* Tells the operators of rows that skip layers; `off` gets the layers that no row runs. */
+static void set_layers(jt_work *w, jt_env *e, jt_layers *off) {
+    jt_layers on = {{0}};
+    for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
+        if (w->layers[r]) e->layers = w->layers;
+        for (int k = 0; k < 4; k++) on.word[k] |= w->layers[r] ? w->layers[r][k] : UINT64_MAX;
+    }
+    for (int k = 0; k < 4; k++) off->word[k] = ~on.word[k];
+    if (e->layers) e->off = off->word;
+}
+
 static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, bool taps, jt_error *err) {
     jt_work *w = &m->work;
     jt_status host = JT_OK;
@@ -274,11 +286,13 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
                 .scratch = w->scratch};
     int first_row = c->row;
     jt_status s = next_pass(m, b, c, &e, err);
+    jt_layers off;
     if (!s && taps) s = prepare_taps(m, &e, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
     if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
     e.storage = w->storage;
+    set_layers(w, &e, &off);
     jt_list_run(&e);
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (b->residual) read_residual(m, b, &e, first_row, rows);

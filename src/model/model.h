@@ -19,6 +19,7 @@ typedef struct jt_page {
 /* A node outside the trunk. */
 typedef struct jt_tree_node {
     int32_t parent, depth, rank, position;
+    const jt_layers *layers; /* the layers it ran, in its state's table; NULL: all */
 } jt_tree_node;
 
 struct jt_state {
@@ -29,9 +30,17 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
-    struct jt_taps *taps; /* in force; shared by forks; NULL: none */
-    int in_batch;         /* 1 + its span while a batch is checked */
+    struct jt_layer_set *sets; /* distinct sets of layers that nodes ran, shared by forks */
+    struct jt_taps *taps;      /* in force; shared by forks; NULL: none */
+    int in_batch;              /* 1 + its span while a batch is checked */
 };
+
+/* A set of layers; the table is a list that only grows, so that nodes may point into it. */
+typedef struct jt_layer_set {
+    jt_layers layers;
+    int refs;
+    struct jt_layer_set *next;
+} jt_layer_set;
 
 /* Taps of states, immutable once set. */
 typedef struct jt_taps {
@@ -58,6 +67,7 @@ typedef struct jt_work {
     jt_env_seq *seq;
     jt_env_row_taps *taps;
     const float **vector;
+    const uint64_t **layers;
     jt_buffer *capture;
     jt_env_path *trunk; /* paths of the sequences that are trunks */
     jt_head_want *want; /* [JT_HEAD_ROWS] */
@@ -113,6 +123,8 @@ jt_tree_node jt_state_node(const jt_state *s, int node);
 /* Room for n more nodes; and adding them (node NULL: n that continue the trunk). Adding cannot fail. */
 jt_status jt_state_room(jt_state *s, int n, jt_error *err);
 void jt_state_add(jt_state *s, const jt_tree_node *node, int n);
+/* The set as its state's table holds it, added if it is new; NULL with *err set when memory is short. */
+const jt_layers *jt_state_layers(jt_state *s, const jt_layers *l, jt_error *err);
 /* Checks a span's arrays and makes its plan. */
 jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_plan *out, jt_error *err);
 

@@ -51,7 +51,7 @@ jt_status jt_state_reserve(jt_state *s, int at, int n, jt_error *err) {
 }
 
 jt_tree_node jt_state_node(const jt_state *s, int node) {
-    return node < s->trunk ? (jt_tree_node){node - 1, node, node, node} : s->node[node - s->trunk];
+    return node < s->trunk ? (jt_tree_node){node - 1, node, node, node, NULL} : s->node[node - s->trunk];
 }
 
 jt_status jt_state_room(jt_state *s, int n, jt_error *err) {
@@ -64,7 +64,7 @@ static void grow_trunk(jt_state *s) {
     for (; n < more; n++) {
         const jt_tree_node *x = &s->node[n];
         int at = s->trunk + n;
-        if (x->parent != at - 1 || x->depth != at || x->rank != at || x->position != at) break;
+        if (x->parent != at - 1 || x->depth != at || x->rank != at || x->position != at || x->layers) break;
     }
     if (!n) return;
     memmove(s->node, s->node + n, (size_t)(more - n) * sizeof *s->node);
@@ -106,8 +106,27 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
+    if ((t->sets = s->sets)) t->sets->refs++;
     *out = t;
     return JT_OK;
+}
+
+/* The tail of the list that forks share is freed by its last owner. */
+static void put_sets(jt_layer_set *l) {
+    for (jt_layer_set *next; l && !--l->refs; l = next) next = l->next, jt_free(l);
+}
+
+const jt_layers *jt_state_layers(jt_state *s, const jt_layers *l, jt_error *err) {
+    for (jt_layer_set *x = s->sets; x; x = x->next)
+        if (!memcmp(&x->layers, l, sizeof *l)) return &x->layers;
+    jt_layer_set *x = jt_alloc(1, sizeof *x);
+    if (!x) {
+        jt_nomem(err, "set of layers", 1, sizeof *x);
+        return NULL;
+    }
+    *x = (jt_layer_set){*l, 1, s->sets};
+    s->sets = x;
+    return &x->layers;
 }
 
 static void drop_pages(jt_state *s) {
@@ -159,6 +178,7 @@ void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
     jt_taps_put(s->taps);
+    put_sets(s->sets);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
     jt_free(s);
 }

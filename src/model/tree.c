@@ -7,7 +7,20 @@
 
 enum { MAX_POSITION = 1 << 24 };
 
-static bool ordinary(const jt_span *p) { return !p->parent && !p->rank && !p->position && p->state->trunk == p->state->length; }
+static bool ordinary(const jt_span *p) {
+    return !p->parent && !p->rank && !p->position && !p->layers && p->state->trunk == p->state->length;
+}
+
+/* The layers of row i: NULL when it runs all of them. */
+static jt_status make_layers(const jt_span *p, int span, int i, const jt_layers **out, jt_error *err) {
+    int n = p->state->model->config.layers;
+    bool all = true;
+    for (int l = 0; l < n; l++) all &= jt_layer_in(p->layers[i].word, l);
+    *out = NULL;
+    if (n > 256) return jt_error_set(err, JT_UNSUPPORTED, "span %d: sets of layers reach to 256; the model has %d", span, n);
+    if (!all && !(*out = jt_state_layers(p->state, &p->layers[i], err))) return JT_NOMEM;
+    return JT_OK;
+}
 
 static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, int i, jt_tree_node *out, jt_error *err) {
     const jt_state *s = p->state;
@@ -20,13 +33,11 @@ static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, 
         return jt_error_set(err, JT_INVALID, "span %d, row %d: parent %d must be a node below %d, JT_PREVIOUS or JT_NO_PARENT", span, i,
                             parent, at);
     int depth = parent < 0 ? 0 : 1 + (parent < s->length ? jt_state_node(s, parent).depth : row[parent - s->length].depth);
-    *out = (jt_tree_node){parent, depth, p->rank ? p->rank[i] : depth, p->position ? p->position[i] : depth};
+    *out = (jt_tree_node){parent, depth, p->rank ? p->rank[i] : depth, p->position ? p->position[i] : depth, NULL};
     if (depth >= s->context)
         return jt_error_set(err, JT_LIMIT, "span %d, row %d: depth %d exceeds the declared context of %d", span, i, depth, s->context);
-    if (out->position < 0 || out->position >= MAX_POSITION)
-        return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position,
-                            MAX_POSITION - 1);
-    return JT_OK;
+    if (out->position >= 0 && out->position < MAX_POSITION) return p->layers ? make_layers(p, span, i, &out->layers, err) : JT_OK;
+    return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, MAX_POSITION - 1);
 }
 
 /* The path that ends at new row i: its ancestors and itself. */
@@ -38,13 +49,15 @@ static const jt_env_path *make_path(const jt_state *s, const jt_tree_node *row, 
     }
     jt_env_path *p = jt_arena_alloc(a, 1, sizeof *p);
     int32_t *slot = jt_arena_alloc(a, (size_t)more, sizeof *slot), *rank = jt_arena_alloc(a, (size_t)more, sizeof *rank);
-    if (!p || !slot || !rank) return NULL;
-    *p = (jt_env_path){at + 1, more, slot, rank};
+    const uint64_t **layers = jt_arena_alloc(a, (size_t)more, sizeof *layers);
+    if (!p || !slot || !rank || !layers) return NULL;
+    bool skips = false;
     for (int k = s->length + i, d = more - 1; d >= 0; d--) {
         const jt_tree_node *x = k < s->length ? &s->node[k - s->trunk] : &row[k - s->length];
-        slot[d] = k, rank[d] = x->rank, k = x->parent;
+        slot[d] = k, rank[d] = x->rank, layers[d] = x->layers ? x->layers->word : NULL, skips |= x->layers != NULL, k = x->parent;
     }
-    while (p->more && p->slot[0] == p->trunk && p->rank[0] == p->trunk) p->trunk++, p->more--, p->slot++, p->rank++;
+    *p = (jt_env_path){at + 1, more, slot, rank, skips ? layers : NULL};
+    while (p->more && p->slot[0] == p->trunk && p->rank[0] == p->trunk && !skips) p->trunk++, p->more--, p->slot++, p->rank++;
     return p;
 }
 

@@ -37,11 +37,11 @@ typedef struct jt_attn_tile {
     const void *k; /* [dim][JT_TILE]: transposed */
     const void *v; /* [JT_TILE][dim] */
     float scale;
-    const float *const *q;   /* nq pointers to [dim] */
-    const uint32_t *visible; /* nq masks, bit i: key i of the tile; none empty */
+    const float *const *q;    /* nq pointers to [dim] */
+    const uint32_t *visible;  /* nq masks, bit i: key i of the tile; none empty */
     const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled scores */
-    float *m, *l;            /* nq running maxima and totals */
-    float *const *acc;       /* nq pointers to [dim] */
+    float *m, *l;             /* nq running maxima and totals */
+    float *const *acc;        /* nq pointers to [dim] */
 } jt_attn_tile;
 
 typedef struct jt_kernels {

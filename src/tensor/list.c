@@ -169,6 +169,7 @@ static void walk(void *arg, int thread, int threads) {
     for (size_t i = 0; i < e->list->n_node; i++) {
         const jt_node *n = &e->list->node[i];
         if (n->barrier) jt_pool_barrier(e->engine->pool);
+        if (e->off && n->layer >= 0 && !n->op->passes && jt_layer_in(e->off, n->layer)) continue;
         n->op->forward(e, n, &share);
     }
 }

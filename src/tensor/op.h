@@ -65,6 +65,7 @@ typedef struct jt_op {
     uint8_t alias_in; /* 1 + index of the input that output 0 may take over in place, 0: none */
     bool effects;     /* writes pages: ordered against everything that reads them */
     bool reads_pages;
+    bool passes;               /* in a layer that a row skips, output 0 is input 0: run even when no row runs the layer */
     uint8_t keep_in, keep_out; /* bit masks: what a backward pass needs kept */
     void (*forward)(const struct jt_env *e, const struct jt_node *n, const jt_share *s);
     /* Bytes of scratch a thread needs; NULL: none. */
@@ -117,7 +118,8 @@ void jt_list_free(jt_list *l);
  * is at most its own. */
 typedef struct jt_env_path {
     int trunk, more;
-    const int32_t *slot, *rank; /* [more] */
+    const int32_t *slot, *rank;    /* [more] */
+    const uint64_t *const *layers; /* NULL, or [more]: the layers in which the key is there; NULL: all */
 } jt_env_path;
 
 /* Rows of one sequence in this eval. */
@@ -174,6 +176,8 @@ typedef struct jt_env {
     const int32_t *slot;            /* [rows]: where its key goes */
     const int32_t *rank;            /* [rows] */
     const jt_env_path *const *path; /* [rows] */
+    const uint64_t *const *layers;  /* NULL, or [rows]: the layers that a row runs; NULL: all */
+    const uint64_t *off;            /* NULL, or the layers that no row runs */
     const int32_t *wanted;          /* [wanted]: row of each wanted row, ascending */
     const float *const *vector;     /* [wanted]: for jt_op_vectors */
     const jt_env_seq *seq;
@@ -205,6 +209,8 @@ static inline size_t jt_env_at(const jt_env *e, jt_val v) {
     return e->class_at[x->rows] + x->at * (size_t)e->rows[x->rows];
 }
 static inline float *jt_env_f32(const jt_env *e, jt_val v) { return jt_buffer_at(e->storage, jt_env_at(e, v)); }
+/* Whether layer l is in a set; NULL: all are. */
+static inline bool jt_layer_in(const uint64_t *set, int l) { return !set || l < 0 || (set[l / 64] >> (l % 64) & 1); }
 /* The parts of an ACT value. */
 void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s);
 /* This thread's rows [*first, *end) of `rows`. */

@@ -49,7 +49,9 @@ static inline void ref_rope(double *x, int heads, int position) {
 }
 
 /* Logits [n][REF_VOCAB] of n nodes with embeddings x [n][REF_HIDDEN] (overwritten), rotary positions and mask [n][n]. */
-static inline void ref_forward(const ref_model *m, int n, double *x, const int *position, const uint8_t *mask, double *logits) {
+/* runs (may be NULL): [n], bit l: node i runs layer l; a node that does not has no key there. */
+static inline void ref_forward(const ref_model *m, int n, double *x, const int *position, const uint8_t *mask, const unsigned *runs,
+                               double *logits) {
     static double k[REF_MAX][REF_KV * REF_DIM], v[REF_MAX][REF_KV * REF_DIM], q[REF_MAX][REF_HEADS * REF_DIM];
     double h[REF_HIDDEN], o[REF_HEADS * REF_DIM], g[REF_FFN], u[REF_FFN], d[REF_HIDDEN], s[REF_MAX];
     for (int l = 0; l < REF_LAYERS; l++) {
@@ -61,6 +63,7 @@ static inline void ref_forward(const ref_model *m, int n, double *x, const int *
             ref_rope(q[i], REF_HEADS, position[i]), ref_rope(k[i], REF_KV, position[i]);
         }
         for (int i = 0; i < n; i++) {
+            if (runs && !(runs[i] >> l & 1)) continue;
             for (int a = 0; a < REF_HEADS; a++) {
                 int kv = a / (REF_HEADS / REF_KV);
                 double most = -INFINITY, total = 0;
@@ -68,11 +71,11 @@ static inline void ref_forward(const ref_model *m, int n, double *x, const int *
                     s[j] = 0;
                     for (int c = 0; c < REF_DIM; c++) s[j] += q[i][a * REF_DIM + c] * k[j][kv * REF_DIM + c];
                     s[j] /= 4; /* the square root of the head size */
-                    if (mask[i * n + j] && s[j] > most) most = s[j];
+                    if (mask[i * n + j] && (!runs || runs[j] >> l & 1) && s[j] > most) most = s[j];
                 }
                 for (int c = 0; c < REF_DIM; c++) o[a * REF_DIM + c] = 0;
                 for (int j = 0; j < n; j++) {
-                    if (!mask[i * n + j]) continue;
+                    if (!mask[i * n + j] || (runs && !(runs[j] >> l & 1))) continue;
                     double p = exp(s[j] - most);
                     total += p;
                     for (int c = 0; c < REF_DIM; c++) o[a * REF_DIM + c] += p * v[j][kv * REF_DIM + c];
@@ -83,6 +86,7 @@ static inline void ref_forward(const ref_model *m, int n, double *x, const int *
             for (int c = 0; c < REF_HIDDEN; c++) x[i * REF_HIDDEN + c] += d[c];
         }
         for (int i = 0; i < n; i++) {
+            if (runs && !(runs[i] >> l & 1)) continue;
             ref_norm(ref_weight(m, l, "post_attention_layernorm.weight"), x + i * REF_HIDDEN, h);
             ref_linear(ref_weight(m, l, "mlp.gate_proj.weight"), REF_FFN, REF_HIDDEN, h, g);
             ref_linear(ref_weight(m, l, "mlp.up_proj.weight"), REF_FFN, REF_HIDDEN, h, u);

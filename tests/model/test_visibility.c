@@ -92,7 +92,7 @@ static void reference(const struct fixture *f, const struct record *r, double *l
         for (int c = 0; c < REF_HIDDEN; c++) x[i * REF_HIDDEN + c] = (double)table[r->id[i] * REF_HIDDEN + c];
         for (int k = 0; k < r->n; k++) mask[i * r->n + k] = r->sees[i][k];
     }
-    ref_forward(&f->ref, r->n, x, r->position, mask, logits);
+    ref_forward(&f->ref, r->n, x, r->position, mask, NULL, logits);
 }
 
 /* Adds `n` nodes with the given parents (record numbers) and ranks (NULL: depth); evaluates them and checks all their logits. */
@@ -297,7 +297,7 @@ static void mixtures_and_vectors(void **state) {
         x[2 * REF_HIDDEN + c] = (double)vec[c];
     }
     static const uint8_t causal[9] = {1, 0, 0, 1, 1, 0, 1, 1, 1};
-    ref_forward(&f->ref, 3, x, (int[3]){0, 1, 2}, causal, want);
+    ref_forward(&f->ref, 3, x, (int[3]){0, 1, 2}, causal, NULL, want);
     jt_input in[3] = {{1, a, one, NULL}, {3, b, part, NULL}, {0, NULL, NULL, vec}};
     jt_want w[3];
     for (int i = 0; i < 3; i++) w[i] = (jt_want){.row = i, .logits = logits[i]};
@@ -317,6 +317,42 @@ static void mixtures_and_vectors(void **state) {
     assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &(jt_span){.state = t, .n = 3, .input = in}, .n_span = 1}, &err), JT_INVALID);
     assert_non_null(strstr(err.message, "row 1: weight 1"));
     jt_state_free(s), jt_state_free(t);
+}
+
+static void rows_skip_layers(void **state) {
+    const struct fixture *f = *state;
+    enum { N = 45 };
+    static double x[N * REF_HIDDEN], want[N * REF_VOCAB];
+    static float logits[N][REF_VOCAB];
+    static uint8_t causal[N * N];
+    const float *table = ref_weight(&f->ref, -1, "model.embed_tokens.weight");
+    for (uint32_t seed = 0; seed < 6; seed++) {
+        uint32_t at = 0;
+        int32_t ids[N];
+        int position[N];
+        unsigned runs[N];
+        jt_layers layers[N];
+        jt_want w[N];
+        for (int i = 0; i < N; i++) {
+            ids[i] = (int32_t)pick(seed, &at, REF_VOCAB), position[i] = i;
+            runs[i] = seed == 0 ? 5 : i < 3 ? 7 : pick(seed, &at, 8); /* with seed 0 nobody runs layer 1 */
+            layers[i] = (jt_layers){{runs[i]}};
+            w[i] = (jt_want){.row = i, .logits = logits[i]};
+            for (int c = 0; c < REF_HIDDEN; c++) x[i * REF_HIDDEN + c] = (double)table[ids[i] * REF_HIDDEN + c];
+            for (int k = 0; k < N; k++) causal[i * N + k] = k <= i;
+        }
+        ref_forward(&f->ref, N, x, position, causal, runs, want);
+        jt_state *s = new_state(f);
+        for (int i = 0, n; i < N; i += n) { /* in pieces, so that earlier keys come from pages */
+            n = N - i < 17 ? N - i : 17;
+            jt_span span = {.state = s, .ids = ids + i, .n = n, .layers = layers + i};
+            for (int k = 0; k < n; k++) w[i + k].row = k;
+            assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w + i, .n_want = n}, NULL), JT_OK);
+        }
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < REF_VOCAB; c++) assert_true(fabs((double)logits[i][c] - want[i * REF_VOCAB + c]) <= BOUND);
+        jt_state_free(s);
+    }
 }
 
 static void rows_that_see_each_other_are_not_parted(void **state) {
@@ -349,9 +385,13 @@ static void rows_that_see_each_other_are_not_parted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(named_masks),          cmocka_unit_test(blocks_over_several_evals),
-        cmocka_unit_test(random_trees),         cmocka_unit_test(paths_equal_linear_sequences),
-        cmocka_unit_test(mixtures_and_vectors), cmocka_unit_test(rows_that_see_each_other_are_not_parted),
+        cmocka_unit_test(named_masks),
+        cmocka_unit_test(blocks_over_several_evals),
+        cmocka_unit_test(random_trees),
+        cmocka_unit_test(paths_equal_linear_sequences),
+        cmocka_unit_test(mixtures_and_vectors),
+        cmocka_unit_test(rows_skip_layers),
+        cmocka_unit_test(rows_that_see_each_other_are_not_parted),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

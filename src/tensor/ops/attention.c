@@ -55,13 +55,14 @@ static size_t carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_
 static uint32_t first_bits(int n) { return n <= 0 ? 0 : n >= JT_TILE ? 0xffffffffu : (1u << n) - 1u; }
 
 /* Keys of tile t that a row of this path and rank sees; *moved: one of them is not in the slot of its depth. */
-static uint32_t visible(const jt_env_path *p, int rank, int t, bool *moved) {
+static uint32_t visible(const jt_env_path *p, int rank, int layer, int t, bool *moved) {
     int base = t * JT_TILE, below = p->trunk <= rank ? p->trunk : rank + 1;
     uint32_t see = first_bits(below - base);
     int first = p->trunk > base ? p->trunk : base, end = p->trunk + p->more < base + JT_TILE ? p->trunk + p->more : base + JT_TILE;
     *moved = false;
     for (int d = first; d < end; d++)
-        if (p->rank[d - p->trunk] <= rank) see |= 1u << (d - base), *moved |= p->slot[d - p->trunk] != d;
+        if (p->rank[d - p->trunk] <= rank && (!p->layers || jt_layer_in(p->layers[d - p->trunk], layer)))
+            see |= 1u << (d - base), *moved |= p->slot[d - p->trunk] != d;
     return see;
 }
 
@@ -129,7 +130,7 @@ static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env
     int direct = 0;
     for (int r = r0; r < r1; r++) { /* those that can read the page itself */
         bool moved;
-        uint32_t see = visible(e->path[r], e->rank[r], t, &moved);
+        uint32_t see = visible(e->path[r], e->rank[r], n->layer, t, &moved);
         for (int g = 0; g < group; g++) {
             int i = (r - r0) * group + g;
             w->visible[i] = see;
@@ -145,7 +146,7 @@ static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env
         int got = 0;
         for (end = r; end < r1 && e->path[end] == e->path[r]; end++) {
             bool moved;
-            if (!visible(e->path[end], e->rank[end], t, &moved) || !moved) continue;
+            if (!visible(e->path[end], e->rank[end], n->layer, t, &moved) || !moved) continue;
             for (int g = 0; g < group; g++)
                 if (w->visible[(end - r0) * group + g]) w->of[got++] = (end - r0) * group + g;
         }

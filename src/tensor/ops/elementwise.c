@@ -19,7 +19,12 @@ static void add(const jt_env *e, const jt_node *n, const jt_share *s) {
     float *y = jt_env_f32(e, n->out[0]);
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
-    for (size_t r = (size_t)first; r < (size_t)end; r++) e->engine->kernels->add(a + r * w, b + r * w, (int)w, y + r * w);
+    for (size_t r = (size_t)first; r < (size_t)end; r++) {
+        if (!e->layers || jt_layer_in(e->layers[r], n->layer))
+            e->engine->kernels->add(a + r * w, b + r * w, (int)w, y + r * w);
+        else if (y != a)
+            memcpy(y + r * w, a + r * w, w * sizeof *y);
+    }
 }
 
 static void gather(const jt_env *e, const jt_node *n, const jt_share *s) {
@@ -40,7 +45,7 @@ static void vectors(const jt_env *e, const jt_node *n, const jt_share *s) {
 }
 
 const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = swiglu};
-const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = add};
+const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = add};
 /* Reads rows that other threads wrote: not row-wise in its input. */
 const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = gather};
 const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = vectors};

@@ -55,9 +55,10 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         for (int i = 0; taps && i < taps->n; i++) host |= taps->tap[i].op == JT_TAP_HOST;
         if ((host ? 0 : turn++ % s->threads) != s->thread) continue;
         if (moved) memcpy(x + (size_t)r * (size_t)width, from + (size_t)r * (size_t)width, (size_t)width * sizeof *x);
+        if (n->i[0] && e->layers && !jt_layer_in(e->layers[r], n->layer)) continue; /* only the stream itself, site 0, is there */
         for (int i = 0; taps && i < taps->n; i++)
             if (acts(&taps->tap[i], taps, n->i[0], n->layer)) apply(e, &taps->tap[i], taps, n->layer, x + (size_t)r * (size_t)width, width);
     }
 }
 
-const jt_op jt_op_tap = {.name = "tap", .split = JT_SPLIT_OTHER, .alias_in = 1, .forward = forward};
+const jt_op jt_op_tap = {.name = "tap", .split = JT_SPLIT_OTHER, .alias_in = 1, .passes = true, .forward = forward};
