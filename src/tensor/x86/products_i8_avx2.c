@@ -1,12 +1,12 @@
-/* products_i8_avx2.c: integer products with AVX2.
+/* products_i8_avx2.c: integer products with AVX2, tiles of up to two rows by 16 outputs.
  *
  * maddubs multiplies unsigned by signed bytes and adds pairs into 16 bits. For
  * nibbles a block of 16 columns fits 16 bits (4 * 2 * 15 * 127 = 15240), so one
  * widening serves the block, and the offset of 8 comes as the bias of jt_acts.
- * For bytes |w| is multiplied by q with the sign of w: 2 * 128 * 127 = 32512
- * fits, -128 included, and each group of four columns is widened. Columns go in
- * chunks, whose nibbles are unpacked once for all rows; y holds the running sums
- * between chunks. */
+ * For bytes |w| is multiplied by q with the sign of w: 2 * 128 * 127 = 32512 fits,
+ * -128 included, and each group of four columns is widened. Columns go in chunks,
+ * whose nibbles are unpacked once for all rows; y holds the running sums between
+ * chunks. */
 #include "tensor/x86/avx2.h"
 
 enum { CHUNK_BLOCKS = 16, GROUP = 64 /* bytes of 4 columns of 16 rows */ };
@@ -33,14 +33,14 @@ JT_INLINE __m256i four_bytes_avx2(const int8_t *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* The exact sums over 16 columns (4 groups at w, 8 or 16 outputs wide) for the rows of a tile. */
-JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, const rows_avx2 *a, size_t half_block, __m256i sum[4][2]) {
+/* The exact sums over 16 columns (4 groups at w) for the rows of a tile. */
+JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, const char *w, const rows_avx2 *a, size_t half_block, __m256i sum[2][2]) {
     const __m256i ones = _mm256_set1_epi16(1);
     JT_UNROLL
     for (int g = 0; g < 4; g++) {
         __m256i v[2], abs[2];
         JT_UNROLL
-        for (int h = 0; h < wide; h++) {
+        for (int h = 0; h < 2; h++) {
             v[h] = _mm256_loadu_si256((const __m256i *)(w + GROUP * g + 32 * h));
             if (kind == JT_PANEL_I8) abs[h] = _mm256_abs_epi8(v[h]);
         }
@@ -48,7 +48,7 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
         for (int r = 0; r < tile; r++) {
             __m256i q = four_bytes_avx2(a->q + (size_t)r * a->blocks * 32 + 16 * half_block + 4 * (size_t)g);
             JT_UNROLL
-            for (int h = 0; h < wide; h++) {
+            for (int h = 0; h < 2; h++) {
                 if (kind == JT_PANEL_I8) {
                     __m256i t = _mm256_madd_epi16(_mm256_maddubs_epi16(abs[h], _mm256_sign_epi8(q, v[h])), ones);
                     sum[r][h] = g ? _mm256_add_epi32(sum[r][h], t) : t;
@@ -65,7 +65,7 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
     JT_UNROLL
     for (int r = 0; r < tile; r++) {
         JT_UNROLL
-        for (int h = 0; h < wide; h++) {
+        for (int h = 0; h < 2; h++) {
             sum[r][h] = _mm256_madd_epi16(sum[r][h], ones);
             if (kind == JT_PANEL_I4)
                 sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half_block]));
@@ -73,32 +73,31 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, int wide, const char *w, 
     }
 }
 
-/* `tile` rows by 8 * wide outputs from output 8 * part. */
-JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, int wide, int part, const chunk_avx2 *c, const rows_avx2 *a, float *y, int ldy) {
-    __m256 acc[4][2];
+/* `tile` rows by 16 outputs. */
+JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, const chunk_avx2 *c, const rows_avx2 *a, float *y, int ldy) {
+    __m256 acc[2][2];
     JT_UNROLL
     for (int r = 0; r < tile; r++) {
         JT_UNROLL
-        for (int h = 0; h < wide; h++)
-            acc[r][h] = c->first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h));
+        for (int h = 0; h < 2; h++) acc[r][h] = c->first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + (size_t)r * (size_t)ldy + 8 * h);
     }
     for (int b = 0; b < c->blocks; b++) {
-        const char *w = c->quants + (size_t)b * c->quant_stride + 32 * part, *scales = c->scales + (size_t)b * c->scale_stride + 16 * part;
-        __m256i sum[4][2];
-        __m256 t[4][2];
-        sums_avx2(kind, tile, wide, w, a, 2 * (size_t)b, sum);
+        const char *w = c->quants + (size_t)b * c->quant_stride, *scales = c->scales + (size_t)b * c->scale_stride;
+        __m256i sum[2][2];
+        __m256 t[2][2];
+        sums_avx2(kind, tile, w, a, 2 * (size_t)b, sum);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             __m256 d = _mm256_broadcast_ss(a->d + (size_t)r * a->blocks * 2 + 2 * (size_t)b);
             JT_UNROLL
-            for (int h = 0; h < wide; h++) t[r][h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum[r][h]));
+            for (int h = 0; h < 2; h++) t[r][h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum[r][h]));
         }
-        sums_avx2(kind, tile, wide, w + 4 * GROUP, a, 2 * (size_t)b + 1, sum);
+        sums_avx2(kind, tile, w + 4 * GROUP, a, 2 * (size_t)b + 1, sum);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             __m256 d = _mm256_broadcast_ss(a->d + (size_t)r * a->blocks * 2 + 2 * (size_t)b + 1);
             JT_UNROLL
-            for (int h = 0; h < wide; h++) {
+            for (int h = 0; h < 2; h++) {
                 __m256 u = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(sum[r][h]), t[r][h]);
                 acc[r][h] = _mm256_fmadd_ps(jt_avx2_load_halfs(scales + 16 * h), u, acc[r][h]);
                 if (kind == JT_PANEL_I4M)
@@ -110,7 +109,7 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, int wide, int part, co
     JT_UNROLL
     for (int r = 0; r < tile; r++) {
         JT_UNROLL
-        for (int h = 0; h < wide; h++) _mm256_storeu_ps(y + (size_t)r * (size_t)ldy + 8 * (part + h), acc[r][h]);
+        for (int h = 0; h < 2; h++) _mm256_storeu_ps(y + (size_t)r * (size_t)ldy + 8 * h, acc[r][h]);
     }
 }
 
@@ -144,19 +143,13 @@ JT_INLINE void panel_i8_avx2(jt_panel_kind kind, const char *panel, const jt_act
             c.quants = unpacked, c.quant_stride = 8 * GROUP;
         }
         int r = 0;
-        if (kind == JT_PANEL_I8)
-            for (; r + 4 <= rows; r += 4) {
-                rows_avx2 at = rows_at_avx2(a, row + r, b);
-                tile_i8_avx2(kind, 4, 1, 0, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
-                tile_i8_avx2(kind, 4, 1, 1, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
-            }
         for (; r + 2 <= rows; r += 2) {
             rows_avx2 at = rows_at_avx2(a, row + r, b);
-            tile_i8_avx2(kind, 2, 2, 0, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
+            tile_i8_avx2(kind, 2, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
         }
         if (r < rows) {
             rows_avx2 at = rows_at_avx2(a, row + r, b);
-            tile_i8_avx2(kind, 1, 2, 0, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
+            tile_i8_avx2(kind, 1, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
         }
     }
 }
