@@ -39,6 +39,8 @@ static size_t param_give(jt_str *b, char *out, size_t cap) {
 static void param_put_number(jt_str *b, double x) {
     if (isinf(x))
         jt_str_puts(b, x > 0 ? "inf" : "-inf");
+    else if (x == floor(x) && fabs(x) < 1e9)
+        jt_str_printf(b, "%d", (int)x); /* 100, not 1e+02 */
     else
         jt_str_number(b, x);
 }
