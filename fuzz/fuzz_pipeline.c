@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     jt_methods *m = NULL;
     jt_pipeline *p = NULL, *q = NULL;
     jt_error err = {JT_OK, ""};
-    if (!text || jt_methods_new(&m, NULL) != JT_OK || jt_methods_add(m, &row, NULL) != JT_OK || jt_methods_add(m, &outer, NULL) != JT_OK) abort();
+    if (!text || jt_methods_new(&m, NULL) != JT_OK || jt_methods_add(m, &row, NULL) != JT_OK || jt_methods_add(m, &outer, NULL) != JT_OK)
+        abort();
     memcpy(text, data, n);
     text[n] = 0;
     if (jt_pipeline_parse(text, m, &p, &err) == JT_OK) {
