@@ -154,7 +154,17 @@ static void time_attention(cases *c, double peak) {
     for (int i = 0; i < MOST; i++) q[i] = x + i * DIM, to[i] = acc + i * DIM, m[i] = -INFINITY, l[i] = 0, visible[i] = ~0u;
     printf("  attn_tile dim 64 f16, GFLOP/s of 4 * 32 * 64 a query:");
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
-        jt_attn_tile t = {queries[i], DIM, JT_F16, kk, vv, 0.125f, q, visible, m, l, to};
+        jt_attn_tile t = {.nq = queries[i],
+                          .dim = DIM,
+                          .type = JT_F16,
+                          .k = kk,
+                          .v = vv,
+                          .scale = 0.125f,
+                          .q = q,
+                          .visible = visible,
+                          .m = m,
+                          .l = l,
+                          .acc = to};
         double s;
         TIME(s, c->k->attn_tile(&t));
         double rate = 4.0 * JT_TILE * DIM * queries[i] / s;

@@ -22,7 +22,7 @@ static int runs_always(void) { return 1; }
 static const struct {
     const jt_kernels *table;
     int (*runs)(void);
-} variants[] = {
+} kernel_variants[] = {
 #if defined(__x86_64__)
     {&jt_kernels_avx512, runs_avx512},
     {&jt_kernels_avx2, runs_avx2},
@@ -33,10 +33,10 @@ static const struct {
 const jt_kernels *jt_kernels_pick(const char *name, int *known) {
     int best = !name || !strcmp(name, "auto");
     if (known) *known = best;
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        if (!best && strcmp(name, variants[i].table->name) != 0) continue;
+    for (size_t i = 0; i < sizeof kernel_variants / sizeof *kernel_variants; i++) {
+        if (!best && strcmp(name, kernel_variants[i].table->name) != 0) continue;
         if (known) *known = 1;
-        if (variants[i].runs()) return variants[i].table;
+        if (kernel_variants[i].runs()) return kernel_variants[i].table;
     }
     return NULL;
 }

@@ -347,7 +347,11 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
     const float *q[16];
     float *to[2][16];
     uint32_t visible[16];
+    float biases[16][JT_TILE];
+    const float *bias[16];
     for (int i = 0; i < nq; i++) {
+        for (int k = 0; k < JT_TILE; k++) biases[i][k] = cases_below(c, 9) ? cases_uniform(c) : -INFINITY;
+        bias[i] = i % 3 == masks ? NULL : biases[i];
         q[i] = qs + i * dim;
         to[0][i] = acc[0] + i * dim, to[1][i] = acc[1] + i * dim;
         m[0][i] = m[1][i] = -INFINITY, l[0][i] = l[1][i] = 0;
@@ -359,7 +363,18 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
             visible[i] = masks == 0 ? ~0u : masks == 1 ? ~0u >> (31 - (i + 5 * tile) % 32) : any | 1u << cases_below(c, 32);
         }
         for (int v = 0; v < 2; v++) {
-            jt_attn_tile t = {nq, dim, type, kk, vv, 0.125f * (float)(tile + 1), q, visible, m[v], l[v], to[v]};
+            jt_attn_tile t = {.nq = nq,
+                              .dim = dim,
+                              .type = type,
+                              .k = kk,
+                              .v = vv,
+                              .scale = 0.125f * (float)(tile + 1),
+                              .q = q,
+                              .visible = visible,
+                              .bias = tile == 1 ? bias : NULL,
+                              .m = m[v],
+                              .l = l[v],
+                              .acc = to[v]};
             (v ? c->k : &jt_kernels_scalar)->attn_tile(&t);
         }
         ok = ok && same_floats(m[0], m[1], (size_t)nq) && same_floats(l[0], l[1], (size_t)nq) && same_floats(acc[0], acc[1], n + 16);

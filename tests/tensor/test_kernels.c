@@ -108,9 +108,12 @@ static void test_scalar_attention(void **state) {
     float *ap = acc;
     uint32_t mask = 1u << 4;
     k[4] = logf(3), v[8] = 8, v[9] = 4, v[2] = NAN, k[2] = NAN; /* key 4; key 2 is not visible */
-    jt_attn_tile t = {1, 2, JT_F32, k, v, 1, &qp, &mask, &m, &l, &ap};
+    float bias[JT_TILE] = {0};
+    const float *biases = bias;
+    jt_attn_tile t = {
+        .nq = 1, .dim = 2, .type = JT_F32, .k = k, .v = v, .scale = 1, .q = &qp, .visible = &mask, .m = &m, .l = &l, .acc = &ap};
     jt_kernels_scalar.attn_tile(&t);
-    k[4] = 0, v[8] = 0, v[9] = 8;
+    k[4] = 2, v[8] = 0, v[9] = 8, bias[4] = -2, t.bias = &biases;
     jt_kernels_scalar.attn_tile(&t);
     jt_kernels_scalar.attn_end(acc, l, 2, out);
     assert_true(fabsf(out[0] - 6) < 1e-5f && fabsf(out[1] - 5) < 1e-5f);

@@ -4,36 +4,36 @@
 #include "tensor/peak_loops.h"
 #include "tensor/x86/unroll.h"
 
-enum { CHAINS = 10 };
+enum { CHAINS_AVX2 = 10 };
 
 double jt_peak_loop_int8_avx2(long rounds) {
-    __m256i acc[CHAINS], w = _mm256_set1_epi8(3), q = _mm256_set1_epi8(-5);
+    __m256i acc[CHAINS_AVX2], w = _mm256_set1_epi8(3), q = _mm256_set1_epi8(-5);
     JT_UNROLL
-    for (int j = 0; j < CHAINS; j++) acc[j] = _mm256_setzero_si256();
+    for (int j = 0; j < CHAINS_AVX2; j++) acc[j] = _mm256_setzero_si256();
     for (long i = 0; i < rounds; i++) {
         JT_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
+        for (int j = 0; j < CHAINS_AVX2; j++) {
             __m256i product = _mm256_maddubs_epi16(w, q);
             JT_KEEP("x", product);
             acc[j] = _mm256_add_epi16(acc[j], product);
             JT_KEEP("x", acc[j]);
         }
     }
-    return 64.0 * CHAINS * (double)rounds;
+    return 64.0 * CHAINS_AVX2 * (double)rounds;
 }
 
 double jt_peak_loop_float_avx2(long rounds) {
-    __m256 acc[CHAINS], w = _mm256_set1_ps(0.5f), x = _mm256_set1_ps(1);
+    __m256 acc[CHAINS_AVX2], w = _mm256_set1_ps(0.5f), x = _mm256_set1_ps(1);
     JT_UNROLL
-    for (int j = 0; j < CHAINS; j++) acc[j] = x;
+    for (int j = 0; j < CHAINS_AVX2; j++) acc[j] = x;
     for (long i = 0; i < rounds; i++) {
         JT_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
+        for (int j = 0; j < CHAINS_AVX2; j++) {
             acc[j] = _mm256_fmadd_ps(acc[j], w, x);
             JT_KEEP("x", acc[j]);
         }
     }
-    return 16.0 * CHAINS * (double)rounds;
+    return 16.0 * CHAINS_AVX2 * (double)rounds;
 }
 
 uint64_t jt_read_loop_avx2(const void *p, size_t bytes) {

@@ -4,34 +4,34 @@
 #include "tensor/peak_loops.h"
 #include "tensor/x86/unroll.h"
 
-enum { CHAINS = 12 };
+enum { CHAINS_AVX512 = 12 };
 
 double jt_peak_loop_int8_avx512(long rounds) {
-    __m512i acc[CHAINS], w = _mm512_set1_epi8(3), q = _mm512_set1_epi8(-5);
+    __m512i acc[CHAINS_AVX512], w = _mm512_set1_epi8(3), q = _mm512_set1_epi8(-5);
     JT_UNROLL
-    for (int j = 0; j < CHAINS; j++) acc[j] = _mm512_setzero_si512();
+    for (int j = 0; j < CHAINS_AVX512; j++) acc[j] = _mm512_setzero_si512();
     for (long i = 0; i < rounds; i++) {
         JT_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
+        for (int j = 0; j < CHAINS_AVX512; j++) {
             acc[j] = _mm512_dpbusd_epi32(acc[j], w, q);
             JT_KEEP("v", acc[j]);
         }
     }
-    return 128.0 * CHAINS * (double)rounds;
+    return 128.0 * CHAINS_AVX512 * (double)rounds;
 }
 
 double jt_peak_loop_float_avx512(long rounds) {
-    __m512 acc[CHAINS], w = _mm512_set1_ps(0.5f), x = _mm512_set1_ps(1);
+    __m512 acc[CHAINS_AVX512], w = _mm512_set1_ps(0.5f), x = _mm512_set1_ps(1);
     JT_UNROLL
-    for (int j = 0; j < CHAINS; j++) acc[j] = x;
+    for (int j = 0; j < CHAINS_AVX512; j++) acc[j] = x;
     for (long i = 0; i < rounds; i++) {
         JT_UNROLL
-        for (int j = 0; j < CHAINS; j++) {
+        for (int j = 0; j < CHAINS_AVX512; j++) {
             acc[j] = _mm512_fmadd_ps(acc[j], w, x);
             JT_KEEP("v", acc[j]);
         }
     }
-    return 32.0 * CHAINS * (double)rounds;
+    return 32.0 * CHAINS_AVX512 * (double)rounds;
 }
 
 uint64_t jt_read_loop_avx512(const void *p, size_t bytes) {
