@@ -79,6 +79,7 @@ static jt_status run_test(const char *program, const char *model, int threads, j
     jt_status st = run(program, (char *const *)argv, &out, err);
     if (!st) st = jt_json_parse(jt_str_c(&out), out.n, &list, err);
     if (!st) st = speed(list, t, err);
+    if (st == JT_FORMAT) jt_error_in(err, st, "%s is no llama-bench", program);
     jt_json_free(list);
     jt_str_free(&out);
     return st;

@@ -1,0 +1,135 @@
+#!/bin/sh
+# The program measuring: eval and bench on tiny models, and on a real one when JETON_TEST_MODEL names its file.
+# Usage: measure.sh PROGRAM. Prints its counts as the other test programs do.
+set -u
+jeton=$(realpath "$1")
+tiny=$(realpath tests/fixtures/hf-tiny/llama)
+model=${JETON_TEST_MODEL:-}
+[ -z "$model" ] || model=$(realpath "$model")
+passed=0 failed=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export HOME="$dir/home" XDG_CACHE_HOME="$dir/cache" XDG_CONFIG_HOME="$dir/config" NO_COLOR=1
+mkdir home
+
+try() { "$@" >out 2>err </dev/null; code=$?; }
+verdict() { # NAME WRONG
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+        echo "[       OK ] $1"
+    else
+        failed=$((failed + 1))
+        echo "[  FAILED  ] $1: $2"
+        sed 's/^/    /' out err | cut -c 1-300 | head -n 20
+    fi
+}
+expect() { # NAME CODE [TEXT...]
+    name=$1 want=$2 wrong=
+    shift 2
+    [ "$code" = "$want" ] || wrong="exit code $code, not $want"
+    for text; do
+        cat out err | grep -qF -- "$text" || wrong="$wrong; no \"$text\""
+    done
+    verdict "$name" "$wrong"
+}
+same() { # NAME FILE FILE
+    cmp "$2" "$3" >/dev/null 2>&1 && verdict "$1" "" || verdict "$1" "$2 and $3 differ"
+}
+valid_json() { # NAME FILE
+    command -v python3 >/dev/null 2>&1 || return 0
+    python3 -m json.tool "$2" >/dev/null 2>err && verdict "$1" "" || verdict "$1" "no JSON"
+}
+
+# ---- logits ----
+ids=$tiny/expected.safetensors
+try "$jeton" eval logits "$tiny" --ids "$ids" -o a.safetensors --activations float --hidden --threads 1
+expect "logits of a tensor of ids" 0
+try "$jeton" eval logits "$tiny" --ids "$ids" -o b.safetensors --activations float --hidden --threads 2 --ubatch 5 --no-repack
+expect "logits in smaller batches" 0
+same "the same file on other threads, in other batches, not repacked" a.safetensors b.safetensors
+printf '1 2 3\n\n4,5,\t6\r\n' >ids.txt
+try "$jeton" eval logits "$tiny" --ids ids.txt -o c.safetensors
+expect "logits of lines of ids" 0
+[ "$(wc -c <c.safetensors)" -gt $((2 * 3 * 320 * 4)) ] && [ "$(wc -c <c.safetensors)" -lt $((2 * 3 * 320 * 4 + 200)) ]
+[ $? = 0 ] && verdict "two rows of three" "" || verdict "two rows of three" "$(wc -c <c.safetensors) bytes"
+printf '1 2 3\n4 5\n' >ragged.txt
+try "$jeton" eval logits "$tiny" --ids ragged.txt -o d.safetensors
+expect "ragged lines" 2 "line 2 has 2 ids"
+[ ! -e d.safetensors ] && verdict "nothing is left of a refused file" "" || verdict "nothing is left of a refused file" "d.safetensors"
+printf '1 320\n' >outside.txt
+try "$jeton" eval logits "$tiny" --ids outside.txt -o d.safetensors
+expect "an id outside the vocabulary" 2 "id 320 at place 2 of row 1"
+printf '1 x\n' >word.txt
+try "$jeton" eval logits "$tiny" --ids word.txt -o d.safetensors
+expect "a word among ids" 3 "line 1: 'x'"
+try "$jeton" eval logits "$tiny" --ids "$ids" --tensor nothing -o d.safetensors
+expect "a tensor that is not there" 3 "no tensor nothing"
+try "$jeton" eval logits "$tiny" --ids "$ids" --tensor logits -o d.safetensors
+expect "a tensor that holds no ids" 3 "integers"
+try "$jeton" eval logits "$tiny" --ids ids.txt
+expect "no name for the result" 2 "-o"
+if [ -c /dev/full ]; then
+    try "$jeton" eval logits "$tiny" --ids ids.txt -o /dev/full
+    expect "a full disk" 3 "/dev/full"
+fi
+
+# ---- texts ----
+echo "some text" >text
+try "$jeton" eval ppl "$tiny" text
+expect "a model without a tokenizer" 3 "no tokenizer"
+try "$jeton" eval ppl "$tiny" text --chunk 1
+expect "a chunk of one token" 2 "--chunk"
+try "$jeton" eval kl "$tiny:activations=floaty" "$tiny" text
+expect "a mode that is not there" 2 "activations=floaty" "activations=float"
+
+# ---- speed ----
+try "$jeton" bench "$tiny" -p 8,16 -n 4 -r 2 --no-limits --json --first-token
+expect "speed as JSON" 0 '"results"' '"test": "pp8"' '"test": "pp16"' '"test": "tg4"' '"tokens_per_second"' '"format": "f32"' '"first_token_seconds"'
+valid_json "the JSON of bench" out
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits
+expect "speed as a table" 0 "| model" "pp8"
+try "$jeton" bench "$tiny" -p 0 -n 0
+expect "nothing to measure" 2 "nothing to measure"
+try "$jeton" bench "$tiny" -p 8,x
+expect "a length that is no number" 2 "'x' in --prompt"
+try "$jeton" bench "$tiny" --peer /bin/true
+expect "a peer that cannot read the model" 3 "--peer"
+
+if [ -n "$model" ] && [ -f "$model" ]; then
+    # 90 distinct sentences: more than two chunks of 100 tokens.
+    i=0
+    while [ $i -lt 90 ]; do echo "Sentence number $i says that $((i * 7)) is less than $((i * 9 + 1))."; i=$((i + 1)); done >long.txt
+    try "$jeton" eval ppl "$model" long.txt --chunk 100 --chunks 2 --json
+    expect "perplexity as JSON" 0 '"perplexity": ' '"tokens": 98' '"chunks": 2' '"activations": "int8"'
+    valid_json "the JSON of perplexity" out
+    sed 's/.*"perplexity": \([^,]*\),.*/\1/' out >first
+    try "$jeton" eval ppl "$model" long.txt --chunk 100 --chunks 2 --json --threads 1 --ubatch 17
+    sed 's/.*"perplexity": \([^,]*\),.*/\1/' out >second
+    same "the same perplexity in other batches" first second
+    try "$jeton" eval kl "$model:activations=float" "$model" long.txt --chunk 100 --chunks 2 --json
+    expect "divergence as JSON" 0 '"kl": 0.00' '"same_top": ' '"perplexity_ratio": ' '"activations": "float"' '"activations": "int8"'
+    valid_json "the JSON of divergence" out
+    try "$jeton" eval kl "$model" "$model" long.txt --chunk 100 --chunks 1
+    expect "a model and itself" 0 "KL(A || B)        0.000000" "same top token    100.000 %"
+    try "$jeton" eval kl "$model" "$tiny" long.txt --chunk 100
+    expect "two vocabularies" 2 "49152 and 320"
+    try "$jeton" eval ppl "$model" text
+    expect "a text too short" 2 "fewer than one chunk of 512"
+    printf '#!/bin/sh\necho "[{\\"n_prompt\\": $4, \\"n_gen\\": $6, \\"avg_ts\\": 8}]"\n' >peer
+    chmod +x peer
+    try "$jeton" bench "$model" -p 8 -n 2 -r 1 --no-limits --peer ./peer --json
+    expect "beside a peer" 0 '"peer_tokens_per_second": 8' '"ratio": '
+    try "$jeton" bench "$model" -p 8 -n 0 -r 1 --no-limits --peer ./nothing
+    expect "a peer that is not there" 3 "./nothing"
+    try "$jeton" bench "$model" -p 8 -n 0 -r 1 --no-limits --peer /bin/false
+    expect "a peer that fails" 3 "exit code 1"
+    try "$jeton" bench "$model" -p 8 -n 0 -r 1 --no-limits --peer /bin/echo
+    expect "a peer that is none" 3 "/bin/echo is no llama-bench"
+else
+    echo "without JETON_TEST_MODEL texts are not measured"
+fi
+
+[ $failed = 0 ] || echo "[  FAILED  ] $failed tests"
+echo "[  PASSED  ] $passed tests"
+[ $failed = 0 ]
