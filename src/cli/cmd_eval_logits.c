@@ -105,10 +105,12 @@ static int run(const jt_args *a) {
     jt_model_get_info(s.model, &d.info);
     jt_status st = jt_eval_ids_read(ids, jt_arg_text(a, "tensor"), d.info.vocab, &in, &err);
     int context = jt_arg_int(a, "ctx") ? (int)jt_arg_int(a, "ctx") : in.length;
+    bool writing = !st;
     if (!st) st = write_all(&d, path, jt_arg_flag(a, "hidden"), context, &err);
     jt_eval_ids_free(&in);
     jt_session_close(&s);
-    return st ? jt_fail(&err) : JT_EXIT_OK;
+    if (st) code = jt_fail(&err);
+    return writing && (st == JT_IO || st == JT_NOTFOUND) ? JT_EXIT_OUTPUT : code;
 }
 
 static const jt_opt opts[] = {

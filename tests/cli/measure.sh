@@ -69,9 +69,11 @@ try "$jeton" eval logits "$tiny" --ids "$ids" --tensor logits -o d.safetensors
 expect "a tensor that holds no ids" 3 "integers"
 try "$jeton" eval logits "$tiny" --ids ids.txt
 expect "no name for the result" 2 "-o"
+try "$jeton" eval logits "$tiny" --ids ids.txt -o nowhere/d.safetensors
+expect "no folder for the result" 4 "nowhere"
 if [ -c /dev/full ]; then
     try "$jeton" eval logits "$tiny" --ids ids.txt -o /dev/full
-    expect "a full disk" 3 "/dev/full"
+    expect "a full disk" 4 "/dev/full"
 fi
 
 # ---- texts ----
