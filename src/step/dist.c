@@ -44,17 +44,29 @@ static void dist_changed(jt_dist *d) {
     d->by_id = d->has_max = d->has_sum = d->has_entropy = false;
 }
 
-jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
-    int bad = 0, gone = 0;
-    for (int i = 0; i < d->vocab; i++) {
-        bad |= !(logits[i] <= FLT_MAX);
-        gone += logits[i] < -FLT_MAX;
+/* Whether some exponent is all ones: infinite or no number. Lanes of a fixed number let the compiler use vectors. */
+static bool dist_has_special(const float *x, int n) {
+    uint32_t any[16] = {0}, u[16];
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        memcpy(u, x + i, sizeof u);
+        for (int j = 0; j < 16; j++) any[j] |= (u[j] & 0x7fffffffu) + 0x00800000u;
     }
-    if (bad) {
-        int i = 0;
-        while (logits[i] <= FLT_MAX) i++;
-        return jt_error_set(err, JT_INVALID, "the logit of token %d is %s; the model file may be damaged, or its numbers overflow", i,
-                            logits[i] > 0 ? "infinite" : "not a number");
+    for (; i < n; i++) {
+        memcpy(u, x + i, sizeof *u);
+        any[0] |= (u[0] & 0x7fffffffu) + 0x00800000u;
+    }
+    for (int j = 1; j < 16; j++) any[0] |= any[j];
+    return any[0] >> 31;
+}
+
+jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
+    int gone = 0, n = dist_has_special(logits, d->vocab) ? d->vocab : 0;
+    for (int i = 0; i < n; i++) {
+        if (!(logits[i] <= FLT_MAX))
+            return jt_error_set(err, JT_INVALID, "the logit of token %d is %s; the model file may be damaged, or its numbers overflow", i,
+                                logits[i] > 0 ? "infinite" : "not a number");
+        gone += logits[i] < -FLT_MAX;
     }
     d->x = logits, d->count = d->vocab - gone;
     d->listed = d->indexed = false;
@@ -293,6 +305,15 @@ void jt_dist_add(jt_dist *d, int32_t id, float x) {
     jt_dist_set(d, id, x < -FLT_MAX ? x : dist_bounded((double)l + (double)x));
 }
 
+static void dist_divide_16(const float *from, float base, float by, float *to) {
+    float x[16], y[16];
+    memcpy(x, from, sizeof x);
+    for (int j = 0; j < 16; j++) y[j] = (x[j] - base) / by;
+    for (int j = 0; j < 16; j++) y[j] = y[j] > FLT_MAX ? FLT_MAX : y[j];
+    for (int j = 0; j < 16; j++) y[j] = y[j] < -FLT_MAX && x[j] >= -FLT_MAX ? -FLT_MAX : y[j];
+    memcpy(to, y, sizeof y);
+}
+
 void jt_dist_divide(jt_dist *d, double t) {
     if (!d->count || !(t > 0) || t == 1) return;
     float base = t < 1e-4 ? dist_max(d) : 0, by = (float)t;
@@ -300,11 +321,13 @@ void jt_dist_divide(jt_dist *d, double t) {
     if (d->listed) {
         for (int i = 0; i < d->count; i++) d->cand[i].logit = dist_bounded((double)((d->cand[i].logit - base) / by));
     } else {
-        const float *x = d->x;
-        for (int i = 0; i < d->vocab; i++) {
-            float y = (x[i] - base) / by;
-            y = y > FLT_MAX ? FLT_MAX : y < -FLT_MAX ? -FLT_MAX : y;
-            d->own[i] = x[i] < -FLT_MAX ? x[i] : y;
+        int i = 0, rest = d->vocab % 16;
+        for (; i + 16 <= d->vocab; i += 16) dist_divide_16(d->x + i, base, by, d->own + i);
+        if (rest) {
+            float tail[16] = {0};
+            memcpy(tail, d->x + i, (size_t)rest * sizeof *tail);
+            dist_divide_16(tail, base, by, tail);
+            memcpy(d->own + i, tail, (size_t)rest * sizeof *tail);
         }
         d->x = d->own;
     }
