@@ -31,7 +31,8 @@ struct jt_state {
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
     struct jt_layer_set *sets; /* distinct sets of layers that nodes ran, shared by forks */
-    struct jt_taps *taps;      /* in force; shared by forks; NULL: none */
+    uint64_t tapped; /* hash of the taps that were ever in force; 0: none */
+    struct jt_taps *taps; /* in force; shared by forks; NULL: none */
     int in_batch;              /* 1 + its span while a batch is checked */
 };
 

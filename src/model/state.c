@@ -1,6 +1,7 @@
 /* state.c: pages of keys and values of one sequence: shared by forks, copied on write. */
 #include <string.h>
 
+#include "core/hash.h"
 #include "model/model.h"
 
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
@@ -106,6 +107,7 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
+    t->tapped = s->tapped;
     if ((t->sets = s->sets)) t->sets->refs++;
     *out = t;
     return JT_OK;
@@ -187,4 +189,7 @@ int jt_state_length(const jt_state *s) { return s->length; }
 int jt_state_context(const jt_state *s) { return s->context; }
 int jt_state_parent(const jt_state *s, int node) { return jt_state_node(s, node).parent; }
 int jt_state_depth(const jt_state *s, int node) { return jt_state_node(s, node).depth; }
+uint64_t jt_state_mode(const jt_state *s) {
+    return jt_hash_u64(jt_hash_u64(s->model->info.mode, (uint64_t)s->context), s->tapped);
+}
 jt_model *jt_state_model(const jt_state *s) { return s->model; }

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/str.h"
 #include "jeton/tap.h"
 #include "model/model.h"
@@ -107,6 +108,15 @@ static jt_status copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt
     return JT_OK;
 }
 
+/* A host's function counts by its presence: its doing is not known here. */
+static uint64_t hash_tap(uint64_t h, const jt_model *m, const jt_env_tap *t) {
+    const int word[] = {t->site, t->op, t->layer_first, t->layer_end, t->row_first, t->row_end, t->key_first, t->key_end};
+    h = jt_hash_bytes(h, word, sizeof word);
+    h = jt_hash_bytes(h, &t->value, sizeof t->value);
+    if (t->vec) h = jt_hash_bytes(h, t->vec, (size_t)width_of(m, t->site) * sizeof *t->vec);
+    return t->head ? jt_hash_bytes(h, t->head, (size_t)m->config.heads) : h;
+}
+
 jt_status jt_state_set_taps(jt_state *s, const jt_tap *t, int n, jt_error *err) {
     jt_taps *new = NULL;
     if (n < 0 || n > 4096) return jt_error_set(err, JT_INVALID, "%d taps; give 0 to 4096", n);
@@ -123,5 +133,7 @@ jt_status jt_state_set_taps(jt_state *s, const jt_tap *t, int n, jt_error *err) 
     }
     jt_taps_put(s->taps);
     s->taps = new;
+    s->tapped = jt_hash_u64(s->tapped, (uint64_t)s->length);
+    for (int i = 0; i < n; i++) s->tapped = hash_tap(s->tapped, s->model, &new->tap[i]);
     return JT_OK;
 }
