@@ -42,7 +42,7 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status finish(jt_config *c, jt_error *err) {
+static jt_status config_finish(jt_config *c, jt_error *err) {
     jt_status s = config_check(c, err);
     if (s) return s;
     c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
@@ -63,7 +63,7 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
         return jt_error_set(err, JT_UNSUPPORTED, "architecture \"%.*s\" is not supported; this build knows %s", (int)(n < 64 ? n : 64), s,
                             have);
     }
-    if ((e = c.family->read_gguf(g, &c, err)) || (e = finish(&c, err))) return e;
+    if ((e = c.family->read_gguf(g, &c, err)) || (e = config_finish(&c, err))) return e;
     *out = c;
     return JT_OK;
 }
@@ -80,7 +80,7 @@ jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
         list_families(true, have, sizeof have);
         return jt_error_set(err, JT_UNSUPPORTED, "model_type \"%.64s\" is not supported; this build knows %s", type, have);
     }
-    if ((e = c.family->read_hf(j, &c, err)) || (e = finish(&c, err))) return e;
+    if ((e = c.family->read_hf(j, &c, err)) || (e = config_finish(&c, err))) return e;
     *out = c;
     return JT_OK;
 }

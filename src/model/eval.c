@@ -17,16 +17,16 @@ struct cursor {
     const jt_span_plan *plan; /* [spans] */
 };
 
-static jt_status check_id(const jt_model *m, int32_t id, int span, int row, jt_error *err) {
+static jt_status eval_check_id(const jt_model *m, int32_t id, int span, int row, jt_error *err) {
     if (id >= 0 && id < m->config.vocab) return JT_OK;
     return jt_error_set(err, JT_INVALID, "span %d, row %d: token id %d is outside the vocabulary of %d", span, row, id, m->config.vocab);
 }
 
-static jt_status check_input(const jt_model *m, const jt_input *in, int span, int row, jt_error *err) {
+static jt_status eval_check_input(const jt_model *m, const jt_input *in, int span, int row, jt_error *err) {
     if (in->n < 0 || (in->n && (!in->ids || !in->w)) || (!in->n && !in->vec))
         return jt_error_set(err, JT_INVALID, "span %d, row %d: an input needs ids with weights, or a vector", span, row);
     for (int i = 0; i < in->n; i++) {
-        jt_status s = check_id(m, in->ids[i], span, row, err);
+        jt_status s = eval_check_id(m, in->ids[i], span, row, err);
         if (s) return s;
         if (!isfinite(in->w[i]))
             return jt_error_set(err, JT_INVALID, "span %d, row %d: weight %d of the mixture is not finite", span, row, i);
@@ -34,7 +34,7 @@ static jt_status check_input(const jt_model *m, const jt_input *in, int span, in
     return JT_OK;
 }
 
-static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err) {
+static jt_status eval_check_span(jt_model *m, const jt_batch *b, int i, jt_error *err) {
     const jt_span *p = &b->span[i];
     if (!p->state || p->state->model != m) return jt_error_set(err, JT_INVALID, "span %d: its state belongs to another model", i);
     if (p->state->in_batch)
@@ -43,13 +43,13 @@ static jt_status check_span(jt_model *m, const jt_batch *b, int i, jt_error *err
     p->state->in_batch = i + 1;
     if (p->n < 0) return jt_error_set(err, JT_INVALID, "span %d: %d rows", i, p->n);
     for (int k = 0; k < p->n; k++) {
-        jt_status s = p->input ? check_input(m, &p->input[k], i, k, err) : check_id(m, p->ids[k], i, k, err);
+        jt_status s = p->input ? eval_check_input(m, &p->input[k], i, k, err) : eval_check_id(m, p->ids[k], i, k, err);
         if (s) return s;
     }
     return JT_OK;
 }
 
-static jt_status check_want(const jt_model *m, const jt_want *want, int n, int rows, jt_error *err) {
+static jt_status eval_check_want(const jt_model *m, const jt_want *want, int n, int rows, jt_error *err) {
     for (int i = 0, last = -1; i < n; i++) {
         const jt_want *w = &want[i];
         if (w->row <= last || w->row >= rows)
@@ -69,20 +69,20 @@ static jt_status check_want(const jt_model *m, const jt_want *want, int n, int r
     return JT_OK;
 }
 
-static jt_status check(jt_model *m, const jt_batch *b, int *rows, jt_error *err) {
+static jt_status eval_check(jt_model *m, const jt_batch *b, int *rows, jt_error *err) {
     jt_status s = JT_OK;
     int64_t n = 0;
     int seen = 0;
     if (m->options.vocab_only)
         return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
     for (; seen < b->n_span && !s; seen++) {
-        s = check_span(m, b, seen, err);
+        s = eval_check_span(m, b, seen, err);
         if (!s && (n += b->span[seen].n) > INT32_MAX) s = jt_error_set(err, JT_LIMIT, "more than %d rows in one batch", INT32_MAX);
     }
     for (int i = 0; i < seen; i++)
         if (b->span[i].state && b->span[i].state->model == m) b->span[i].state->in_batch = 0;
     *rows = (int)n;
-    return s ? s : check_want(m, b->want, b->n_want, (int)n, err);
+    return s ? s : eval_check_want(m, b->want, b->n_want, (int)n, err);
 }
 
 /* Grows a buffer that lives as long as the model. */
@@ -97,7 +97,7 @@ static jt_status grow_buffer(jt_model *m, jt_buffer **b, size_t bytes, const cha
 }
 
 static jt_status grow_scratch(jt_model *m, size_t bytes, jt_error *err) {
-    jt_work *w = &m->work;
+    jt_eval_work *w = &m->work;
     if (bytes <= w->scratch_bytes) return JT_OK;
     for (int i = 0; i < jt_engine_threads(m->engine); i++) {
         void *p = jt_alloc_aligned(bytes, 1);
@@ -117,7 +117,7 @@ static int take_rows(const jt_span *p, const jt_span_plan *plan, int done, int r
     return take;
 }
 
-static void set_row(jt_work *w, int at, const jt_span *p, int span, const jt_span_plan *plan, int i, const jt_env_path *trunk) {
+static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, const jt_span_plan *plan, int i, const jt_env_path *trunk) {
     const jt_input *in = p->input ? &p->input[i] : NULL;
     int slot = p->state->length + i;
     w->input[at] = in ? (jt_env_input){in->n, in->ids, in->w, in->vec} : (jt_env_input){.n = 1, .id = &p->ids[i]};
@@ -132,7 +132,7 @@ static void set_row(jt_work *w, int at, const jt_span *p, int span, const jt_spa
 
 /* Fills the environment with the next rows, at most ubatch, reserving their pages. */
 static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_env *e, jt_error *err) {
-    jt_work *w = &m->work;
+    jt_eval_work *w = &m->work;
     int n = 0, seqs = 0, first_row = c->row;
     while (c->span < b->n_span && n < m->options.ubatch) {
         const jt_span *p = &b->span[c->span];
@@ -149,7 +149,7 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
             if (f) return f;
             w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer};
             w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
-            for (int i = 0; i < take; i++) set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
+            for (int i = 0; i < take; i++) eval_set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
             seqs++, n += take, c->done += take, c->row += take;
         }
         if (c->done == p->n) c->span++, c->done = 0;
@@ -162,8 +162,8 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
     return JT_OK;
 }
 
-static jt_status run_head(jt_model *m, const jt_want *want, const jt_env *e, jt_val final, jt_error *err) {
-    jt_work *w = &m->work;
+static jt_status eval_run_head(jt_model *m, const jt_want *want, const jt_env *e, jt_val final, jt_error *err) {
+    jt_eval_work *w = &m->work;
     const jt_matrix *head = &m->weights.w[m->ref[JT_W_HEAD].tensor].matrix;
     size_t at = jt_env_at(e, final), row_bytes = (size_t)m->config.hidden * sizeof(float);
     int wanted = e->rows[JT_ROWS_WANTED], block = wanted < JT_HEAD_ROWS ? wanted : JT_HEAD_ROWS;
@@ -216,7 +216,7 @@ static void read_residual(const jt_model *m, const jt_batch *b, const jt_env *e,
 
 /* Gives the captures of a pass their slots and makes room for them. */
 static jt_status prepare_taps(jt_model *m, jt_env *e, jt_error *err) {
-    jt_work *w = &m->work;
+    jt_eval_work *w = &m->work;
     int slots = 0;
     for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
         w->taps[r].capture = slots;
@@ -256,7 +256,7 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
 }
 
 /* Tells the operators of rows that skip layers; `off` gets the layers that no row runs. */
-static void set_layers(jt_work *w, jt_env *e, jt_layers *off) {
+static void set_layers(jt_eval_work *w, jt_env *e, jt_layers *off) {
     jt_layers on = {{0}};
     for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
         if (w->layers[r]) e->layers = w->layers;
@@ -266,8 +266,8 @@ static void set_layers(jt_work *w, jt_env *e, jt_layers *off) {
     if (e->layers) e->off = off->word;
 }
 
-static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, bool taps, jt_error *err) {
-    jt_work *w = &m->work;
+static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, bool taps, jt_error *err) {
+    jt_eval_work *w = &m->work;
     jt_status host = JT_OK;
     jt_env e = {.engine = m->engine,
                 .list = &g->list,
@@ -297,7 +297,7 @@ static jt_status pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (b->residual) read_residual(m, b, &e, first_row, rows);
     if (taps && (s = give_captures(m, b, &e, err))) return s;
-    s = run_head(m, b->want + c->want, &e, g->final, err);
+    s = eval_run_head(m, b->want + c->want, &e, g->final, err);
     c->want += e.rows[JT_ROWS_WANTED];
     return s;
 }
@@ -321,7 +321,7 @@ static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, 
     while (c.row < rows && !s) {
         if (b->cancelled && b->cancelled(b->cancelled_self))
             return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
-        s = pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
+        s = eval_pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
     }
     for (int i = 0; i < b->n_span && !s; i++) jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);
     return s;
@@ -329,7 +329,7 @@ static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, 
 
 jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     int rows = 0;
-    jt_status s = check(m, b, &rows, err);
+    jt_status s = eval_check(m, b, &rows, err);
     if (s) return s;
     int kind = b->residual ? JT_GRAPH_RESIDUAL : 0;
     for (int i = 0; i < b->n_span; i++)
@@ -344,7 +344,7 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
 jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err) {
     jt_status s = m->options.vocab_only
                       ? jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate")
-                      : check_want(m, want, n_want, n, err);
+                      : eval_check_want(m, want, n_want, n, err);
     if (!s) s = jt_model_build(m, JT_GRAPH_PROJECT, err);
     const jt_graph *g = &m->graph[JT_GRAPH_PROJECT];
     for (int i = 0, rows; i < n_want && !s; i += rows) {
@@ -361,7 +361,7 @@ jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *wan
         if ((s = grow_buffer(m, &m->work.storage, bytes, "activations", err))) break;
         e.storage = m->work.storage;
         jt_list_run(&e);
-        s = run_head(m, want + i, &e, g->final, err);
+        s = eval_run_head(m, want + i, &e, g->final, err);
     }
     return s;
 }

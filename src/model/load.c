@@ -15,7 +15,7 @@ struct source {
     bool aligned;
 };
 
-static jt_status find(const jt_model *m, const char *name, struct source *t, bool *found, jt_error *err) {
+static jt_status load_find(const jt_model *m, const char *name, struct source *t, bool *found, jt_error *err) {
     *found = false;
     if (m->gguf) {
         const jt_gguf_tensor *g = jt_gguf_tensor_named(m->gguf, name);
@@ -52,7 +52,7 @@ static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref 
     const jt_role_row *row = &m->config.family->role[role];
     struct source t;
     int rows, cols;
-    jt_status s = find(m, name, &t, found, err);
+    jt_status s = load_find(m, name, &t, found, err);
     if (s || !*found) return s;
     jt_config_shape(&m->config, role, &rows, &cols);
     if (t.dims != (row->vector ? 1 : 2) || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
@@ -80,7 +80,7 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
     return jt_error_set(err, JT_FORMAT, "tensor %s is missing", name);
 }
 
-static bool used(const jt_model *m, const char *name) {
+static bool load_used(const jt_model *m, const char *name) {
     for (size_t i = 0; i < m->weights.n; i++)
         if (!strcmp(m->weights.w[i].name, name)) return true;
     return false;
@@ -93,7 +93,7 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
     for (size_t i = 0; i < n; i++) {
         const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
         const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
-        if ((tail && !m->gguf) || used(m, name)) continue;
+        if ((tail && !m->gguf) || load_used(m, name)) continue;
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
                             m->config.family->name);
     }
@@ -112,7 +112,7 @@ jt_status jt_model_load_weights(jt_model *m, jt_error *err) {
 
 /* ---- tokenizer ---- */
 
-static jt_status strings(const jt_gguf *g, const char *key, bool optional, jt_view **out, size_t *n, jt_error *err) {
+static jt_status load_strings(const jt_gguf *g, const char *key, bool optional, jt_view **out, size_t *n, jt_error *err) {
     const jt_gguf_value *v;
     *out = NULL, *n = 0;
     if (optional && !jt_gguf_find(g, key)) return JT_OK;
@@ -125,7 +125,7 @@ static jt_status strings(const jt_gguf *g, const char *key, bool optional, jt_vi
     return JT_OK;
 }
 
-static jt_status types(const jt_gguf *g, size_t vocab, int32_t **out, jt_error *err) {
+static jt_status load_types(const jt_gguf *g, size_t vocab, int32_t **out, jt_error *err) {
     static const char key[] = "tokenizer.ggml.token_type";
     const jt_gguf_value *v;
     if (!jt_gguf_find(g, key)) return JT_OK;
@@ -185,9 +185,9 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     jt_status s = text_or_none(g, "tokenizer.ggml.model", &t.model, err);
     if (!s) s = text_or_none(g, "tokenizer.ggml.pre", &t.pre, err);
     if (!s) s = text_or_none(g, "tokenizer.chat_template", &t.chat_template, err);
-    if (!s) s = strings(g, "tokenizer.ggml.tokens", false, &tokens, &t.vocab, err);
-    if (!s) s = strings(g, "tokenizer.ggml.merges", true, &merges, &t.n_merges, err);
-    if (!s) s = types(g, t.vocab, &type, err);
+    if (!s) s = load_strings(g, "tokenizer.ggml.tokens", false, &tokens, &t.vocab, err);
+    if (!s) s = load_strings(g, "tokenizer.ggml.merges", true, &merges, &t.n_merges, err);
+    if (!s) s = load_types(g, t.vocab, &type, err);
     if (!s) s = special_ids(g, &t, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_bos_token", &t.add_bos, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_eos_token", &t.add_eos, err);

@@ -31,8 +31,8 @@ struct jt_state {
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
     struct jt_layer_set *sets; /* distinct sets of layers that nodes ran, shared by forks */
-    uint64_t tapped; /* hash of the taps that were ever in force; 0: none */
-    struct jt_taps *taps; /* in force; shared by forks; NULL: none */
+    uint64_t tapped;           /* hash of the taps that were ever in force; 0: none */
+    struct jt_taps *taps;      /* in force; shared by forks; NULL: none */
     int in_batch;              /* 1 + its span while a batch is checked */
 };
 
@@ -61,7 +61,7 @@ typedef struct jt_span_plan {
 } jt_span_plan;
 
 /* Memory of evals, reused; grows and is kept. */
-typedef struct jt_work {
+typedef struct jt_eval_work {
     jt_env_input *input; /* [ubatch], and so on */
     int32_t *position, *row_seq, *slot, *rank, *wanted;
     const jt_env_path **path;
@@ -75,7 +75,7 @@ typedef struct jt_work {
     jt_buffer *storage, *head;
     void **scratch; /* [threads] */
     size_t scratch_bytes;
-} jt_work;
+} jt_eval_work;
 
 /* A list with what eval needs to know of it. */
 typedef struct jt_graph {
@@ -102,7 +102,7 @@ struct jt_model {
     jt_kv_layout kv;
     float *inv_freq;
     jt_graph graph[JT_GRAPHS]; /* by JT_GRAPH_*, built when first asked for */
-    jt_work work;
+    jt_eval_work work;
     jt_page *free_page;
     jt_arena text; /* strings of the info */
     jt_model_info info;

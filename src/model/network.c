@@ -5,14 +5,14 @@ jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
     if (n->int8 && m->format->quantised) {
         if (n->act_from != x) {
-            jt_node *q = jt_list_node(n->list, &jt_op_quantise, layer);
+            jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
             q->in[0] = x;
             q->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_ACT, m->cols);
             n->act_from = x, n->act = q->out[0];
         }
         x = n->act;
     }
-    jt_node *p = jt_list_node(n->list, &jt_op_matmul, layer);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
     p->weight[0] = ref;
     p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
@@ -20,7 +20,7 @@ jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
 }
 
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
-    jt_node *p = jt_list_node(n->list, &jt_op_add, layer);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_add, layer);
     p->in[0] = a, p->in[1] = b;
     p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->hidden);
     return p->out[0];
@@ -29,13 +29,13 @@ jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
 jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
     if (!n->taps || x == JT_NOVAL || n->list->status) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->list->value[x].width);
-    jt_node *p = jt_list_node(n->list, &jt_op_tap, layer);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_tap, layer);
     p->in[0] = x, p->out[0] = y;
     p->i[0] = (int32_t)site;
     return y;
 }
 
-static jt_status end(jt_net *n, jt_val x, jt_val *final, jt_error *err) {
+static jt_status network_end(jt_net *n, jt_val x, jt_val *final, jt_error *err) {
     *final = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
     if (!n->list->status) n->list->value[*final].keep = true;
     return jt_list_plan(n->list, err);
@@ -46,10 +46,10 @@ jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *er
     const jt_block *b = c->family->block;
     jt_list *l = n->list;
     n->act_from = n->act = JT_NOVAL;
-    jt_node *t = jt_list_node(l, &jt_op_rope_table, -1);
+    jt_opnode *t = jt_list_node(l, &jt_op_rope_table, -1);
     t->i[0] = c->rope_dims;
     n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
-    jt_node *e = jt_list_node(l, &jt_op_embed, -1);
+    jt_opnode *e = jt_list_node(l, &jt_op_embed, -1);
     e->weight[0] = n->ref[JT_W_EMBED];
     jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
     for (int i = 0; i < c->layers && !l->status; i++) {
@@ -64,14 +64,14 @@ jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *er
     }
     x = jt_net_tap(n, c->layers, JT_SITE_RESIDUAL, x);
     if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, c->layers);
-    jt_node *g = jt_list_node(l, &jt_op_gather, -1);
+    jt_opnode *g = jt_list_node(l, &jt_op_gather, -1);
     g->in[0] = x;
     jt_val y = g->out[0] = jt_list_value(l, JT_ROWS_WANTED, JT_ELEM_F32, c->hidden);
-    return end(n, y, final, err);
+    return network_end(n, y, final, err);
 }
 
 jt_status jt_network_build_end(jt_net *n, jt_val *final, jt_error *err) {
     jt_val y = jt_list_value(n->list, JT_ROWS_WANTED, JT_ELEM_F32, n->config->hidden);
     jt_list_node(n->list, &jt_op_vectors, -1)->out[0] = y;
-    return end(n, y, final, err);
+    return network_end(n, y, final, err);
 }

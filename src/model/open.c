@@ -67,7 +67,7 @@ static jt_status rope_frequencies(jt_model *m, jt_error *err) {
     return JT_OK;
 }
 
-static bool packs(const jt_model *m, const jt_weight *w) {
+static bool open_packs(const jt_model *m, const jt_weight *w) {
     return !m->options.no_repack && !w->vector && w->matrix.format->panel != JT_PANEL_NONE;
 }
 
@@ -75,7 +75,7 @@ static uint64_t packed_bytes(const jt_model *m) {
     uint64_t n = 0;
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];
-        if (packs(m, w)) n += (uint64_t)jt_matrix_panels(&w->matrix) * jt_panel_bytes(w->matrix.format->panel, w->matrix.cols);
+        if (open_packs(m, w)) n += (uint64_t)jt_matrix_panels(&w->matrix) * jt_panel_bytes(w->matrix.format->panel, w->matrix.cols);
     }
     return n;
 }
@@ -111,12 +111,12 @@ static void pack_share(void *arg, int thread, int threads) {
     jt_matrix_pack_panels(p->kernels, p->m, (int)(n * thread / threads), (int)(n * (thread + 1) / threads));
 }
 
-static jt_status pack(jt_model *m, jt_error *err) {
+static jt_status open_pack(jt_model *m, jt_error *err) {
     for (size_t i = 0; i < m->weights.n; i++) {
         jt_weight *w = &m->weights.w[i];
         if (m->options.progress && m->options.progress(m->options.progress_self, (double)i / (double)m->weights.n))
             return jt_error_set(err, JT_CANCELLED, "loading was cancelled");
-        if (!packs(m, w)) continue;
+        if (!open_packs(m, w)) continue;
         jt_status s = jt_matrix_alloc_packed(&w->matrix, err);
         if (s) return jt_error_in(err, s, "packing tensor %s", w->name);
         struct packing p = {m->engine->kernels, &w->matrix};
@@ -129,7 +129,7 @@ static jt_status pack(jt_model *m, jt_error *err) {
 }
 
 static jt_status make_work(jt_model *m, jt_error *err) {
-    jt_work *w = &m->work;
+    jt_eval_work *w = &m->work;
     size_t n = (size_t)m->options.ubatch;
     bool ok = (w->input = jt_alloc(n, sizeof *w->input)) && (w->position = jt_alloc(n, sizeof *w->position)) &&
               (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) && (w->slot = jt_alloc(n, sizeof *w->slot)) &&
@@ -143,7 +143,7 @@ static jt_status make_work(jt_model *m, jt_error *err) {
 }
 
 static void free_work(jt_model *m) {
-    jt_work *w = &m->work;
+    jt_eval_work *w = &m->work;
     jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
     jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->layers), jt_free(w->vector), jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
@@ -215,9 +215,9 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     for (size_t k = 0; k < m->weights.n; k++) {
         const jt_weight *w = &m->weights.w[k];
         i->parameters += (uint64_t)w->matrix.rows * (uint64_t)w->matrix.cols;
-        i->weight_bytes += w->vector     ? (uint64_t)w->matrix.cols * 4
-                           : packs(m, w) ? (uint64_t)jt_matrix_panels(&w->matrix) * w->matrix.panel_bytes
-                                         : (uint64_t)w->matrix.row_bytes * (uint64_t)w->matrix.rows;
+        i->weight_bytes += w->vector          ? (uint64_t)w->matrix.cols * 4
+                           : open_packs(m, w) ? (uint64_t)jt_matrix_panels(&w->matrix) * w->matrix.panel_bytes
+                                              : (uint64_t)w->matrix.row_bytes * (uint64_t)w->matrix.rows;
     }
     i->state_bytes_per_token = m->kv.page_bytes / JT_TILE;
     i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
@@ -231,7 +231,7 @@ static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
     lay_out_cache(m);
-    if ((s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = pack(m, err)) ||
+    if ((s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
         (s = make_work(m, err)))
         return s;
     return make_info(m, path, err);

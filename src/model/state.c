@@ -27,7 +27,7 @@ void jt_page_put(jt_model *m, jt_page *p) {
     m->free_page = p;
 }
 
-static jt_status room(jt_state *s, size_t pages, jt_error *err) {
+static jt_status state_room(jt_state *s, size_t pages, jt_error *err) {
     jt_status e = jt_grow((void **)&s->page, &s->cap_page, pages, sizeof *s->page, err);
     return e ? e : jt_grow((void **)&s->buffer, &s->cap_buffer, pages, sizeof *s->buffer, err);
 }
@@ -35,7 +35,7 @@ static jt_status room(jt_state *s, size_t pages, jt_error *err) {
 jt_status jt_state_reserve(jt_state *s, int at, int n, jt_error *err) {
     if (n <= 0) return JT_OK;
     size_t first = (size_t)at / JT_TILE, end = ((size_t)at + (size_t)n + JT_TILE - 1) / JT_TILE;
-    jt_status e = room(s, end, err);
+    jt_status e = state_room(s, end, err);
     for (size_t i = first; i < end && !e; i++) {
         if (i < s->n_page && s->page[i]->refs == 1) continue;
         jt_page *p;
@@ -97,7 +97,7 @@ jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) 
 jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     jt_state *t = NULL;
     jt_status e = jt_state_new(s->model, s->context, &t, err);
-    if (!e) e = room(t, s->n_page, err);
+    if (!e) e = state_room(t, s->n_page, err);
     if (!e && s->length > s->trunk) e = jt_grow((void **)&t->node, &t->cap_node, (size_t)(s->length - s->trunk), sizeof *t->node, err);
     if (e) {
         jt_state_free(t);
@@ -114,7 +114,7 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
 }
 
 /* The tail of the list that forks share is freed by its last owner. */
-static void put_sets(jt_layer_set *l) {
+static void state_put_sets(jt_layer_set *l) {
     for (jt_layer_set *next; l && !--l->refs; l = next) next = l->next, jt_free(l);
 }
 
@@ -180,7 +180,7 @@ void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
     jt_taps_put(s->taps);
-    put_sets(s->sets);
+    state_put_sets(s->sets);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
     jt_free(s);
 }
@@ -189,7 +189,5 @@ int jt_state_length(const jt_state *s) { return s->length; }
 int jt_state_context(const jt_state *s) { return s->context; }
 int jt_state_parent(const jt_state *s, int node) { return jt_state_node(s, node).parent; }
 int jt_state_depth(const jt_state *s, int node) { return jt_state_node(s, node).depth; }
-uint64_t jt_state_mode(const jt_state *s) {
-    return jt_hash_u64(jt_hash_u64(s->model->info.mode, (uint64_t)s->context), s->tapped);
-}
+uint64_t jt_state_mode(const jt_state *s) { return jt_hash_u64(jt_hash_u64(s->model->info.mode, (uint64_t)s->context), s->tapped); }
 jt_model *jt_state_model(const jt_state *s) { return s->model; }

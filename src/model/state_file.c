@@ -11,7 +11,7 @@
 #include "model/model.h"
 
 enum { VERSION = 1, HEAD = 64, DIGEST = 32 };
-static const char magic[8] = "JTSTATE";
+static const char state_file_magic[8] = "JTSTATE";
 
 struct head {
     char magic[8];
@@ -32,7 +32,7 @@ struct out {
     jt_sha256 sum;
 };
 
-static jt_status put(struct out *o, const void *p, size_t n, jt_error *err) {
+static jt_status state_file_put(struct out *o, const void *p, size_t n, jt_error *err) {
     jt_sha256_add(&o->sum, p, n);
     return jt_file_write(&o->w, p, n, err);
 }
@@ -44,24 +44,30 @@ static int set_index(const jt_state *s, const jt_layers *l) {
     return -1;
 }
 
-static jt_status write_all(const jt_state *s, struct out *o, jt_error *err) {
+static jt_status state_file_write_all(const jt_state *s, struct out *o, jt_error *err) {
     const jt_model *m = s->model;
-    struct head h = {.version = VERSION, .context = (uint32_t)s->context, .length = (uint32_t)s->length, .trunk = (uint32_t)s->trunk,
-                     .pages = (uint32_t)s->n_page, .page_bytes = m->kv.page_bytes, .mode = m->info.mode, .tapped = s->tapped};
-    memcpy(h.magic, magic, sizeof magic);
+    struct head h = {.version = VERSION,
+                     .context = (uint32_t)s->context,
+                     .length = (uint32_t)s->length,
+                     .trunk = (uint32_t)s->trunk,
+                     .pages = (uint32_t)s->n_page,
+                     .page_bytes = m->kv.page_bytes,
+                     .mode = m->info.mode,
+                     .tapped = s->tapped};
+    memcpy(h.magic, state_file_magic, sizeof state_file_magic);
     for (const jt_layer_set *x = s->sets; x; x = x->next) h.sets++;
-    jt_status e = put(o, &h, sizeof h, err);
-    for (const jt_layer_set *x = s->sets; x && !e; x = x->next) e = put(o, &x->layers, sizeof x->layers, err);
+    jt_status e = state_file_put(o, &h, sizeof h, err);
+    for (const jt_layer_set *x = s->sets; x && !e; x = x->next) e = state_file_put(o, &x->layers, sizeof x->layers, err);
     for (int i = 0; i < s->length - s->trunk && !e; i++) {
         const jt_tree_node *n = &s->node[i];
         struct file_node f = {n->parent, n->depth, n->rank, n->position, set_index(s, n->layers)};
-        e = put(o, &f, sizeof f, err);
+        e = state_file_put(o, &f, sizeof f, err);
     }
     char *page = jt_alloc(1, m->kv.page_bytes);
     if (!e && !page) e = jt_nomem(err, "a page of the file", 1, m->kv.page_bytes);
     for (size_t i = 0; i < s->n_page && !e; i++) {
         jt_buffer_read(s->buffer[i], 0, page, m->kv.page_bytes);
-        e = put(o, page, m->kv.page_bytes, err);
+        e = state_file_put(o, page, m->kv.page_bytes, err);
     }
     jt_free(page);
     uint8_t digest[DIGEST];
@@ -74,7 +80,7 @@ jt_status jt_state_save(const jt_state *s, const char *path, jt_error *err) {
     jt_sha256_init(&o.sum);
     jt_status e = jt_file_create(path, &o.w, err);
     if (e) return e;
-    if ((e = write_all(s, &o, err))) {
+    if ((e = state_file_write_all(s, &o, err))) {
         jt_file_abandon(&o.w);
         return e;
     }
@@ -84,12 +90,15 @@ jt_status jt_state_save(const jt_state *s, const char *path, jt_error *err) {
 /* ---- reading ---- */
 
 static jt_status check_head(const jt_model *m, const jt_map *f, struct head *h, jt_error *err) {
-    if (f->n < HEAD + DIGEST) return jt_error_set(err, JT_FORMAT, "%zu bytes are too few for a state file, which has at least %d", f->n, HEAD + DIGEST);
+    if (f->n < HEAD + DIGEST)
+        return jt_error_set(err, JT_FORMAT, "%zu bytes are too few for a state file, which has at least %d", f->n, HEAD + DIGEST);
     memcpy(h, f->p, sizeof *h);
-    if (memcmp(h->magic, magic, sizeof magic)) return jt_error_set(err, JT_FORMAT, "it does not begin with \"%s\": no state file", magic);
+    if (memcmp(h->magic, state_file_magic, sizeof state_file_magic))
+        return jt_error_set(err, JT_FORMAT, "it does not begin with \"%s\": no state file", state_file_magic);
     if (h->version != VERSION) return jt_error_set(err, JT_FORMAT, "it is of version %u; this build reads version %d", h->version, VERSION);
     if (h->mode != m->info.mode)
-        return jt_error_set(err, JT_INVALID, "it was made in numeric mode %016llx, this model is in %016llx: another model, activations or cache type",
+        return jt_error_set(err, JT_INVALID,
+                            "it was made in numeric mode %016llx, this model is in %016llx: another model, activations or cache type",
                             (unsigned long long)h->mode, (unsigned long long)m->info.mode);
     if (h->page_bytes != m->kv.page_bytes || h->context < 1 || h->context > 1u << 24 || h->trunk > h->length || h->length > 1u << 30 ||
         h->sets > 65536 || h->pages != (h->length + JT_TILE - 1) / JT_TILE || h->reserved)
@@ -103,7 +112,8 @@ static jt_status check_head(const jt_model *m, const jt_map *f, struct head *h, 
     jt_sha256_init(&sum);
     jt_sha256_add(&sum, f->p, f->n - DIGEST);
     jt_sha256_end(&sum, digest);
-    return memcmp(digest, f->p + f->n - DIGEST, DIGEST) ? jt_error_set(err, JT_FORMAT, "its checksum is wrong: it was altered or cut") : JT_OK;
+    return memcmp(digest, f->p + f->n - DIGEST, DIGEST) ? jt_error_set(err, JT_FORMAT, "its checksum is wrong: it was altered or cut")
+                                                        : JT_OK;
 }
 
 static bool valid_node(const struct head *h, const struct file_node *n, int at, const jt_tree_node *before) {
@@ -119,7 +129,8 @@ static jt_status read_nodes(jt_state *s, const struct head *h, const uint8_t *p,
     for (int i = 0; i < n && !e; i++) {
         struct file_node f;
         memcpy(&f, p + (size_t)i * sizeof f, sizeof f);
-        if (!valid_node(h, &f, (int)h->trunk + i, s->node)) return jt_error_set(err, JT_FORMAT, "node %d of its tree is impossible", (int)h->trunk + i);
+        if (!valid_node(h, &f, (int)h->trunk + i, s->node))
+            return jt_error_set(err, JT_FORMAT, "node %d of its tree is impossible", (int)h->trunk + i);
         s->node[i] = (jt_tree_node){f.parent, f.depth, f.rank, f.position, f.set < 0 ? NULL : set[f.set]};
     }
     if (!e) s->length += n;
@@ -137,7 +148,7 @@ static jt_status read_sets(jt_state *s, const struct head *h, const uint8_t *p, 
     return JT_OK;
 }
 
-static jt_status read_all(jt_state *s, const jt_map *f, const struct head *h, jt_error *err) {
+static jt_status state_file_read_all(jt_state *s, const jt_map *f, const struct head *h, jt_error *err) {
     const uint8_t *sets = f->p + HEAD, *nodes = sets + (size_t)h->sets * sizeof(jt_layers);
     const uint8_t *pages = nodes + (size_t)(h->length - h->trunk) * sizeof(struct file_node);
     const jt_layers **set = NULL;
@@ -161,7 +172,7 @@ jt_status jt_state_load(jt_model *m, const char *path, jt_state **out, jt_error 
     if (e) return e;
     e = check_head(m, &f, &h, err);
     if (!e) e = jt_state_new(m, (int)h.context, &s, err);
-    if (!e) e = read_all(s, &f, &h, err);
+    if (!e) e = state_file_read_all(s, &f, &h, err);
     jt_map_close(&f);
     if (e) {
         jt_state_free(s);

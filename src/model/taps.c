@@ -13,13 +13,13 @@ _Static_assert(sizeof site_names / sizeof *site_names == JT_SITES, "a name for e
 
 const char *jt_site_name(int i) { return i >= 0 && i < JT_SITES ? site_names[i] : NULL; }
 
-static int site_of(const char *name) {
+static int taps_site_of(const char *name) {
     for (int i = 0; i < JT_SITES; i++)
         if (!strcmp(site_names[i], name)) return i;
     return -1;
 }
 
-static int width_of(const jt_model *m, int site) {
+static int taps_width_of(const jt_model *m, int site) {
     switch (site) {
     case JT_SITE_RESIDUAL:
     case JT_SITE_ATTENTION:
@@ -30,7 +30,7 @@ static int width_of(const jt_model *m, int site) {
     }
 }
 
-int jt_site_width(const jt_model *m, const char *site) { return width_of(m, site_of(site)); }
+int jt_site_width(const jt_model *m, const char *site) { return taps_width_of(m, taps_site_of(site)); }
 
 void jt_taps_put(jt_taps *t) {
     if (!t || --t->refs) return;
@@ -38,14 +38,14 @@ void jt_taps_put(jt_taps *t) {
     jt_free(t);
 }
 
-static jt_status no_site(const char *name, jt_error *err) {
+static jt_status taps_no_site(const char *name, jt_error *err) {
     const char *best = site_names[0];
     for (int i = 1; i < JT_SITES; i++)
         if (jt_edit_distance(name, site_names[i]) < jt_edit_distance(name, best)) best = site_names[i];
     return jt_error_set(err, JT_UNKNOWN, "site \"%.40s\" is unknown; did you mean \"%s\"?", name, best);
 }
 
-static jt_status check(const jt_model *m, const jt_tap *t, int i, int site, jt_error *err) {
+static jt_status taps_check(const jt_model *m, const jt_tap *t, int i, int site, jt_error *err) {
     int layers = m->config.layers + (site == JT_SITE_RESIDUAL);
     if ((site == JT_SITE_SCORE) != (t->op == JT_TAP_KEY_BIAS))
         return jt_error_set(err, JT_INVALID, "tap %d: biases of keys belong to the site \"score\", and nothing else does", i);
@@ -65,16 +65,16 @@ static jt_status check(const jt_model *m, const jt_tap *t, int i, int site, jt_e
     return JT_OK;
 }
 
-static float squares(const float *v, int n) {
+static float taps_squares(const float *v, int n) {
     float s = 0;
     for (int i = 0; i < n; i++) s += v[i] * v[i];
     return s;
 }
 
-static jt_status copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt_error *err) {
-    int site = t->site ? site_of(t->site) : -1, width = width_of(m, site);
-    if (site < 0) return no_site(t->site ? t->site : "", err);
-    jt_status s = check(m, t, i, site, err);
+static jt_status taps_copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt_error *err) {
+    int site = t->site ? taps_site_of(t->site) : -1, width = taps_width_of(m, site);
+    if (site < 0) return taps_no_site(t->site ? t->site : "", err);
+    jt_status s = taps_check(m, t, i, site, err);
     if (s) return s;
     jt_env_tap *x = &to->tap[i];
     bool all = !t->layer_first && !t->layer_end;
@@ -94,7 +94,7 @@ static jt_status copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt
         float *v = jt_arena_alloc(&to->memory, (size_t)width, sizeof *v);
         if (!v) return jt_nomem(err, "vector of a tap", (size_t)width, sizeof *v);
         memcpy(v, t->vec, (size_t)width * sizeof *v);
-        x->vec = v, x->norm = squares(v, width);
+        x->vec = v, x->norm = taps_squares(v, width);
         if (t->op == JT_TAP_PROJECT_OUT && !(x->norm > 0)) return jt_error_set(err, JT_INVALID, "tap %d: its vector has no length", i);
     }
     if (t->op == JT_TAP_KEY_BIAS && t->heads) {
@@ -109,11 +109,11 @@ static jt_status copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt
 }
 
 /* A host's function counts by its presence: its doing is not known here. */
-static uint64_t hash_tap(uint64_t h, const jt_model *m, const jt_env_tap *t) {
+static uint64_t taps_hash_tap(uint64_t h, const jt_model *m, const jt_env_tap *t) {
     const int word[] = {t->site, t->op, t->layer_first, t->layer_end, t->row_first, t->row_end, t->key_first, t->key_end};
     h = jt_hash_bytes(h, word, sizeof word);
     h = jt_hash_bytes(h, &t->value, sizeof t->value);
-    if (t->vec) h = jt_hash_bytes(h, t->vec, (size_t)width_of(m, t->site) * sizeof *t->vec);
+    if (t->vec) h = jt_hash_bytes(h, t->vec, (size_t)taps_width_of(m, t->site) * sizeof *t->vec);
     return t->head ? jt_hash_bytes(h, t->head, (size_t)m->config.heads) : h;
 }
 
@@ -125,7 +125,7 @@ jt_status jt_state_set_taps(jt_state *s, const jt_tap *t, int n, jt_error *err) 
         new->refs = 1, new->n = n;
         new->tap = jt_arena_alloc(&new->memory, (size_t)n, sizeof *new->tap);
         jt_status e = new->tap ? JT_OK : jt_nomem(err, "taps", (size_t)n, sizeof *new->tap);
-        for (int i = 0; i < n && !e; i++) e = copy(s->model, new, &t[i], i, err);
+        for (int i = 0; i < n && !e; i++) e = taps_copy(s->model, new, &t[i], i, err);
         if (e) {
             jt_taps_put(new);
             return e;
@@ -134,6 +134,6 @@ jt_status jt_state_set_taps(jt_state *s, const jt_tap *t, int n, jt_error *err) 
     jt_taps_put(s->taps);
     s->taps = new;
     s->tapped = jt_hash_u64(s->tapped, (uint64_t)s->length);
-    for (int i = 0; i < n; i++) s->tapped = hash_tap(s->tapped, s->model, &new->tap[i]);
+    for (int i = 0; i < n; i++) s->tapped = taps_hash_tap(s->tapped, s->model, &new->tap[i]);
     return JT_OK;
 }

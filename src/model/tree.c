@@ -7,7 +7,7 @@
 
 enum { MAX_POSITION = 1 << 24 };
 
-static bool ordinary(const jt_span *p) {
+static bool tree_ordinary(const jt_span *p) {
     return !p->parent && !p->rank && !p->position && !p->layers && p->state->trunk == p->state->length;
 }
 
@@ -22,7 +22,7 @@ static jt_status make_layers(const jt_span *p, int span, int i, const jt_layers 
     return JT_OK;
 }
 
-static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, int i, jt_tree_node *out, jt_error *err) {
+static jt_status tree_make_node(const jt_span *p, const jt_tree_node *row, int span, int i, jt_tree_node *out, jt_error *err) {
     const jt_state *s = p->state;
     int at = s->length + i, parent = p->parent ? p->parent[i] : JT_PREVIOUS;
     if (parent == JT_PREVIOUS)
@@ -41,7 +41,7 @@ static jt_status make_node(const jt_span *p, const jt_tree_node *row, int span, 
 }
 
 /* The path that ends at new row i: its ancestors and itself. */
-static const jt_env_path *make_path(const jt_state *s, const jt_tree_node *row, int i, jt_arena *a) {
+static const jt_env_path *tree_make_path(const jt_state *s, const jt_tree_node *row, int i, jt_arena *a) {
     int at = s->length + i, more = 0;
     for (int k = at; k >= s->trunk; k = k < s->length ? s->node[k - s->trunk].parent : row[k - s->length].parent) {
         more++;
@@ -67,7 +67,7 @@ static bool make_paths(const jt_span *p, const jt_tree_node *row, const jt_env_p
     for (int i = 0; i < p->n; i++)
         if (row[i].parent >= base) children[row[i].parent - base]++, child[row[i].parent - base] = i;
     for (int i = p->n - 1; i >= 0; i--) {
-        path[i] = children[i] == 1 ? path[child[i]] : make_path(p->state, row, i, a);
+        path[i] = children[i] == 1 ? path[child[i]] : tree_make_path(p->state, row, i, a);
         if (!path[i]) return false;
     }
     return true;
@@ -87,7 +87,7 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
     const jt_state *s = p->state;
     size_t n = (size_t)p->n;
     *out = (jt_span_plan){0};
-    if (ordinary(p)) {
+    if (tree_ordinary(p)) {
         if (p->n > s->context - s->length)
             return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n,
                                 s->context);
@@ -99,7 +99,7 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
     int32_t *children = jt_arena_alloc(a, n, sizeof *children), *child = jt_arena_alloc(a, n, sizeof *child);
     if (!node || !path || !children || !child || (p->rank && !cut)) return jt_nomem(err, "tree of a span", n, sizeof *node);
     for (int i = 0; i < p->n; i++) {
-        jt_status f = make_node(p, node, index, i, &node[i], err);
+        jt_status f = tree_make_node(p, node, index, i, &node[i], err);
         if (f) return f;
     }
     if (cut) mark_cuts(p, cut, child);

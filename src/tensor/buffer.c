@@ -39,7 +39,7 @@ void jt_backend_free(jt_backend *b) {
     jt_free(b);
 }
 
-static void protect(const jt_buffer *b, int prot) {
+static void buffer_protect(const jt_buffer *b, int prot) {
     if (b->backend->guarded) (void)mprotect(b->p, b->mapped, prot);
 }
 
@@ -47,7 +47,7 @@ void jt_backend_enter(jt_backend *k) {
     if (!k->guarded) return;
     pthread_mutex_lock(&k->lock);
     if (k->inside++ == 0)
-        for (jt_buffer *b = k->first; b; b = b->next) protect(b, PROT_READ | PROT_WRITE);
+        for (jt_buffer *b = k->first; b; b = b->next) buffer_protect(b, PROT_READ | PROT_WRITE);
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -55,7 +55,7 @@ void jt_backend_leave(jt_backend *k) {
     if (!k->guarded) return;
     pthread_mutex_lock(&k->lock);
     if (--k->inside == 0)
-        for (jt_buffer *b = k->first; b; b = b->next) protect(b, PROT_NONE);
+        for (jt_buffer *b = k->first; b; b = b->next) buffer_protect(b, PROT_NONE);
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -78,7 +78,7 @@ jt_status jt_buffer_new(jt_backend *k, size_t bytes, const char *what, jt_buffer
     pthread_mutex_lock(&k->lock);
     if ((b->next = k->first)) b->next->prev = b;
     k->first = b;
-    if (!k->inside) protect(b, PROT_NONE);
+    if (!k->inside) buffer_protect(b, PROT_NONE);
     pthread_mutex_unlock(&k->lock);
     *out = b;
     return JT_OK;

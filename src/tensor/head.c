@@ -15,7 +15,7 @@ static size_t act_bytes(size_t rows, size_t cols) {
     return (rows * (cols + cols / JT_ACT_BLOCK * 4 + cols / 32 * 4) + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1);
 }
 
-static struct parts parts_of(const jt_head_run *r) {
+static struct parts head_parts_of(const jt_head_run *r) {
     struct parts p;
     size_t rows = (size_t)r->rows, cols = (size_t)r->head->cols;
     char *at = jt_buffer_at(r->work, 0);
@@ -31,40 +31,40 @@ size_t jt_head_work_bytes(const jt_matrix *head, int rows) {
 }
 
 /* Candidate a before candidate b. */
-static bool better(float za, int32_t a, float zb, int32_t b) { return za > zb || (za == zb && a < b); }
+static bool head_better(float za, int32_t a, float zb, int32_t b) { return za > zb || (za == zb && a < b); }
 
 /* Puts (z, id) at place i of a heap whose root is the worst of n candidates. */
-static void sift(float *zs, int32_t *ids, int n, int i, float z, int32_t id) {
+static void head_sift(float *zs, int32_t *ids, int n, int i, float z, int32_t id) {
     for (int c; (c = 2 * i + 1) < n; i = c) {
-        if (c + 1 < n && better(zs[c], ids[c], zs[c + 1], ids[c + 1])) c++;
-        if (!better(z, id, zs[c], ids[c])) break;
+        if (c + 1 < n && head_better(zs[c], ids[c], zs[c + 1], ids[c + 1])) c++;
+        if (!head_better(z, id, zs[c], ids[c])) break;
         zs[i] = zs[c], ids[i] = ids[c];
     }
     zs[i] = z, ids[i] = id;
 }
 
 /* NaN is never among the best while there are numbers. */
-static void top(const float *z, int vocab, const jt_head_want *w) {
+static void head_top(const float *z, int vocab, const jt_head_want *w) {
     int n = w->n_top;
     float *zs = w->top_logits;
     int32_t *ids = w->top_ids;
     for (int i = 0; i < n; i++) zs[i] = z[i], ids[i] = i;
-    for (int i = n / 2 - 1; i >= 0; i--) sift(zs, ids, n, i, zs[i], ids[i]);
+    for (int i = n / 2 - 1; i >= 0; i--) head_sift(zs, ids, n, i, zs[i], ids[i]);
     for (int i = n; i < vocab; i++)
-        if (better(z[i], i, zs[0], ids[0])) sift(zs, ids, n, 0, z[i], i);
+        if (head_better(z[i], i, zs[0], ids[0])) head_sift(zs, ids, n, 0, z[i], i);
     for (int m = n - 1; m > 0; m--) { /* the worst goes last */
         float worst = zs[0];
         int32_t id = ids[0];
-        sift(zs, ids, m, 0, zs[m], ids[m]);
+        head_sift(zs, ids, m, 0, zs[m], ids[m]);
         zs[m] = worst, ids[m] = id;
     }
 }
 
-static void reduce(const jt_head_run *r, const float *z, const jt_head_want *w) {
+static void head_reduce(const jt_head_run *r, const float *z, const jt_head_want *w) {
     const jt_kernels *k = r->engine->kernels;
     int vocab = r->head->rows;
     if (w->logits) memcpy(w->logits, z, (size_t)vocab * sizeof *z);
-    if (w->n_top) top(z, vocab, w);
+    if (w->n_top) head_top(z, vocab, w);
     if (!w->n_targets && !w->log_sum_exp && !w->entropy) return;
     double S, T;
     float m = k->max(z, vocab);
@@ -75,10 +75,10 @@ static void reduce(const jt_head_run *r, const float *z, const jt_head_want *w) 
     for (int i = 0; i < w->n_targets; i++) w->target_logprob[i] = (double)z[w->targets[i]] - lse;
 }
 
-static void run(void *arg, int thread, int threads) {
+static void head_run(void *arg, int thread, int threads) {
     const jt_head_run *r = arg;
     const jt_kernels *k = r->engine->kernels;
-    struct parts p = parts_of(r);
+    struct parts p = head_parts_of(r);
     size_t cols = (size_t)r->head->cols, vocab = (size_t)r->head->rows;
     const float *x = jt_buffer_at(r->hidden, r->hidden_at);
     jt_acts a = {.rows = r->rows, .cols = r->head->cols, .x = x, .q = p.q, .d = p.d, .s = p.s};
@@ -91,11 +91,11 @@ static void run(void *arg, int thread, int threads) {
     int first = (int)(panels * thread / threads), end = (int)(panels * (thread + 1) / threads);
     if (first < end) jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]);
     jt_pool_barrier(r->engine->pool);
-    for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) reduce(r, p.logits + i * vocab, &r->want[i]);
+    for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) head_reduce(r, p.logits + i * vocab, &r->want[i]);
 }
 
 void jt_head(const jt_head_run *r) {
     jt_backend_enter(r->engine->backend);
-    jt_pool_run(r->engine->pool, run, (void *)(uintptr_t)r);
+    jt_pool_run(r->engine->pool, head_run, (void *)(uintptr_t)r);
     jt_backend_leave(r->engine->backend);
 }

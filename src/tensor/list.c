@@ -4,7 +4,7 @@
 #include "core/mem.h"
 #include "tensor/op.h"
 
-static void fail(jt_list *l, jt_status s) {
+static void list_fail(jt_list *l, jt_status s) {
     if (!l->status) l->status = s;
 }
 
@@ -16,7 +16,7 @@ static size_t row_bytes(jt_elem elem, int width) {
 jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width) {
     jt_status s = l->n_value >= JT_NOVAL ? JT_LIMIT : jt_grow((void **)&l->value, &l->cap_value, l->n_value + 1, sizeof *l->value, NULL);
     if (s) {
-        fail(l, s);
+        list_fail(l, s);
         return JT_NOVAL;
     }
     l->value[l->n_value] =
@@ -24,11 +24,11 @@ jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width) {
     return (jt_val)l->n_value++;
 }
 
-jt_node *jt_list_node(jt_list *l, const jt_op *op, int layer) {
+jt_opnode *jt_list_node(jt_list *l, const jt_op *op, int layer) {
     jt_status s = jt_grow((void **)&l->node, &l->cap_node, l->n_node + 1, sizeof *l->node, NULL);
-    if (s) fail(l, s);
-    jt_node *n = s ? &l->spare : &l->node[l->n_node++];
-    *n = (jt_node){.op = op, .layer = (int16_t)layer};
+    if (s) list_fail(l, s);
+    jt_opnode *n = s ? &l->spare : &l->node[l->n_node++];
+    *n = (jt_opnode){.op = op, .layer = (int16_t)layer};
     for (int i = 0; i < JT_MAX_IN; i++) n->in[i] = JT_NOVAL;
     for (int i = 0; i < JT_MAX_OUT; i++) n->out[i] = JT_NOVAL;
     return n;
@@ -37,7 +37,7 @@ jt_node *jt_list_node(jt_list *l, const jt_op *op, int layer) {
 void jt_list_export(jt_list *l, jt_val v, int site, int layer) {
     jt_status s = v == JT_NOVAL ? JT_NOMEM : jt_grow((void **)&l->exports, &l->cap_export, l->n_export + 1, sizeof *l->exports, NULL);
     if (s) {
-        fail(l, s);
+        list_fail(l, s);
         return;
     }
     l->exports[l->n_export++] = (jt_export){v, (int16_t)site, (int16_t)layer};
@@ -53,7 +53,7 @@ void jt_list_free(jt_list *l) {
 
 static void mark_lives(jt_list *l) {
     for (size_t i = 0; i < l->n_node; i++) {
-        const jt_node *n = &l->node[i];
+        const jt_opnode *n = &l->node[i];
         for (int k = 0; k < JT_MAX_OUT; k++)
             if (n->out[k] != JT_NOVAL) l->value[n->out[k]].born = l->value[n->out[k]].dies = (int32_t)i;
         for (int k = 0; k < JT_MAX_IN; k++)
@@ -64,7 +64,7 @@ static void mark_lives(jt_list *l) {
 }
 
 /* The lowest offset at which `v` fits beside the values alive when it is born. */
-static void place(jt_list *l, jt_val v) {
+static void list_place(jt_list *l, jt_val v) {
     jt_value *x = &l->value[v];
     size_t at = 0;
     for (bool moved = true; moved;) {
@@ -81,7 +81,7 @@ static void place(jt_list *l, jt_val v) {
 }
 
 static void place_outputs(jt_list *l, int32_t i) {
-    const jt_node *n = &l->node[i];
+    const jt_opnode *n = &l->node[i];
     for (int k = 0; k < JT_MAX_OUT; k++) {
         if (n->out[k] == JT_NOVAL) continue;
         jt_value *x = &l->value[n->out[k]];
@@ -90,18 +90,18 @@ static void place_outputs(jt_list *l, int32_t i) {
         if (y && !y->keep && y->dies == i && y->rows == x->rows && y->elem == x->elem && y->bytes == x->bytes)
             x->alias = from, x->at = y->at;
         else
-            place(l, n->out[k]);
+            list_place(l, n->out[k]);
     }
 }
 
-static bool overlap(const jt_value *a, const jt_value *b) {
+static bool list_overlap(const jt_value *a, const jt_value *b) {
     return a->rows == b->rows && a->at < b->at + b->bytes && b->at < a->at + a->bytes;
 }
 
 /* Two nodes may run without a barrier between them if neither writes what the other
  * reads or writes, or if both cut the same rows the same way and meet only in
  * values that lie at the same place. */
-static bool meet(const jt_list *l, const jt_node *a, const jt_node *b) {
+static bool list_meet(const jt_list *l, const jt_opnode *a, const jt_opnode *b) {
     if (a->op->effects && b->op->reads_pages && a->layer == b->layer) return true;
     bool rows = a->op->split == JT_SPLIT_ROWS && b->op->split == JT_SPLIT_ROWS;
     for (int i = 0; i < JT_MAX_IN + JT_MAX_OUT; i++) {
@@ -111,7 +111,7 @@ static bool meet(const jt_list *l, const jt_node *a, const jt_node *b) {
             jt_val vb = j < JT_MAX_IN ? b->in[j] : b->out[j - JT_MAX_IN];
             if (vb == JT_NOVAL || (i < JT_MAX_IN && j < JT_MAX_IN)) continue;
             const jt_value *x = &l->value[va], *y = &l->value[vb];
-            if (overlap(x, y) && !(rows && x->at == y->at && x->elem == y->elem && x->width == y->width)) return true;
+            if (list_overlap(x, y) && !(rows && x->at == y->at && x->elem == y->elem && x->width == y->width)) return true;
         }
     }
     return false;
@@ -121,7 +121,7 @@ static void place_barriers(jt_list *l) {
     size_t since = 0;
     for (size_t i = 0; i < l->n_node; i++) {
         bool need = false;
-        for (size_t k = since; k < i && !need; k++) need = meet(l, &l->node[k], &l->node[i]);
+        for (size_t k = since; k < i && !need; k++) need = list_meet(l, &l->node[k], &l->node[i]);
         if (need) l->node[i].barrier = true, since = i;
     }
 }
@@ -148,7 +148,7 @@ size_t jt_list_storage(const jt_list *l, const int rows[JT_ROWS_CLASSES], size_t
 size_t jt_list_scratch(const jt_list *l, const jt_env *e) {
     size_t most = 0;
     for (size_t i = 0; i < l->n_node; i++) {
-        const jt_node *n = &l->node[i];
+        const jt_opnode *n = &l->node[i];
         size_t need = n->op->scratch ? n->op->scratch(e, n) : 0;
         if (need > most) most = need;
     }
@@ -163,11 +163,11 @@ void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s) {
     *s = *d + rows * (w / JT_ACT_BLOCK);
 }
 
-static void walk(void *arg, int thread, int threads) {
+static void list_walk(void *arg, int thread, int threads) {
     const jt_env *e = arg;
     jt_share share = {thread, threads, e->scratch[thread]};
     for (size_t i = 0; i < e->list->n_node; i++) {
-        const jt_node *n = &e->list->node[i];
+        const jt_opnode *n = &e->list->node[i];
         if (n->barrier) jt_pool_barrier(e->engine->pool);
         if (e->off && n->layer >= 0 && !n->op->passes && jt_layer_in(e->off, n->layer)) continue;
         n->op->forward(e, n, &share);
@@ -176,6 +176,6 @@ static void walk(void *arg, int thread, int threads) {
 
 void jt_list_run(const jt_env *e) {
     jt_backend_enter(e->engine->backend);
-    jt_pool_run(e->engine->pool, walk, (void *)(uintptr_t)e);
+    jt_pool_run(e->engine->pool, list_walk, (void *)(uintptr_t)e);
     jt_backend_leave(e->engine->backend);
 }

@@ -52,7 +52,7 @@ typedef struct jt_value {
 } jt_value;
 
 struct jt_env;
-struct jt_node;
+struct jt_opnode;
 /* One thread's share: `thread` of `threads`, with this thread's scratch memory. */
 typedef struct jt_share {
     int thread, threads;
@@ -67,14 +67,14 @@ typedef struct jt_op {
     bool reads_pages;
     bool passes;               /* in a layer that a row skips, output 0 is input 0: run even when no row runs the layer */
     uint8_t keep_in, keep_out; /* bit masks: what a backward pass needs kept */
-    void (*forward)(const struct jt_env *e, const struct jt_node *n, const jt_share *s);
+    void (*forward)(const struct jt_env *e, const struct jt_opnode *n, const jt_share *s);
     /* Bytes of scratch a thread needs; NULL: none. */
-    size_t (*scratch)(const struct jt_env *e, const struct jt_node *n);
+    size_t (*scratch)(const struct jt_env *e, const struct jt_opnode *n);
     /* Gradient of the inputs and weights from those of the outputs; NULL: the operator cannot be trained through. */
-    void (*backward)(const struct jt_env *e, const struct jt_node *n, const jt_share *s);
+    void (*backward)(const struct jt_env *e, const struct jt_opnode *n, const jt_share *s);
 } jt_op;
 
-typedef struct jt_node {
+typedef struct jt_opnode {
     const jt_op *op;
     jt_val in[JT_MAX_IN], out[JT_MAX_OUT];
     jt_ref weight[JT_MAX_WEIGHT];
@@ -83,7 +83,7 @@ typedef struct jt_node {
     int16_t layer;  /* -1: outside the layers */
     bool barrier;   /* wait for all threads before it (planner) */
     bool recompute; /* a block border: a backward pass may recompute from here */
-} jt_node;
+} jt_opnode;
 
 typedef struct jt_export {
     jt_val value;
@@ -93,19 +93,19 @@ typedef struct jt_export {
 typedef struct jt_list {
     jt_value *value;
     size_t n_value, cap_value;
-    jt_node *node;
+    jt_opnode *node;
     size_t n_node, cap_node;
     jt_export *exports;
     size_t n_export, cap_export;
     size_t row_bytes[JT_ROWS_CLASSES]; /* storage per row of each class */
     bool planned;
     jt_status status; /* the first failure while building; reported by jt_list_plan */
-    jt_node spare;    /* what jt_list_node gives after a failed allocation */
+    jt_opnode spare;  /* what jt_list_node gives after a failed allocation */
 } jt_list;
 
 /* ---- building (model/): failures are remembered and reported by jt_list_plan ---- */
 jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width);
-jt_node *jt_list_node(jt_list *l, const jt_op *op, int layer); /* zeroed, values JT_NOVAL; never NULL */
+jt_opnode *jt_list_node(jt_list *l, const jt_op *op, int layer); /* zeroed, values JT_NOVAL; never NULL */
 void jt_list_export(jt_list *l, jt_val v, int site, int layer);
 jt_status jt_list_plan(jt_list *l, jt_error *err);
 void jt_list_free(jt_list *l);

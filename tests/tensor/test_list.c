@@ -23,14 +23,14 @@ static uint32_t pick(uint32_t seed, uint32_t *at, uint32_t below) {
 /* A chain of sums, gates and norms over earlier values; the last few are exported. */
 static void build(jt_list *l, uint32_t seed, jt_ref norm) {
     uint32_t at = 0;
-    jt_node *e = jt_list_node(l, &jt_op_embed, -1);
+    jt_opnode *e = jt_list_node(l, &jt_op_embed, -1);
     e->weight[0] = (jt_ref){0, 0};
     e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, WIDTH);
     for (int i = 1; i < VALUES; i++) {
         jt_val v = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, WIDTH);
         jt_val a = (jt_val)pick(seed, &at, (uint32_t)i), b = (jt_val)pick(seed, &at, (uint32_t)i);
         uint32_t kind = pick(seed, &at, 3);
-        jt_node *n = jt_list_node(l, kind == 0 ? &jt_op_add : kind == 1 ? &jt_op_swiglu : &jt_op_rms_norm, i);
+        jt_opnode *n = jt_list_node(l, kind == 0 ? &jt_op_add : kind == 1 ? &jt_op_swiglu : &jt_op_rms_norm, i);
         n->in[0] = a;
         if (kind < 2)
             n->in[1] = b;
@@ -39,7 +39,7 @@ static void build(jt_list *l, uint32_t seed, jt_ref norm) {
         n->out[0] = v;
         if (i % 9 == 8) jt_list_export(l, v, 0, i);
     }
-    jt_node *g = jt_list_node(l, &jt_op_gather, -1);
+    jt_opnode *g = jt_list_node(l, &jt_op_gather, -1);
     g->in[0] = VALUES - 1;
     g->out[0] = jt_list_value(l, JT_ROWS_WANTED, JT_ELEM_F32, WIDTH);
     jt_list_export(l, g->out[0], 1, 0);
@@ -48,7 +48,7 @@ static void build(jt_list *l, uint32_t seed, jt_ref norm) {
 static void reference(const jt_kernels *k, const jt_list *l, const float *table, const float *norm, const int32_t *id,
                       float out[VALUES][ROWS][WIDTH]) {
     for (size_t i = 0; i <= VALUES - 1; i++) {
-        const jt_node *n = &l->node[i];
+        const jt_opnode *n = &l->node[i];
         for (int r = 0; r < ROWS; r++) {
             float *y = out[n->out[0]][r];
             if (n->op == &jt_op_embed)
@@ -122,10 +122,10 @@ static void random_lists_equal_the_reference(void **state) {
 static void storage_is_reused(void **state) {
     (void)state;
     jt_list l = {0};
-    jt_node *e = jt_list_node(&l, &jt_op_embed, -1);
+    jt_opnode *e = jt_list_node(&l, &jt_op_embed, -1);
     jt_val x = e->out[0] = jt_list_value(&l, JT_ROWS_ALL, JT_ELEM_F32, 16);
     for (int i = 0; i < 50; i++) {
-        jt_node *n = jt_list_node(&l, &jt_op_add, i);
+        jt_opnode *n = jt_list_node(&l, &jt_op_add, i);
         n->in[0] = n->in[1] = x;
         x = n->out[0] = jt_list_value(&l, JT_ROWS_ALL, JT_ELEM_F32, 16);
     }

@@ -1,10 +1,10 @@
 /* attention.c: rotary attention with grouped key-value heads (Ainslie et al. 2023, arXiv 2305.13245). */
 #include "model/network.h"
 
-static jt_val rotate(jt_net *n, int layer, jt_val x, int heads) {
+static jt_val block_attention_rotate(jt_net *n, int layer, jt_val x, int heads) {
     const jt_config *c = n->config;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, heads * c->head_dim);
-    jt_node *p = jt_list_node(n->list, &jt_op_rope, layer);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_rope, layer);
     p->in[0] = x, p->in[1] = n->rope;
     p->i[0] = heads, p->i[1] = c->head_dim, p->i[2] = c->rope_dims, p->i[3] = c->rope_interleaved;
     return p->out[0] = y;
@@ -14,11 +14,12 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     const jt_config *c = n->config;
     (void)role;
     jt_val q = jt_net_linear(n, layer, JT_W_Q, x), k = jt_net_linear(n, layer, JT_W_K, x), v = jt_net_linear(n, layer, JT_W_V, x);
-    q = jt_net_tap(n, layer, JT_SITE_QUERY, rotate(n, layer, q, c->heads)), k = rotate(n, layer, k, c->kv_heads);
-    jt_node *w = jt_list_node(n->list, &jt_op_page_write, layer);
+    q = jt_net_tap(n, layer, JT_SITE_QUERY, block_attention_rotate(n, layer, q, c->heads)),
+    k = block_attention_rotate(n, layer, k, c->kv_heads);
+    jt_opnode *w = jt_list_node(n->list, &jt_op_page_write, layer);
     w->in[0] = k, w->in[1] = v;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->heads * c->head_dim);
-    jt_node *a = jt_list_node(n->list, &jt_op_attention, layer);
+    jt_opnode *a = jt_list_node(n->list, &jt_op_attention, layer);
     a->in[0] = q;
     a->i[0] = c->heads;
     a->f[0] = c->attn_scale;

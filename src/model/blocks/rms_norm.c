@@ -2,7 +2,7 @@
 #include "model/network.h"
 
 static jt_val rms_norm_build(jt_net *n, int layer, jt_role role, jt_val x) {
-    jt_node *p = jt_list_node(n->list, &jt_op_rms_norm, layer);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_rms_norm, layer);
     p->in[0] = x;
     p->f[0] = n->config->norm_eps;
     p->weight[0] = n->ref[jt_net_ref_index(layer, role)];

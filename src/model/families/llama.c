@@ -5,7 +5,7 @@
 #include "model/config.h"
 #include "model/network.h"
 
-static const jt_role_row roles[JT_W_ROLES] = {
+static const jt_role_row llama_roles[JT_W_ROLES] = {
     [JT_W_EMBED] = {"token_embd.weight", "model.embed_tokens.weight", false, false},
     [JT_W_FINAL_NORM] = {"output_norm.weight", "model.norm.weight", true, false},
     [JT_W_HEAD] = {"output.weight", "lm_head.weight", false, true},
@@ -20,9 +20,9 @@ static const jt_role_row roles[JT_W_ROLES] = {
     [JT_W_DOWN] = {"ffn_down.weight", "mlp.down_proj.weight", false, false},
 };
 
-static const jt_block block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
+static const jt_block llama_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
 
-static jt_status gguf_int(const jt_gguf *g, const char *key, uint64_t otherwise, int *out, jt_error *err) {
+static jt_status llama_gguf_int(const jt_gguf *g, const char *key, uint64_t otherwise, int *out, jt_error *err) {
     uint64_t v = otherwise;
     jt_status s = otherwise ? jt_gguf_get_u64_or(g, key, otherwise, &v, err) : jt_gguf_get_u64(g, key, &v, err);
     if (s) return s;
@@ -37,25 +37,27 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     size_t n;
     double eps = 0;
     uint64_t experts = 0;
-    const jt_gguf_tensor *embed = jt_gguf_tensor_named(g, roles[JT_W_EMBED].gguf);
+    const jt_gguf_tensor *embed = jt_gguf_tensor_named(g, llama_roles[JT_W_EMBED].gguf);
     if (!embed || embed->n_dims != 2 || embed->dim[1] > INT32_MAX)
         return jt_error_set(err, JT_FORMAT, "tensor %s with two dimensions is missing; the file holds no model that can be run",
-                            roles[JT_W_EMBED].gguf);
+                            llama_roles[JT_W_EMBED].gguf);
     c->vocab = (int)embed->dim[1];
-    if ((s = gguf_int(g, "llama.embedding_length", 0, &c->hidden, err)) || (s = gguf_int(g, "llama.block_count", 0, &c->layers, err)) ||
-        (s = gguf_int(g, "llama.attention.head_count", 0, &c->heads, err)) ||
-        (s = gguf_int(g, "llama.feed_forward_length", 0, &c->ffn, err)) || (s = gguf_int(g, "llama.context_length", 0, &c->context, err)))
+    if ((s = llama_gguf_int(g, "llama.embedding_length", 0, &c->hidden, err)) ||
+        (s = llama_gguf_int(g, "llama.block_count", 0, &c->layers, err)) ||
+        (s = llama_gguf_int(g, "llama.attention.head_count", 0, &c->heads, err)) ||
+        (s = llama_gguf_int(g, "llama.feed_forward_length", 0, &c->ffn, err)) ||
+        (s = llama_gguf_int(g, "llama.context_length", 0, &c->context, err)))
         return s;
     if (c->heads < 1) return jt_error_set(err, JT_FORMAT, "llama.attention.head_count is 0");
-    if ((s = gguf_int(g, "llama.attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err)) ||
-        (s = gguf_int(g, "llama.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
-        (s = gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
+    if ((s = llama_gguf_int(g, "llama.attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err)) ||
+        (s = llama_gguf_int(g, "llama.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
+        (s = llama_gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_gguf_get_double(g, "llama.attention.layer_norm_rms_epsilon", &eps, err)) ||
         (s = jt_gguf_get_double_or(g, "llama.rope.freq_base", 10000, &c->rope_base, err)) ||
         (s = jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, err)))
         return s;
     int value_dim;
-    if ((s = gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
+    if ((s = llama_gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
     if (value_dim != c->head_dim)
         return jt_error_set(err, JT_UNSUPPORTED, "llama.attention.value_length %d differs from key_length %d; this build needs them equal",
                             value_dim, c->head_dim);
@@ -73,7 +75,7 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err) {
+static jt_status llama_hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err) {
     int64_t v;
     jt_status s = otherwise ? jt_config_int_or(j, key, 1, INT32_MAX, otherwise, &v, err) : jt_config_int(j, key, 1, INT32_MAX, &v, err);
     if (!s) *out = (int)v;
@@ -87,7 +89,7 @@ static jt_status refuse_true(const jt_json *j, const char *key, jt_error *err) {
 }
 
 /* transformers 5 writes rope_parameters; earlier versions rope_theta and rope_scaling. */
-static jt_status hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
+static jt_status llama_hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
     static const char *const type_key[] = {"rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"};
     jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope_base, err);
     if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope_base, &c->rope_base, err);
@@ -100,17 +102,18 @@ static jt_status hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
     return s;
 }
 
-static jt_status read_hf(const jt_json *j, jt_config *c, jt_error *err) {
+static jt_status llama_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s;
     double eps;
     const char *act;
-    if ((s = hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
-        (s = hf_int(j, "num_hidden_layers", 0, &c->layers, err)) || (s = hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
-        (s = hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)) ||
-        (s = hf_int(j, "head_dim", c->hidden / c->heads > 0 ? c->hidden / c->heads : 1, &c->head_dim, err)) ||
-        (s = hf_int(j, "intermediate_size", 0, &c->ffn, err)) || (s = hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
+    if ((s = llama_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = llama_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
+        (s = llama_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) || (s = llama_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
+        (s = llama_hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)) ||
+        (s = llama_hf_int(j, "head_dim", c->hidden / c->heads > 0 ? c->hidden / c->heads : 1, &c->head_dim, err)) ||
+        (s = llama_hf_int(j, "intermediate_size", 0, &c->ffn, err)) ||
+        (s = llama_hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
         (s = jt_config_double_or(j, "rms_norm_eps", 1e-6, &eps, err)) || (s = jt_config_string_or(j, "hidden_act", "silu", &act, err)) ||
-        (s = refuse_true(j, "attention_bias", err)) || (s = refuse_true(j, "mlp_bias", err)) || (s = hf_rope(j, c, err)))
+        (s = refuse_true(j, "attention_bias", err)) || (s = refuse_true(j, "mlp_bias", err)) || (s = llama_hf_rope(j, c, err)))
         return s;
     if (strcmp(act, "silu")) return jt_error_set(err, JT_UNSUPPORTED, "hidden_act \"%.32s\" is not supported by this build", act);
     c->norm_eps = (float)eps;
@@ -121,8 +124,8 @@ static jt_status read_hf(const jt_json *j, jt_config *c, jt_error *err) {
 
 const jt_family jt_family_llama = {.name = "llama",
                                    .hf = "llama",
-                                   .role = roles,
-                                   .block = &block,
+                                   .role = llama_roles,
+                                   .block = &llama_block,
                                    .final_norm = &jt_entry_rms_norm,
                                    .read_gguf = read_gguf,
-                                   .read_hf = read_hf};
+                                   .read_hf = llama_read_hf};

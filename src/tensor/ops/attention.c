@@ -27,7 +27,7 @@ struct work {
     char *k, *v; /* a gathered tile */
 };
 
-static size_t carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
+static size_t op_attention_carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
     char *start = p;
 #define TAKE(field, n) w->field = (void *)p, p += (((n) * sizeof *w->field) + 63) & ~(size_t)63
     TAKE(q, nq);
@@ -55,7 +55,7 @@ static size_t carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_
 static uint32_t first_bits(int n) { return n <= 0 ? 0 : n >= JT_TILE ? 0xffffffffu : (1u << n) - 1u; }
 
 /* Keys of tile t that a row of this path and rank sees; *moved: one of them is not in the slot of its depth. */
-static uint32_t visible(const jt_env_path *p, int rank, int layer, int t, bool *moved) {
+static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, int t, bool *moved) {
     int base = t * JT_TILE, below = p->trunk <= rank ? p->trunk : rank + 1;
     uint32_t see = first_bits(below - base);
     int first = p->trunk > base ? p->trunk : base, end = p->trunk + p->more < base + JT_TILE ? p->trunk + p->more : base + JT_TILE;
@@ -66,18 +66,19 @@ static uint32_t visible(const jt_env_path *p, int rank, int layer, int t, bool *
     return see;
 }
 
-static const char *key_base(const jt_env *e, const jt_node *n, const jt_env_seq *q, int page, int h, int value) {
+static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h, int value) {
     size_t layer = (size_t)n->layer * 2 * (size_t)e->kv->heads;
     return jt_buffer_at(q->page[page], (layer + (size_t)(value * e->kv->heads + h)) * e->kv->head_bytes);
 }
 
 /* Copies the keys of tile t of a path into w->k and w->v. */
-static void gather(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, const jt_env_path *p, int t, int h) {
+static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, const jt_env_path *p, int t,
+                                int h) {
     size_t dim = (size_t)e->kv->dim, size = e->kv->type == JT_F16 ? 2 : 4;
     int base = t * JT_TILE;
     for (int i = 0; i < JT_TILE && base + i < p->trunk + p->more; i++) {
         int slot = base + i < p->trunk ? base + i : p->slot[base + i - p->trunk];
-        const char *k = key_base(e, n, q, slot / JT_TILE, h, 0), *v = key_base(e, n, q, slot / JT_TILE, h, 1);
+        const char *k = op_attention_key_base(e, n, q, slot / JT_TILE, h, 0), *v = op_attention_key_base(e, n, q, slot / JT_TILE, h, 1);
         size_t from = (size_t)(slot % JT_TILE), to = (size_t)i;
         for (size_t j = 0; j < dim; j++) memcpy(w->k + (j * JT_TILE + to) * size, k + (j * JT_TILE + from) * size, size);
         memcpy(w->v + to * dim * size, v + from * dim * size, dim * size);
@@ -85,7 +86,7 @@ static void gather(const jt_env *e, const jt_node *n, struct work *w, const jt_e
 }
 
 /* Lets the queries listed in w->of meet one tile. */
-static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, const void *k, const void *v) {
+static void op_attention_meet(const jt_env *e, const jt_opnode *n, struct work *w, int got, const void *k, const void *v) {
     for (int i = 0; i < got; i++) {
         int of = w->of[i];
         w->tile_q[i] = w->q[of], w->tile_acc[i] = w->acc[of], w->tile_m[i] = w->m[of], w->tile_l[i] = w->l[of];
@@ -109,7 +110,7 @@ static void meet(const jt_env *e, const jt_node *n, struct work *w, int got, con
 }
 
 /* Biases of a row's keys in tile t, for one query. */
-static bool bias_of(const jt_env_row_taps *r, int layer, int head, int t, float bias[JT_TILE]) {
+static bool op_attention_bias_of(const jt_env_row_taps *r, int layer, int head, int t, float bias[JT_TILE]) {
     bool any = false;
     for (int i = 0; i < r->n; i++) {
         const jt_env_tap *x = &r->tap[i];
@@ -126,38 +127,40 @@ static bool bias_of(const jt_env_row_taps *r, int layer, int head, int t, float 
     return any;
 }
 
-static void tile(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h, int group, int t) {
+static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h, int group,
+                              int t) {
     int direct = 0;
     for (int r = r0; r < r1; r++) { /* those that can read the page itself */
         bool moved;
-        uint32_t see = visible(e->path[r], e->rank[r], n->layer, t, &moved);
+        uint32_t see = op_attention_visible(e->path[r], e->rank[r], n->layer, t, &moved);
         for (int g = 0; g < group; g++) {
             int i = (r - r0) * group + g;
             w->visible[i] = see;
             float *bias = w->bias + (size_t)i * JT_TILE;
-            w->biased[i] = see && e->taps && bias_of(&e->taps[r], n->layer, h * group + g, t, bias);
+            w->biased[i] = see && e->taps && op_attention_bias_of(&e->taps[r], n->layer, h * group + g, t, bias);
             for (int k = 0; w->biased[i] && k < JT_TILE; k++) /* a tile of nothing but -inf would have no maximum */
                 if (bias[k] == -INFINITY) w->visible[i] &= ~(1u << k);
             if (w->visible[i] && !moved) w->of[direct++] = i;
         }
     }
-    meet(e, n, w, direct, direct ? key_base(e, n, q, t, h, 0) : NULL, direct ? key_base(e, n, q, t, h, 1) : NULL);
+    op_attention_meet(e, n, w, direct, direct ? op_attention_key_base(e, n, q, t, h, 0) : NULL,
+                      direct ? op_attention_key_base(e, n, q, t, h, 1) : NULL);
     for (int r = r0, end; r < r1; r = end) { /* runs of rows with one path share a gathered tile */
         int got = 0;
         for (end = r; end < r1 && e->path[end] == e->path[r]; end++) {
             bool moved;
-            if (!visible(e->path[end], e->rank[end], n->layer, t, &moved) || !moved) continue;
+            if (!op_attention_visible(e->path[end], e->rank[end], n->layer, t, &moved) || !moved) continue;
             for (int g = 0; g < group; g++)
                 if (w->visible[(end - r0) * group + g]) w->of[got++] = (end - r0) * group + g;
         }
         if (!got) continue;
-        gather(e, n, w, q, e->path[r], t, h);
-        meet(e, n, w, got, w->k, w->v);
+        op_attention_gather(e, n, w, q, e->path[r], t, h);
+        op_attention_meet(e, n, w, got, w->k, w->v);
     }
 }
 
 /* Rows [r0, r1) of sequence q, key-value head h. */
-static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h) {
+static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h) {
     const float *x = jt_env_f32(e, n->in[0]);
     float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
     int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group, depth = 0;
@@ -174,7 +177,7 @@ static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env
         int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
         if (d > depth) depth = d;
     }
-    for (int t = 0; t * JT_TILE < depth; t++) tile(e, n, w, q, r0, r1, h, group, t);
+    for (int t = 0; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)(r0 + i / group), head = (size_t)(h * group + i % group);
         e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
@@ -182,23 +185,29 @@ static void item(const jt_env *e, const jt_node *n, struct work *w, const jt_env
     }
 }
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     struct work w;
     int turn = 0;
-    carve(&w, s->scratch, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
+    op_attention_carve(&w, s->scratch, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
     for (int k = 0; k < e->n_seq; k++) {
         const jt_env_seq *q = &e->seq[k];
         int last = q->first + q->rows;
         for (int r = q->first; r < last; r += ROWS)
             for (int h = 0; h < e->kv->heads; h++)
-                if (turn++ % s->threads == s->thread) item(e, n, &w, q, r, r + ROWS < last ? r + ROWS : last, h);
+                if (turn++ % s->threads == s->thread) op_attention_item(e, n, &w, q, r, r + ROWS < last ? r + ROWS : last, h);
     }
 }
 
-static size_t scratch(const jt_env *e, const jt_node *n) {
+static size_t op_attention_scratch(const jt_env *e, const jt_opnode *n) {
     struct work w;
-    return carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
+    return op_attention_carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim,
+                              e->kv->head_bytes);
 }
 
-const jt_op jt_op_attention = {
-    .name = "attention", .split = JT_SPLIT_OTHER, .reads_pages = true, .keep_in = 1, .keep_out = 3, .forward = forward, .scratch = scratch};
+const jt_op jt_op_attention = {.name = "attention",
+                               .split = JT_SPLIT_OTHER,
+                               .reads_pages = true,
+                               .keep_in = 1,
+                               .keep_out = 3,
+                               .forward = op_attention_forward,
+                               .scratch = op_attention_scratch};

@@ -4,7 +4,7 @@
 #include "tensor/op.h"
 
 /* y = silu(gate) * up (Shazeer 2020, arXiv 2002.05202). */
-static void swiglu(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_elementwise_swiglu(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *g = jt_env_f32(e, n->in[0]), *u = jt_env_f32(e, n->in[1]);
     float *y = jt_env_f32(e, n->out[0]);
@@ -13,7 +13,7 @@ static void swiglu(const jt_env *e, const jt_node *n, const jt_share *s) {
     for (size_t r = (size_t)first; r < (size_t)end; r++) e->engine->kernels->swiglu(g + r * w, u + r * w, (int)w, y + r * w);
 }
 
-static void add(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_elementwise_add(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *a = jt_env_f32(e, n->in[0]), *b = jt_env_f32(e, n->in[1]);
     float *y = jt_env_f32(e, n->out[0]);
@@ -27,7 +27,7 @@ static void add(const jt_env *e, const jt_node *n, const jt_share *s) {
     }
 }
 
-static void gather(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_elementwise_gather(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *x = jt_env_f32(e, n->in[0]);
     float *y = jt_env_f32(e, n->out[0]);
@@ -36,7 +36,7 @@ static void gather(const jt_env *e, const jt_node *n, const jt_share *s) {
     for (int r = first; r < end; r++) memcpy(y + (size_t)r * w, x + (size_t)e->wanted[r] * w, w * sizeof *y);
 }
 
-static void vectors(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_elementwise_vectors(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->out[0]].width;
     float *y = jt_env_f32(e, n->out[0]);
     int first, end;
@@ -44,8 +44,8 @@ static void vectors(const jt_env *e, const jt_node *n, const jt_share *s) {
     for (int r = first; r < end; r++) memcpy(y + (size_t)r * w, e->vector[r], w * sizeof *y);
 }
 
-const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = swiglu};
-const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = add};
+const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = op_elementwise_swiglu};
+const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = op_elementwise_add};
 /* Reads rows that other threads wrote: not row-wise in its input. */
-const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = gather};
-const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = vectors};
+const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = op_elementwise_gather};
+const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = op_elementwise_vectors};

@@ -6,7 +6,7 @@
 
 #include "tensor/op.h"
 
-static void mixture(const jt_matrix *m, const jt_env_input *in, float *row, float *x) {
+static void op_embed_mixture(const jt_matrix *m, const jt_env_input *in, float *row, float *x) {
     size_t width = (size_t)m->cols;
     memset(x, 0, width * sizeof *x);
     for (int i = 0; i < in->n; i++) {
@@ -15,7 +15,7 @@ static void mixture(const jt_matrix *m, const jt_env_input *in, float *row, floa
     }
 }
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_embed_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_matrix *m = &e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix;
     float *x = jt_env_f32(e, n->out[0]);
     size_t width = (size_t)m->cols;
@@ -27,14 +27,14 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
         if (!in->n)
             memcpy(to, in->vec, width * sizeof *to);
         else if (in->w)
-            mixture(m, in, s->scratch, to);
+            op_embed_mixture(m, in, s->scratch, to);
         else
             jt_matrix_row(m, in->id[0], to);
     }
 }
 
-static size_t scratch(const jt_env *e, const jt_node *n) {
+static size_t op_embed_scratch(const jt_env *e, const jt_opnode *n) {
     return (size_t)e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix.cols * sizeof(float);
 }
 
-const jt_op jt_op_embed = {.name = "embed", .split = JT_SPLIT_ROWS, .forward = forward, .scratch = scratch};
+const jt_op jt_op_embed = {.name = "embed", .split = JT_SPLIT_ROWS, .forward = op_embed_forward, .scratch = op_embed_scratch};

@@ -1,14 +1,16 @@
 /* matmul.c: y = x W^T, W a weight matrix [outputs][inputs]. Threads share panels of outputs. */
 #include "tensor/op.h"
 
-static const jt_matrix *matrix(const jt_env *e, const jt_node *n) { return &e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix; }
+static const jt_matrix *op_matmul_matrix(const jt_env *e, const jt_opnode *n) {
+    return &e->set[n->weight[0].set]->w[n->weight[0].tensor].matrix;
+}
 
-static bool int8(const jt_env *e, const jt_node *n) { return e->list->value[n->in[0]].elem == JT_ELEM_ACT; }
+static bool op_matmul_int8(const jt_env *e, const jt_opnode *n) { return e->list->value[n->in[0]].elem == JT_ELEM_ACT; }
 
-static void matmul_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
-    const jt_matrix *m = matrix(e, n);
+static void matmul_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    const jt_matrix *m = op_matmul_matrix(e, n);
     jt_acts a = {.rows = jt_env_rows(e, n->in[0]), .cols = m->cols};
-    if (int8(e, n)) {
+    if (op_matmul_int8(e, n)) {
         int8_t *q;
         float *d, *sum;
         jt_env_act(e, n->in[0], &q, &d, &sum);
@@ -18,9 +20,12 @@ static void matmul_forward(const jt_env *e, const jt_node *n, const jt_share *s)
     }
     int first, end;
     jt_share_rows(s, jt_matrix_panels(m), &first, &end);
-    if (first < end && a.rows) jt_matmul(e->engine->kernels, m, &a, int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    if (first < end && a.rows)
+        jt_matmul(e->engine->kernels, m, &a, op_matmul_int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
 }
 
-static size_t matmul_scratch(const jt_env *e, const jt_node *n) { return jt_matmul_scratch(matrix(e, n), int8(e, n)); }
+static size_t matmul_scratch(const jt_env *e, const jt_opnode *n) {
+    return jt_matmul_scratch(op_matmul_matrix(e, n), op_matmul_int8(e, n));
+}
 
 const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};

@@ -4,7 +4,7 @@
 
 #include "tensor/op.h"
 
-static void put_key(const jt_kv_layout *kv, void *at, int slot, const float *x, const uint16_t *half) {
+static void op_pages_put_key(const jt_kv_layout *kv, void *at, int slot, const float *x, const uint16_t *half) {
     if (kv->type == JT_F16)
         for (int j = 0; j < kv->dim; j++) ((uint16_t *)at)[j * JT_TILE + slot] = half[j];
     else
@@ -18,7 +18,7 @@ static void put_value(const jt_kv_layout *kv, void *at, int slot, const float *x
         for (int j = 0; j < kv->dim; j++) ((float *)at)[slot * kv->dim + j] = x[j];
 }
 
-static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_kv_layout *kv = e->kv;
     const float *k = jt_env_f32(e, n->in[0]), *v = jt_env_f32(e, n->in[1]);
     uint16_t *half = s->scratch;
@@ -35,7 +35,7 @@ static void forward(const jt_env *e, const jt_node *n, const jt_share *s) {
             void *pk = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)h) * kv->head_bytes);
             void *pv = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)(kv->heads + h)) * kv->head_bytes);
             if (kv->type == JT_F16) e->engine->kernels->to_f16(kh, kv->dim, half);
-            put_key(kv, pk, slot, kh, half);
+            op_pages_put_key(kv, pk, slot, kh, half);
             if (kv->type == JT_F16) e->engine->kernels->to_f16(vh, kv->dim, half);
             put_value(kv, pv, slot, vh, half);
         }
@@ -56,9 +56,10 @@ void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_b
     }
 }
 
-static size_t scratch(const jt_env *e, const jt_node *n) {
+static size_t op_pages_scratch(const jt_env *e, const jt_opnode *n) {
     (void)n;
     return (size_t)e->kv->dim * sizeof(uint16_t);
 }
 
-const jt_op jt_op_page_write = {.name = "page-write", .split = JT_SPLIT_ROWS, .effects = true, .forward = forward, .scratch = scratch};
+const jt_op jt_op_page_write = {
+    .name = "page-write", .split = JT_SPLIT_ROWS, .effects = true, .forward = op_pages_forward, .scratch = op_pages_scratch};

@@ -1,7 +1,7 @@
 /* quantise.c: rows of activations to 8 bits, in blocks of 16 (docs/numbers.md). */
 #include "tensor/op.h"
 
-static void quantise_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void quantise_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]);
     int width = e->list->value[n->in[0]].width, first, end;
     size_t w = (size_t)width;

@@ -1,7 +1,7 @@
 /* rms_norm.c: y = x / sqrt(mean(x^2) + eps) * w (Zhang and Sennrich 2019, arXiv 1910.07467). */
 #include "tensor/op.h"
 
-static void rms_norm_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void rms_norm_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]), *w = e->set[n->weight[0].set]->w[n->weight[0].tensor].vector;
     float *y = jt_env_f32(e, n->out[0]), *inv = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
     int width = e->list->value[n->in[0]].width, first, end;

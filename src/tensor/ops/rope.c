@@ -3,7 +3,7 @@
 #include "tensor/op.h"
 #include "tensor/scalar_math.h"
 
-static void table(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void op_rope_table(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     int half = n->i[0] / 2, first, end;
     float *t = jt_env_f32(e, n->out[0]);
     jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
@@ -17,7 +17,7 @@ static void table(const jt_env *e, const jt_node *n, const jt_share *s) {
     }
 }
 
-static void rope_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
+static void rope_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]), *t = jt_env_f32(e, n->in[1]);
     float *y = jt_env_f32(e, n->out[0]);
     int heads = n->i[0], dim = n->i[1], rot = n->i[2], first, end;
@@ -32,5 +32,5 @@ static void rope_forward(const jt_env *e, const jt_node *n, const jt_share *s) {
     }
 }
 
-const jt_op jt_op_rope_table = {.name = "rope-table", .split = JT_SPLIT_ROWS, .forward = table};
+const jt_op jt_op_rope_table = {.name = "rope-table", .split = JT_SPLIT_ROWS, .forward = op_rope_table};
 const jt_op jt_op_rope = {.name = "rope", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = rope_forward};
