@@ -7,6 +7,8 @@
 #include "cli/interrupt.h"
 #include "cli/out.h"
 
+enum { TRACE_CANDIDATES = 10 }; /* written of each token unless --logprobs says otherwise */
+
 /* The prompt's bytes: an argument, a file, or standard input. */
 static int read_prompt(const jt_args *a, jt_str *prompt) {
     const char *text = jt_arg_text(a, "prompt"), *file = jt_arg_text(a, "file");
@@ -29,25 +31,31 @@ static int read_prompt(const jt_args *a, jt_str *prompt) {
     return JT_EXIT_OK;
 }
 
-static int encode_prompt(const jt_args *a, const jt_tokenizer *t, const jt_str *prompt, jt_tokens *tokens) {
+/* The prompt's tokens; *ids is freed by the caller. */
+static int encode_prompt(const jt_args *a, const jt_tokenizer *t, const jt_str *prompt, int32_t **ids, size_t *n) {
     jt_error err;
+    jt_tokens tokens = {0};
+    jt_status s;
     if (!t) {
         jt_say("the model's files carry no tokenizer; 'jeton eval logits --ids' works without one");
         return JT_EXIT_FILE;
     }
-    jt_status s;
     if (jt_arg_flag(a, "raw")) {
         if (jt_arg_text(a, "system")) return jt_fail_usage(a, "--system needs the chat format that --raw turns off");
-        s = jt_encode(t, prompt->s, prompt->n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, tokens, &err);
+        s = jt_encode(t, prompt->s, prompt->n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, &tokens, &err);
     } else {
         const char *system = jt_arg_text(a, "system");
         jt_message m[2] = {{"system", system}, {"user", prompt->s}};
-        s = jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, tokens, &err);
+        s = jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, &tokens, &err);
         if (s == JT_UNSUPPORTED) jt_say("a prompt without a chat format is given with --raw");
     }
+    int32_t *list = s ? NULL : jt_alloc(tokens.n, sizeof *list);
+    if (!s && !list) s = jt_nomem(&err, "the prompt", tokens.n, sizeof *list);
+    for (size_t i = 0; list && i < tokens.n; i++) list[i] = tokens.t[i].id;
+    *ids = list, *n = tokens.n;
+    jt_tokens_free(&tokens);
     if (s) return jt_fail(&err);
-    if (!tokens->n) return jt_fail_usage(a, "the prompt gives no tokens; say something");
-    return JT_EXIT_OK;
+    return *n ? JT_EXIT_OK : jt_fail_usage(a, "the prompt gives no tokens; say something");
 }
 
 static void json_floats(const char *name, const float *x, size_t n, jt_str *o) {
@@ -110,60 +118,57 @@ static void say_timings(const jt_answer *w, double load_seconds) {
            jt_end_reason_name(w->reason));
 }
 
+/* What is said once the answer is complete. */
+static int report(const jt_args *a, const jt_session *s, const jt_request *r, const jt_answer *w, double load_seconds) {
+    int code = JT_EXIT_OK;
+    bool json = jt_arg_flag(a, "json"), limit = w->reason == JT_END_LENGTH || w->reason == JT_END_TIME || w->reason == JT_END_CONTEXT;
+    if (json)
+        code = print_json(s, r, w, load_seconds);
+    else if (w->text.n && w->text.s[w->text.n - 1] != '\n')
+        jt_out("\n");
+    jt_out_flush();
+    if (jt_arg_flag(a, "timings")) say_timings(w, load_seconds);
+    if (w->reason == JT_END_DEAD) jt_say("the pipeline left no candidate token, so the answer ends here");
+    if (limit && !json && isatty(STDERR_FILENO) && !jt_arg_given(a, "tokens"))
+        jt_say("the answer was ended by a limit (%s)", jt_end_reason_name(w->reason));
+    return code ? code : w->reason == JT_END_CANCELLED ? JT_EXIT_INTERRUPTED : JT_EXIT_OK;
+}
+
 /* Everything after the model is open. */
-static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
+static int answer(const jt_args *a, const jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
     const jt_tokenizer *t = jt_model_tokenizer(s->model);
-    jt_tokens tokens = {0};
+    const char *trace_to = jt_arg_text(a, "trace");
     int32_t *ids = NULL;
+    size_t n = 0;
     jt_driver *d = NULL;
-    jt_answer w = {0};
-    jt_request r;
     jt_writer trace = {0};
     jt_error err;
-    bool json = jt_arg_flag(a, "json");
-    int code = encode_prompt(a, t, prompt, &tokens);
-    if (!code && !(ids = jt_alloc(tokens.n, sizeof *ids))) {
-        jt_nomem(&err, "the prompt", tokens.n, sizeof *ids);
-        code = jt_fail(&err);
-    }
-    const char *trace_to = jt_arg_text(a, "trace");
+    int code = encode_prompt(a, t, prompt, &ids, &n);
     if (!code && trace_to && jt_file_create(trace_to, &trace, &err)) {
         jt_say("%s", err.message);
         code = JT_EXIT_OUTPUT;
     }
     if (!code && jt_driver_new(s->model, &d, &err)) code = jt_fail(&err);
     if (!code) {
-        for (size_t i = 0; i < tokens.n; i++) ids[i] = tokens.t[i].id;
+        jt_answer w = {0};
+        jt_request r;
         jt_answer_request(a, s->context, &r);
-        r.prompt = ids, r.n_prompt = tokens.n, r.pipeline = pipeline;
-        r.top_logprobs = (int)jt_arg_int(a, "logprobs");
+        r.prompt = ids, r.n_prompt = n, r.pipeline = pipeline;
         r.special = jt_arg_flag(a, "special");
         r.trace = trace_to != NULL;
-        if (r.trace && !r.top_logprobs) r.top_logprobs = 10;
-        code = jt_answer_run(d, t, &r, &(jt_answer_sink){.print = !json, .trace = trace_to ? &trace : NULL}, &w);
-        bool shown = code == JT_EXIT_OK;
-        if (trace_to && trace.f && jt_file_commit(&trace, &err) && shown) {
+        r.top_logprobs = (int)jt_arg_int(a, "logprobs");
+        if (r.trace && !r.top_logprobs) r.top_logprobs = TRACE_CANDIDATES;
+        code = jt_answer_run(d, t, &r, &(jt_answer_sink){.print = !jt_arg_flag(a, "json"), .trace = trace_to ? &trace : NULL}, &w);
+        if (!code) code = report(a, s, &r, &w, load_seconds);
+        if (trace.f && jt_file_commit(&trace, &err) && code != JT_EXIT_OUTPUT) {
             jt_say("%s", err.message);
             code = JT_EXIT_OUTPUT;
         }
-        if (!json && w.text.n && w.text.s[w.text.n - 1] != '\n' && shown) jt_out("\n");
-        jt_out_flush();
-        if (json && shown) {
-            int c = print_json(s, &r, &w, load_seconds);
-            if (c) code = c;
-        }
-        if (shown && jt_arg_flag(a, "timings")) say_timings(&w, load_seconds);
-        if (shown && w.reason == JT_END_DEAD) jt_say("the pipeline left no candidate token, so the answer ends here");
-        if (shown && isatty(STDERR_FILENO) && !json &&
-            (w.reason == JT_END_LENGTH || w.reason == JT_END_TIME || w.reason == JT_END_CONTEXT) && !jt_arg_given(a, "tokens"))
-            jt_say("the answer was ended by a limit (%s)", jt_end_reason_name(w.reason));
-        if (!code && w.reason == JT_END_CANCELLED) code = JT_EXIT_INTERRUPTED;
+        jt_answer_free(&w);
     }
     jt_file_abandon(&trace);
-    jt_answer_free(&w);
     jt_driver_free(d);
     jt_free(ids);
-    jt_tokens_free(&tokens);
     return code;
 }
 
