@@ -1,4 +1,5 @@
-/* Any text as a pipeline: it is refused with a message, or its canonical spelling reads back as itself. */
+/* Any text as a pipeline: it is refused with a message, or its canonical spelling reads back as itself.
+ * Covers: src/decode/pipeline.c src/step/param.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
