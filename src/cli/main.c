@@ -70,7 +70,7 @@ static int below_group(const jt_command_group *g, int argc, char **argv) {
 
 /* `jeton` alone: a chat, or one answer where nobody can type. */
 static int no_arguments(void) {
-    char flag[] = "-p", prompt[] = "Say hello and tell me in one sentence what you can do.";
+    char flag[] = "-p", prompt[] = "What is the sun? Answer in one sentence.";
     char *built_in[] = {flag, prompt};
     if (isatty(STDIN_FILENO)) return run_command(jt_command_find("chat"), 0, built_in);
     return run_command(jt_command_find("run"), 2, built_in);
