@@ -15,28 +15,9 @@ jt_status jt_tokens_push(jt_tokens *t, uint32_t id, size_t begin, size_t end, jt
     return JT_OK;
 }
 
-/* Does the rule leave the bytes of x followed by those of y as [x, y]? Undoes the later of the two last merges at the
- * border: a rule for the pair now facing each other would have come before, unless it ranks past what was undone. */
-static bool joins_fast(const jt_bpe *b, uint32_t x, uint32_t y) {
-    int32_t limit = INT32_MAX;
-    for (;;) {
-        int32_t r = jt_bpe_rank(b, x, y);
-        if (r >= 0 && r < limit) return false;
-        int32_t rx = b->token[x].rank, ry = b->token[y].rank;
-        if (rx < 0 && ry < 0) return true;
-        if (rx > ry) {
-            limit = rx;
-            x = b->token[x].right;
-        } else {
-            limit = ry + 1;
-            y = b->token[y].left;
-        }
-    }
-}
-
 static jt_status joins(const jt_bpe *b, uint32_t x, uint32_t y, jt_bpe_work *w, bool *yes, jt_error *err) {
     if (!(b->token[x].irregular | b->token[y].irregular)) {
-        *yes = joins_fast(b, x, y);
+        *yes = jt_bpe_regular_joins(b, x, y, INT32_MAX);
         return JT_OK;
     }
     uint32_t slot = (x * 0x9e3779b1u ^ y * 0x85ebca77u) >> 26;

@@ -29,7 +29,8 @@ typedef struct jt_bpe_token {
     uint32_t left, right; /* of the last merge when the rule runs over the token's own bytes */
     int32_t rank;         /* of that merge; -1: a single byte, or not derived */
     uint32_t shorter;     /* the longest other proper token that this one begins with */
-    uint32_t n : 31;      /* bytes */
+    uint32_t n : 30;      /* bytes */
+    uint32_t proper : 1;
     uint32_t irregular : 1;
 } jt_bpe_token;
 

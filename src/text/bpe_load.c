@@ -55,27 +55,43 @@ static bool bytes_known(const jt_bpe *b, const jt_view *v) {
     return true;
 }
 
-/* Fills b->token and leaves in ids[0..return) the proper ones. */
-static jt_status analyse(jt_bpe *b, uint32_t *ids, size_t n, size_t *proper, jt_error *err) {
+/* For each token the lowest rank of the rules that give it, or -1. */
+static int32_t *first_rules(const jt_bpe *b, size_t count) {
+    int32_t *first = jt_alloc(count, sizeof *first);
+    for (size_t i = 0; first && i < count; i++) first[i] = -1;
+    for (size_t r = b->rules; first && r-- > 0;)
+        if (jt_bpe_rank(b, b->rule[r].left, b->rule[r].right) == (int32_t)r) first[b->rule[r].result] = (int32_t)r;
+    return first;
+}
+
+/* Is the last merge over the token's own bytes that of the rule? A yes is certain: the rule comes after all that its parts
+ * are made by, and nothing before it joins the two. A no is not. */
+static bool made_by(const jt_bpe *b, int32_t rule) {
+    if (rule < 0) return false;
+    uint32_t l = b->rule[rule].left, r = b->rule[rule].right;
+    const jt_bpe_token *x = &b->token[l], *y = &b->token[r];
+    return x->proper && y->proper && !x->irregular && !y->irregular && x->rank < rule && y->rank < rule &&
+           jt_bpe_regular_joins(b, l, r, rule);
+}
+
+/* Fills b->token and leaves in ids[0..*proper) the proper ones. */
+static jt_status analyse(jt_bpe *b, uint32_t *ids, size_t n, const int32_t *first, size_t *proper, jt_error *err) {
     jt_bpe_work w = {0};
     jt_status st = JT_OK;
     size_t kept = 0;
-    for (size_t k = 0; k < n && st == JT_OK; k++) {
+    for (size_t k = 0; k < n; k++) {
         uint32_t id = ids[k];
         const jt_view *v = &b->names[id];
         jt_bpe_token *t = &b->token[id];
-        int32_t last = -1;
-        *t = (jt_bpe_token){JT_NO_TOKEN, JT_NO_TOKEN, -1, JT_NO_TOKEN, (uint32_t)v->n & 0x7fffffffu, 0};
-        if (!bytes_known(b, v)) {
-            b->n_improper++;
-            continue;
-        }
-        if ((st = jt_bpe_rule_run(b, v->s, v->n, &w, &last, err)) != JT_OK) break;
-        if (w.symbol[0].id != id || w.symbol[0].next != UINT32_MAX) {
-            b->n_improper++;
-            continue;
+        int32_t last = v->n > 1 ? first[id] : -1;
+        *t = (jt_bpe_token){JT_NO_TOKEN, JT_NO_TOKEN, -1, JT_NO_TOKEN, (uint32_t)v->n & 0x3fffffffu, 0, 0};
+        if (v->n > 1 && !made_by(b, last)) {
+            if (!bytes_known(b, v)) continue;
+            if ((st = jt_bpe_rule_run(b, v->s, v->n, &w, &last, err)) != JT_OK) break;
+            if (w.symbol[0].id != id || w.symbol[0].next != UINT32_MAX) continue;
         }
         ids[kept++] = id;
+        t->proper = 1;
         if (last < 0) continue;
         t->left = b->rule[last].left, t->right = b->rule[last].right, t->rank = last;
         const jt_bpe_token *l = &b->token[t->left], *r = &b->token[t->right];
@@ -83,6 +99,7 @@ static jt_status analyse(jt_bpe *b, uint32_t *ids, size_t n, size_t *proper, jt_
         b->n_irregular += t->irregular;
     }
     jt_bpe_work_free(&w);
+    b->n_improper = (uint32_t)(n - kept);
     *proper = kept;
     return st;
 }
@@ -91,6 +108,7 @@ jt_status jt_bpe_init(jt_bpe *b, const jt_view *names, const uint8_t *part, size
                       bool ignore_merges, jt_error *err) {
     *b = (jt_bpe){.names = names, .rule = rule, .rules = rules};
     uint32_t *ids = NULL, *shorter = NULL;
+    int32_t *first = NULL;
     size_t n, proper;
     for (int c = 0; c < 256; c++) b->byte[c] = JT_NO_TOKEN;
     for (size_t i = 0; i < count; i++)
@@ -103,11 +121,12 @@ jt_status jt_bpe_init(jt_bpe *b, const jt_view *names, const uint8_t *part, size
     b->token = jt_alloc(count, sizeof *b->token);
     shorter = jt_alloc(count, sizeof *shorter);
     ids = by_length(names, part, count, &n);
-    if (!b->token || !shorter || !ids) {
+    first = first_rules(b, count);
+    if (!b->token || !shorter || !ids || !first) {
         st = jt_nomem(err, "the vocabulary", count, sizeof *b->token);
         goto out;
     }
-    if ((st = analyse(b, ids, n, &proper, err)) != JT_OK) goto out;
+    if ((st = analyse(b, ids, n, first, &proper, err)) != JT_OK) goto out;
     if ((st = jt_trie_init(&b->proper, names, ids, proper, shorter, err)) != JT_OK) goto out;
     if ((st = jt_words_init(&b->whole, names, ignore_merges ? n : proper, err)) != JT_OK) goto out;
     for (size_t k = 0; k < proper; k++) {
@@ -117,7 +136,7 @@ jt_status jt_bpe_init(jt_bpe *b, const jt_view *names, const uint8_t *part, size
     for (size_t i = 0; ignore_merges && i < count; i++)
         if (part[i] == JT_BPE_WHOLE) jt_words_put(&b->whole, (uint32_t)i);
 out:
-    jt_free(ids), jt_free(shorter);
+    jt_free(ids), jt_free(shorter), jt_free(first);
     if (st != JT_OK) jt_bpe_free(b);
     return st;
 }

@@ -1,5 +1,5 @@
-/* bpe_rule.h: the reference rule of BPE run as it is written, for the analysis of a vocabulary and the few pairs of tokens
- * that the fast test cannot judge. O(n log n) by a heap of candidate merges. */
+/* bpe_rule.h: the ranks of rules, the fast test for joining, and the reference rule of BPE run as it is written, for the
+ * analysis of a vocabulary and the few pairs of tokens that the fast test cannot judge. O(n log n) by a heap. */
 #ifndef JT_TEXT_BPE_RULE_H
 #define JT_TEXT_BPE_RULE_H
 
@@ -12,6 +12,25 @@ static inline int32_t jt_bpe_rank(const jt_bpe *b, uint32_t left, uint32_t right
         uint64_t k = b->pair[i & b->pair_mask];
         if (k == key) return b->pair_rank[i & b->pair_mask];
         if (k == UINT64_MAX) return -1;
+    }
+}
+
+/* Do the rules of rank below `limit` leave the bytes of x followed by those of y as [x, y]? For regular tokens. Undoes the
+ * later of the two last merges at the border: a rule for the pair that faced each other then would have come before what was
+ * undone if it ranks lower. */
+static inline bool jt_bpe_regular_joins(const jt_bpe *b, uint32_t x, uint32_t y, int32_t limit) {
+    for (;;) {
+        int32_t r = jt_bpe_rank(b, x, y);
+        if (r >= 0 && r < limit) return false;
+        int32_t rx = b->token[x].rank, ry = b->token[y].rank;
+        if (rx < 0 && ry < 0) return true;
+        if (rx > ry) {
+            limit = rx;
+            x = b->token[x].right;
+        } else {
+            limit = ry + 1;
+            y = b->token[y].left;
+        }
     }
 }
 
