@@ -6,7 +6,7 @@
 #include "tensor/engine.h"
 #include "tensor/peak.h"
 
-enum { TRIES = 3 };
+enum { TRIES = 5 };
 static const double LOOP = 0.1; /* seconds of one measurement */
 
 typedef struct probe {

@@ -18,7 +18,7 @@ typedef struct jt_limits {
 /* A peak below this part of what ports and clock allow is suspect: the machine is busy, slowed down, or narrower than its instructions. */
 #define JT_LIMIT_SUSPECT 0.85
 
-/* Takes about two seconds, and 256 MiB of memory while it runs (less where less is free). */
+/* Takes about three seconds, and 256 MiB of memory while it runs (less where less is free). */
 jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err);
 
 /* What one token costs, attention and vectors left out. */

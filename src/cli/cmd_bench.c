@@ -205,6 +205,13 @@ static const char *limit_name(const bench *b, const bench_test *t) { return t->g
 
 static bool suspect(double measured, double ports) { return measured < JT_LIMIT_SUSPECT * ports; }
 
+/* A test above a limit shows that the limit is wrong, or does not apply. */
+static bool beyond(const bench *b) {
+    for (int i = 0; i < b->tests; i++)
+        if (fraction(b, &b->test[i]) > 1) return true;
+    return false;
+}
+
 static void print_limits(const bench *b) {
     const jt_limits *l = &b->limits;
     jt_out(
@@ -216,6 +223,9 @@ static void print_limits(const bench *b) {
         jt_out("suspect: the int8 peak is %.0f %% of what ports and clock allow; the machine may be busy\n", 100 * l->int8 / l->int8_ports);
     if (suspect(l->flt, l->flt_ports))
         jt_out("suspect: the float peak is %.0f %% of what ports and clock allow; the machine may be busy\n", 100 * l->flt / l->flt_ports);
+    if (beyond(b))
+        jt_out(
+            "suspect: a test lies above its limit; the machine was busy while the limit was measured, or the weights lie in its cache\n");
     jt_out("a generated token reads %.1f MB of weights; a prompt's token takes %.3f GOP in products\n", b->demand.bytes / 1e6,
            b->demand.prompt_ops / 1e9);
 }
@@ -294,7 +304,8 @@ static void json_limits(const bench *b, jt_str *s) {
     number(s, "float_ops_per_second", l->flt);
     number(s, "float_ops_allowed", l->flt_ports);
     number(s, "clock_hz", l->clock);
-    jt_str_printf(s, ", \"suspect\": %s}", suspect(l->int8, l->int8_ports) || suspect(l->flt, l->flt_ports) ? "true" : "false");
+    jt_str_printf(s, ", \"suspect\": %s}",
+                  suspect(l->int8, l->int8_ports) || suspect(l->flt, l->flt_ports) || beyond(b) ? "true" : "false");
 }
 
 static jt_status print_json(const bench *b, jt_error *err) {
