@@ -330,6 +330,8 @@ static void cases_rope(cases *c) {
 
 /* ---- attention */
 
+enum { CASES_QUERIES = 40 };
+
 static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, int masks) {
     size_t cells = (size_t)dim * JT_TILE, size = type == JT_F16 ? 2 : 4;
     float *kf = cases_floats(c, cells, kind), *vf = cases_floats(c, cells, kind), *qs = cases_floats(c, (size_t)(nq * dim), kind);
@@ -343,12 +345,12 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
     }
     size_t n = (size_t)(nq * dim);
     float *acc[2] = {cases_memory(n * 4), cases_memory(n * 4)};
-    float m[2][16], l[2][16];
-    const float *q[16];
-    float *to[2][16];
-    uint32_t visible[16];
-    float biases[16][JT_TILE];
-    const float *bias[16];
+    float m[2][CASES_QUERIES], l[2][CASES_QUERIES];
+    const float *q[CASES_QUERIES];
+    float *to[2][CASES_QUERIES];
+    uint32_t visible[CASES_QUERIES];
+    float biases[CASES_QUERIES][JT_TILE];
+    const float *bias[CASES_QUERIES];
     for (int i = 0; i < nq; i++) {
         for (int k = 0; k < JT_TILE; k++) biases[i][k] = cases_below(c, 9) ? cases_uniform(c) : -INFINITY;
         bias[i] = i % 3 == masks ? NULL : biases[i];
@@ -408,6 +410,8 @@ static inline int cases_run(cases *c) {
     for (int nq = 1; nq <= 13; nq++)
         for (int type = 0; type < 2; type++)
             for (int masks = 0; masks < 3; masks++) cases_attention(c, nq, 8 * nq + masks * 3, type ? JT_F16 : JT_F32, FLOATS_PLAIN, masks);
+    for (int masks = 0; masks < 3; masks++)
+        for (int dim = 60; dim < 140; dim += 36) cases_attention(c, CASES_QUERIES - masks, dim, JT_F16, FLOATS_PLAIN, masks);
     for (int kind = 1; kind < FLOATS_KINDS; kind++)
         for (int dim = 1; dim <= 64; dim += 21) {
             cases_attention(c, 5, dim, JT_F16, kind, kind % 3);

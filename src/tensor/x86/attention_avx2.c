@@ -96,20 +96,12 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
 }
 
 JT_INLINE void queries_avx2(jt_type type, int nq, const jt_attn_tile *t, int first) {
-    float p[4][JT_TILE], c[4], ct[4];
+    float p[4][JT_TILE], c[8], ct[8], mt[8] = {0}, lt[8] = {0};
     scores_avx2(type, nq, t, first, p);
     for (int n = 0; t->bias && n < nq; n++)
         for (int k = 0; t->bias[first + n] && k < JT_TILE; k++) p[n][k] += t->bias[first + n][k];
-    for (int n = 0; n < nq; n++) {
-        float mt, lt, *m = &t->m[first + n], *l = &t->l[first + n];
-        weights_avx2(t->visible[first + n], p[n], &mt, &lt);
-        float top = mt > *m ? mt : *m;
-        __m256 e = jt_avx2_exp8(_mm256_sub_ps(_mm256_setr_ps(*m, mt, 0, 0, 0, 0, 0, 0), _mm256_set1_ps(top)));
-        c[n] = _mm256_cvtss_f32(e);
-        ct[n] = _mm256_cvtss_f32(_mm256_permute_ps(e, 1));
-        *l = fmaf(lt, ct[n], *l * c[n]);
-        *m = top;
-    }
+    for (int n = 0; n < nq; n++) weights_avx2(t->visible[first + n], p[n], &mt[n], &lt[n]);
+    jt_avx2_merge(nq, mt, lt, t->m + first, t->l + first, c, ct);
     int j = 0;
     for (; j + 16 <= t->dim; j += 16) values_avx2(type, nq, 2, t, first, j, p, c, ct);
     if (j + 8 <= t->dim) values_avx2(type, nq, 1, t, first, j, p, c, ct), j += 8;

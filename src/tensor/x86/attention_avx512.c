@@ -1,7 +1,7 @@
 /* attention_avx512.c: an attention tile with AVX-512, up to six queries sharing each load of keys and values. */
 #include "tensor/x86/avx512.h"
 
-enum { QUERIES = 6 };
+enum { QUERIES = 6, WIDEN_DIM = 128 };
 
 JT_INLINE __m512 cache16_avx512(jt_type type, const void *p, size_t i) {
     return type == JT_F16 ? jt_avx512_load_halfs((const uint16_t *)p + i) : _mm512_loadu_ps((const float *)p + i);
@@ -14,20 +14,27 @@ JT_INLINE __m512 values16_avx512(jt_type type, const void *p, size_t i, __mmask1
     return _mm512_maskz_loadu_ps(lanes, (const float *)p + i);
 }
 
-/* Weights of the tile from scores, as weights_avx2 does with half vectors. */
-static inline void weights_avx512(uint32_t visible, float scale, const float *bias, __m512 s[2], float *max, float *total) {
-    __mmask16 mask[2] = {(__mmask16)visible, (__mmask16)(visible >> 16)};
+/* Scales the chains of a query, adds its biases; gives the largest visible score. */
+JT_INLINE float scores_avx512(uint32_t visible, float scale, const float *bias, __m512 s[2]) {
     __m512 top = _mm512_set1_ps(-INFINITY);
     JT_UNROLL
     for (int i = 0; i < 2; i++) {
         s[i] = _mm512_mul_ps(_mm512_set1_ps(scale), s[i]);
         if (bias) s[i] = _mm512_add_ps(s[i], _mm512_loadu_ps(bias + 16 * i));
-        top = _mm512_mask_max_ps(top, mask[i], s[i], top);
+        top = _mm512_mask_max_ps(top, (__mmask16)(visible >> 16 * i), s[i], top);
     }
-    *max = jt_avx2_max8(_mm256_max_ps(_mm512_castps512_ps256(top), _mm512_extractf32x8_ps(top, 1))) + 0.0f;
+    return jt_avx2_max8(_mm256_max_ps(_mm512_castps512_ps256(top), _mm512_extractf32x8_ps(top, 1))) + 0.0f;
+}
+
+/* Weights from scores; gives their total. Invisible keys get +0, which leaves a sum as it is. */
+JT_INLINE float weights_avx512(uint32_t visible, float max, const __m512 s[2], float p[JT_TILE]) {
+    __m512 w[2];
     JT_UNROLL
-    for (int i = 0; i < 2; i++) s[i] = _mm512_maskz_mov_ps(mask[i], jt_avx512_exp16(_mm512_sub_ps(s[i], _mm512_set1_ps(*max))));
-    *total = jt_avx512_tree(_mm512_add_ps(s[0], s[1]));
+    for (int i = 0; i < 2; i++) {
+        w[i] = _mm512_maskz_mov_ps((__mmask16)(visible >> 16 * i), jt_avx512_exp16(_mm512_sub_ps(s[i], _mm512_set1_ps(max))));
+        _mm512_storeu_ps(p + 16 * i, w[i]);
+    }
+    return jt_avx512_tree(_mm512_add_ps(w[0], w[1]));
 }
 
 /* 16 * wide elements from j (the last vector's lanes given) of the weighted sums of values, merged into acc. */
@@ -69,7 +76,7 @@ JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, co
 }
 
 JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int first) {
-    float p[QUERIES][JT_TILE], c[QUERIES], ct[QUERIES];
+    float p[QUERIES][JT_TILE], c[8], ct[8], mt[8] = {0}, lt[8] = {0};
     __m512 s[QUERIES][2];
     JT_UNROLL
     for (int n = 0; n < nq; n++) s[n][0] = s[n][1] = _mm512_setzero_ps();
@@ -83,18 +90,10 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
         }
     }
     JT_UNROLL
-    for (int n = 0; n < nq; n++) {
-        float mt, lt, *m = &t->m[first + n], *l = &t->l[first + n];
-        weights_avx512(t->visible[first + n], t->scale, t->bias ? t->bias[first + n] : NULL, s[n], &mt, &lt);
-        _mm512_storeu_ps(p[n], s[n][0]);
-        _mm512_storeu_ps(p[n] + 16, s[n][1]);
-        float top = mt > *m ? mt : *m;
-        __m256 e = jt_avx2_exp8(_mm256_sub_ps(_mm256_setr_ps(*m, mt, 0, 0, 0, 0, 0, 0), _mm256_set1_ps(top)));
-        c[n] = _mm256_cvtss_f32(e);
-        ct[n] = _mm256_cvtss_f32(_mm256_permute_ps(e, 1));
-        *l = fmaf(lt, ct[n], *l * c[n]);
-        *m = top;
-    }
+    for (int n = 0; n < nq; n++) mt[n] = scores_avx512(t->visible[first + n], t->scale, t->bias ? t->bias[first + n] : NULL, s[n]);
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) lt[n] = weights_avx512(t->visible[first + n], mt[n], s[n], p[n]);
+    jt_avx2_merge(nq, mt, lt, t->m + first, t->l + first, c, ct);
     int j = 0;
     for (; j + 64 <= t->dim; j += 64) values_avx512(type, nq, 4, 0xffff, t, first, j, p, c, ct);
     for (; j + 16 <= t->dim; j += 16) values_avx512(type, nq, 1, 0xffff, t, first, j, p, c, ct);
@@ -115,8 +114,17 @@ JT_INLINE void attn_avx512(jt_type type, const jt_attn_tile *t) {
 }
 
 void jt_avx512_attn_tile(const jt_attn_tile *t) {
-    if (t->type == JT_F16)
-        attn_avx512(JT_F16, t);
-    else
+    if (t->type == JT_F32) {
         attn_avx512(JT_F32, t);
+    } else if (t->nq < 4 * QUERIES || t->dim > WIDEN_DIM) {
+        attn_avx512(JT_F16, t);
+    } else {
+        /* Many queries: the halves are widened once for all of them. */
+        _Alignas(64) float k[WIDEN_DIM * JT_TILE], v[WIDEN_DIM * JT_TILE];
+        jt_attn_tile wide = *t;
+        jt_avx2_from_f16(t->k, t->dim * JT_TILE, k);
+        jt_avx2_from_f16(t->v, t->dim * JT_TILE, v);
+        wide.type = JT_F32, wide.k = k, wide.v = v;
+        attn_avx512(JT_F32, &wide);
+    }
 }

@@ -68,6 +68,18 @@ static inline float jt_avx2_max8(__m256 a) {
     return _mm_cvtss_f32(h);
 }
 
+/* Merges the maxima mt and totals lt of a tile into m and l of nq (at most 8) queries; gives the factors of what was
+ * summed before (c) and of the tile (ct). All arrays but m and l have room for 8. */
+static inline void jt_avx2_merge(int nq, const float *mt, const float *lt, float *m, float *l, float *c, float *ct) {
+    __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(nq), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256 tile = _mm256_loadu_ps(mt), old = _mm256_maskload_ps(m, lanes), top = _mm256_max_ps(tile, old);
+    __m256 vc = jt_avx2_exp8(_mm256_sub_ps(old, top)), vct = jt_avx2_exp8(_mm256_sub_ps(tile, top));
+    _mm256_maskstore_ps(l, lanes, _mm256_fmadd_ps(_mm256_loadu_ps(lt), vct, _mm256_mul_ps(_mm256_maskload_ps(l, lanes), vc)));
+    _mm256_maskstore_ps(m, lanes, top);
+    _mm256_storeu_ps(c, vc);
+    _mm256_storeu_ps(ct, vct);
+}
+
 static inline __m256 jt_avx2_load_halfs(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 
 #endif
