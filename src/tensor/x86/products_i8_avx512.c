@@ -4,10 +4,10 @@
  * bits. Weights are the unsigned side: nibbles as they are, bytes with 128
  * added (the top bit flipped); the bias of jt_acts takes the offset back. One
  * vector is a group of four columns of 16 rows; the eight groups of a block stay
- * in registers while a tile of up to 16 rows of activations passes. */
+ * in registers while a tile of up to 8 rows of activations passes. */
 #include "tensor/x86/avx512.h"
 
-enum { TILE = 16 };
+enum { TILE = 8 }; /* with 16, Clang runs out of registers */
 
 JT_INLINE __m512i four_bytes_avx512(const int8_t *p) {
     int32_t v;
@@ -81,7 +81,6 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, cons
 
 JT_INLINE void panel_i8_avx512(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
     for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy) tile_i8_avx512(kind, TILE, panel, a, row, y, ldy);
-    if (rows & 8) tile_i8_avx512(kind, 8, panel, a, row, y, ldy), row += 8, y += 8 * (size_t)ldy;
     if (rows & 4) tile_i8_avx512(kind, 4, panel, a, row, y, ldy), row += 4, y += 4 * (size_t)ldy;
     if (rows & 2) tile_i8_avx512(kind, 2, panel, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
     if (rows & 1) tile_i8_avx512(kind, 1, panel, a, row, y, ldy);
