@@ -103,7 +103,7 @@ static jt_status bad_number(const jt_opt *o, const char *value, jt_error *err) {
                         o->type == JT_OPT_U64 ? " from 0 to 2^64 - 1" : "");
 }
 
-static jt_status set_list(jt_args *a, jt_value *v, const char *value, jt_from from, jt_error *err) {
+static jt_status set_list(jt_args *a, jt_opt_value *v, const char *value, jt_from from, jt_error *err) {
     int old = v->from == from ? v->n_list : 0; /* a list on the command line replaces that of the config file */
     const char **list = jt_arena_alloc(&a->arena, (size_t)old + 1, sizeof *list);
     if (!list) return jt_nomem(err, "a list of values", (size_t)old + 1, sizeof *list);
@@ -115,7 +115,7 @@ static jt_status set_list(jt_args *a, jt_value *v, const char *value, jt_from fr
 
 jt_status jt_args_set(jt_args *a, int opt, const char *value, jt_from from, jt_error *err) {
     const jt_opt *o = jt_command_opt(a->command, opt);
-    jt_value *v = &a->value[opt], r = *v;
+    jt_opt_value *v = &a->value[opt], r = *v;
     size_t n = strlen(value);
     bool bounded = o->min < o->max;
     switch (o->type) {
@@ -258,10 +258,10 @@ jt_status jt_args_parse(jt_args *a, int argc, char **argv, jt_error *err) {
 
 /* ---- reading values ---- */
 
-static const jt_value *value_of(const jt_args *a, const char *name) {
+static const jt_opt_value *value_of(const jt_args *a, const char *name) {
     int i = jt_command_find_opt(a->command, name, strlen(name));
     assert(i >= 0 && "the command's table has no such option");
-    static const jt_value none;
+    static const jt_opt_value none;
     return i < 0 ? &none : &a->value[i];
 }
 
@@ -273,7 +273,7 @@ double jt_arg_real(const jt_args *a, const char *name) { return value_of(a, name
 const char *jt_arg_text(const jt_args *a, const char *name) { return value_of(a, name)->s; }
 
 const char *const *jt_arg_list(const jt_args *a, const char *name, int *n) {
-    const jt_value *v = value_of(a, name);
+    const jt_opt_value *v = value_of(a, name);
     *n = v->n_list;
     return v->list;
 }

@@ -99,7 +99,7 @@ const jt_command_group *jt_group_find(const char *name);
 
 enum { JT_MAX_OPTS = 64 };
 typedef enum jt_from { JT_FROM_DEFAULT, JT_FROM_CONFIG, JT_FROM_LINE } jt_from;
-typedef struct jt_value {
+typedef struct jt_opt_value {
     jt_from from;
     bool flag;
     int64_t i;
@@ -108,11 +108,11 @@ typedef struct jt_value {
     const char *s;     /* the value as written; NULL when there is none */
     const char **list; /* of a JT_OPT_LIST */
     int n_list;
-} jt_value;
+} jt_opt_value;
 
 struct jt_args {
     const jt_command *command;
-    jt_value value[JT_MAX_OPTS]; /* by the number of jt_command_opt */
+    jt_opt_value value[JT_MAX_OPTS]; /* by the number of jt_command_opt */
     const char **pos;
     int n_pos;
     jt_arena arena;

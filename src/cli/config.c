@@ -61,7 +61,7 @@ static jt_status set_scalar(const config *k, jt_args *a, int opt, const yaml_nod
 }
 
 static jt_status set_value(const config *k, jt_args *a, int opt, const yaml_node_t *value) {
-    jt_value *v = &a->value[opt];
+    jt_opt_value *v = &a->value[opt];
     if (v->from == JT_FROM_CONFIG) v->from = JT_FROM_DEFAULT, v->n_list = 0; /* an inner setting replaces an outer list */
     if (value->type != YAML_SEQUENCE_NODE || jt_command_opt(a->command, opt)->type != JT_OPT_LIST) return set_scalar(k, a, opt, value);
     for (yaml_node_item_t *i = value->data.sequence.items.start; i < value->data.sequence.items.top; i++) {

@@ -84,7 +84,7 @@ static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const 
 }
 
 static jt_status pipeline_read(jt_pipeline *p, const jt_methods *extra, const char *t, jt_error *err) {
-    size_t n = strlen(t), at = 0, end;
+    size_t n = strlen(t), at = 0, end = 0;
     char after = 0;
     while (at < n && pipeline_space(t[at])) at++;
     while (at < n || after) {

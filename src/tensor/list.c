@@ -87,7 +87,7 @@ static void place_outputs(jt_list *l, int32_t i) {
         jt_value *x = &l->value[n->out[k]];
         jt_val from = k == 0 && n->op->alias_in ? n->in[n->op->alias_in - 1] : JT_NOVAL;
         const jt_value *y = from == JT_NOVAL ? NULL : &l->value[from];
-        if (y && !y->keep && y->dies == i && y->rows == x->rows && y->elem == x->elem && y->bytes == x->bytes)
+        if (from != JT_NOVAL && !y->keep && y->dies == i && y->rows == x->rows && y->elem == x->elem && y->bytes == x->bytes)
             x->alias = from, x->at = y->at;
         else
             list_place(l, n->out[k]);

@@ -179,7 +179,7 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *
     }
     for (int t = 0; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
     for (int i = 0; i < nq; i++) {
-        size_t r = (size_t)(r0 + i / group), head = (size_t)(h * group + i % group);
+        size_t r = (size_t)r0 + (size_t)(i / group), head = (size_t)h * (size_t)group + (size_t)(i % group);
         e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
         if (stat) stat[(r * (size_t)heads + head) * 2] = w->m[i], stat[(r * (size_t)heads + head) * 2 + 1] = w->l[i];
     }
