@@ -58,7 +58,7 @@ int main(int argc, char **argv) {
         s = jt_driver_next(driver, &e, &err);
         if (s != JT_OK || !e.job) break;
         int i = 0;
-        while (job[i] != e.job) i++;
+        while (i + 1 < n && job[i] != e.job) i++;
         char *more = realloc(text[i], length[i] + e.n_text + 1);
         if (!more) {
             s = jt_error_set(&err, JT_NOMEM, "out of memory");
