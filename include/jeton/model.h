@@ -7,7 +7,7 @@
  * that ask.
  *
  * The promise: a row's results depend only on the tokens before it and on the
- * numeric mode (weights, activation kind, cache type, declared context), bit for
+ * numeric mode (weights, adapter, taps, activation kind, cache type, declared context), bit for
  * bit; not on the batch, on how the prompt is cut, on threads or kernels.
  *
  * Threads: different models may be used from different threads, even on one
@@ -91,12 +91,13 @@ JT_API int jt_state_parent(const jt_state *s, int node);
 JT_API int jt_state_depth(const jt_state *s, int node);
 JT_API int jt_state_context(const jt_state *s);
 JT_API jt_model *jt_state_model(const jt_state *s);
-/* Hash of the numeric mode of the state: the model's, the declared context, and the taps that were ever in force. */
+/* Hash of the numeric mode of the state: the model's, the declared context, and the taps and adapters that were ever in force. */
 JT_API uint64_t jt_state_mode(const jt_state *s);
 
 /* Writes the state to a file, whole or not at all; reading it back gives the same bits. The file is tied to the numeric
  * mode: another model, activation kind, cache type or version is refused (JT_INVALID) and so is a file that is cut, altered
- * or of another format (JT_FORMAT), each with what differs. Taps are not saved, only that they were there. */
+ * or of another format (JT_FORMAT), each with what differs. Taps and the adapter are not saved, only
+ * that they were there. */
 JT_API jt_status jt_state_save(const jt_state *s, const char *path, jt_error *err);
 JT_API jt_status jt_state_load(jt_model *m, const char *path, jt_state **out, jt_error *err);
 

@@ -50,6 +50,7 @@ typedef struct jt_family {
     const jt_role_row *role; /* [JT_W_ROLES] */
     const jt_block *block;
     const struct jt_entry *final_norm;
+    bool gguf_interleaves; /* GGUF files hold the rows of q and k so that rotary pairs are (2i, 2i + 1), Hugging Face's (i, i + rot / 2) */
     jt_status (*read_gguf)(const jt_gguf *g, jt_config *c, jt_error *err);
     jt_status (*read_hf)(const jt_json *j, jt_config *c, jt_error *err);
 } jt_family;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "jeton/tap.h"
+#include "model/adapter.h"
 #include "model/model.h"
 
 /* The part of a span that a pass evaluates. */
@@ -128,6 +129,8 @@ static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, co
     w->layers[at] = plan->node && plan->node[i].layers ? plan->node[i].layers->word : NULL;
     const jt_taps *taps = p->state->taps;
     w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, plan->node ? plan->node[i].depth : slot, slot, 0};
+    const jt_adapter *adapter = p->state->adapter;
+    w->lora[at] = (jt_env_lora){adapter ? adapter->lora : NULL, p->state->adapter_scale};
 }
 
 /* Fills the environment with the next rows, at most ubatch, reserving their pages. */
@@ -279,6 +282,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
                 .rank = w->rank,
                 .path = w->path,
                 .wanted = w->wanted,
+                .lora = w->lora,
                 .seq = w->seq,
                 .host_status = &host,
                 .kv = &m->kv,
@@ -333,7 +337,7 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     if (s) return s;
     int kind = b->residual ? JT_GRAPH_RESIDUAL : 0;
     for (int i = 0; i < b->n_span; i++)
-        if (b->span[i].state->taps) kind |= JT_GRAPH_TAPS;
+        kind |= (b->span[i].state->taps ? JT_GRAPH_TAPS : 0) | (b->span[i].state->adapter ? JT_GRAPH_LORA : 0);
     if ((s = jt_model_build(m, kind, err))) return s;
     jt_arena a = {0};
     s = run_passes(m, b, rows, kind, &a, err);

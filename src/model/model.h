@@ -30,10 +30,12 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
-    struct jt_layer_set *sets; /* distinct sets of layers that nodes ran, shared by forks */
-    uint64_t tapped;           /* hash of the taps that were ever in force; 0: none */
-    struct jt_taps *taps;      /* in force; shared by forks; NULL: none */
-    int in_batch;              /* 1 + its span while a batch is checked */
+    struct jt_layer_set *sets;  /* distinct sets of layers that nodes ran, shared by forks */
+    uint64_t tapped;            /* hash of the taps and adapters that were ever in force; 0: none */
+    struct jt_taps *taps;       /* in force; shared by forks; NULL: none */
+    struct jt_adapter *adapter; /* in force; shared by forks; NULL: none */
+    float adapter_scale;
+    int in_batch; /* 1 + its span while a batch is checked */
 };
 
 /* A set of layers; the table is a list that only grows, so that nodes may point into it. */
@@ -67,6 +69,7 @@ typedef struct jt_eval_work {
     const jt_env_path **path;
     jt_env_seq *seq;
     jt_env_row_taps *taps;
+    jt_env_lora *lora;
     const float **vector;
     const uint64_t **layers;
     jt_buffer *capture;
@@ -81,10 +84,12 @@ typedef struct jt_eval_work {
 typedef struct jt_graph {
     jt_list list;
     jt_val final;
+    int lora_rank; /* of a list with JT_GRAPH_LORA: what it was built for */
+    uint64_t lora_roles;
 } jt_graph;
 
-/* Kinds of lists: with the residual stream exported, with a node at every site; and the final norm alone. */
-enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_PROJECT = 4, JT_GRAPHS };
+/* Kinds of lists: with the residual stream exported, with a node at every site, with nodes for adapters; and the final norm alone. */
+enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_LORA = 4, JT_GRAPH_PROJECT = 8, JT_GRAPHS };
 
 struct jt_model {
     jt_engine *engine;
@@ -102,6 +107,8 @@ struct jt_model {
     jt_kv_layout kv;
     float *inv_freq;
     jt_graph graph[JT_GRAPHS]; /* by JT_GRAPH_*, built when first asked for */
+    int lora_rank;             /* the largest rank, and the roles, of all adapters opened so far */
+    uint64_t lora_roles;
     jt_eval_work work;
     jt_page *free_page;
     jt_arena text; /* strings of the info */

@@ -1,8 +1,25 @@
 #include "model/network.h"
 
+/* The node that makes the low-rank row of an adapter; JT_NOVAL where the list has none. */
+static jt_val network_lora_down(jt_net *n, int layer, jt_role r, jt_val x) {
+    if (!n->lora_rank || !(n->lora_roles >> r & 1)) return JT_NOVAL;
+    jt_opnode *p = jt_list_node(n->list, &jt_op_lora_down, layer);
+    p->in[0] = x;
+    p->i[0] = (int32_t)jt_net_ref_index(layer, r);
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->lora_rank);
+}
+
+static jt_val network_lora_up(jt_net *n, int layer, jt_role r, jt_val y, jt_val t, int width) {
+    jt_opnode *p = jt_list_node(n->list, &jt_op_lora_up, layer);
+    p->in[0] = y, p->in[1] = t;
+    p->i[0] = (int32_t)jt_net_ref_index(layer, r);
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, width);
+}
+
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
     jt_ref ref = n->ref[jt_net_ref_index(layer, r)];
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
+    jt_val t = network_lora_down(n, layer, r, x);
     if (n->int8 && m->format->quantised) {
         if (n->act_from != x) {
             jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
@@ -15,8 +32,8 @@ jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
     jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
     p->weight[0] = ref;
-    p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
-    return p->out[0];
+    jt_val y = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
+    return t == JT_NOVAL ? y : network_lora_up(n, layer, r, y, t, m->rows);
 }
 
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {

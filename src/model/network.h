@@ -23,6 +23,8 @@ typedef struct jt_net {
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
     bool taps;            /* the list gets a node at every site */
+    int lora_rank;        /* 0: no nodes for adapters; else room for the largest rank */
+    uint64_t lora_roles;  /* bit r: weights of role r get them */
     jt_val rope;          /* table of the rotation */
     jt_val act_from, act; /* the value last quantised, and its 8-bit form */
 } jt_net;
@@ -39,7 +41,7 @@ extern const jt_entry jt_entry_rms_norm, jt_entry_attention, jt_entry_gated_mlp;
 static inline size_t jt_net_ref_index(int layer, jt_role r) {
     return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
 }
-/* x W^T for the weight of a role; quantises x first where the mode asks for it. */
+/* x W^T for the weight of a role, with what adapters add to it; quantises x first where the mode asks for it. */
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
 /* The value after the taps of a site; x itself in a list without taps. */
 jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x);

@@ -136,8 +136,8 @@ static jt_status make_work(jt_model *m, jt_error *err) {
               (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
               (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
               (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->taps = jt_alloc(n, sizeof *w->taps)) &&
-              (w->layers = jt_alloc(n, sizeof *w->layers)) && (w->vector = jt_alloc(n, sizeof *w->vector)) &&
-              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->lora = jt_alloc(n, sizeof *w->lora)) && (w->layers = jt_alloc(n, sizeof *w->layers)) &&
+              (w->vector = jt_alloc(n, sizeof *w->vector)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
@@ -145,7 +145,8 @@ static jt_status make_work(jt_model *m, jt_error *err) {
 static void free_work(jt_model *m) {
     jt_eval_work *w = &m->work;
     jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
-    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->layers), jt_free(w->vector), jt_free(w->want);
+    jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->lora), jt_free(w->layers), jt_free(w->vector),
+        jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
     jt_buffer_free(w->storage), jt_buffer_free(w->head), jt_buffer_free(w->capture);
@@ -153,13 +154,18 @@ static void free_work(jt_model *m) {
 
 jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
     jt_graph *g = &m->graph[kind];
-    if (g->list.planned) return JT_OK;
+    bool lora = kind != JT_GRAPH_PROJECT && (kind & JT_GRAPH_LORA);
+    if (g->list.planned && (!lora || (g->lora_rank == m->lora_rank && g->lora_roles == m->lora_roles))) return JT_OK;
+    jt_list_free(&g->list);
     jt_net n = {.list = &g->list,
                 .config = &m->config,
                 .weights = &m->weights,
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
-                .taps = kind & JT_GRAPH_TAPS};
+                .taps = kind & JT_GRAPH_TAPS,
+                .lora_rank = lora ? m->lora_rank : 0,
+                .lora_roles = m->lora_roles};
+    g->lora_rank = m->lora_rank, g->lora_roles = m->lora_roles;
     jt_status s = kind == JT_GRAPH_PROJECT ? jt_network_build_end(&n, &g->final, err)
                                            : jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
     if (s) jt_list_free(&g->list);

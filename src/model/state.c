@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/hash.h"
+#include "model/adapter.h"
 #include "model/model.h"
 
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
@@ -107,7 +108,8 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
-    t->tapped = s->tapped;
+    if ((t->adapter = s->adapter)) t->adapter->refs++;
+    t->adapter_scale = s->adapter_scale, t->tapped = s->tapped;
     if ((t->sets = s->sets)) t->sets->refs++;
     *out = t;
     return JT_OK;
@@ -179,7 +181,7 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
 void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
-    jt_taps_put(s->taps);
+    jt_taps_put(s->taps), jt_adapter_free(s->adapter);
     state_put_sets(s->sets);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
     jt_free(s);

@@ -158,6 +158,18 @@ typedef struct jt_env_row_taps {
     int capture; /* first slot of the row's captures; a slot is capture_width floats */
 } jt_env_row_taps;
 
+/* A low-rank addition to a weight: W + scale * B A. */
+typedef struct jt_lora {
+    jt_matrix a, b; /* F32, packed: [rank][inputs] and [outputs][rank]; a.rows = 0: the weight has none */
+    double scale;
+} jt_lora;
+
+/* The adapter of one row. */
+typedef struct jt_env_lora {
+    const jt_lora *lora; /* by the index that jt_op_lora_down and _up are set to; NULL: none */
+    float scale;         /* times that of the pair */
+} jt_env_lora;
+
 typedef struct jt_kv_layout {
     int layers, heads, dim;
     jt_type type;      /* JT_F16 or JT_F32 */
@@ -183,6 +195,7 @@ typedef struct jt_env {
     const jt_env_seq *seq;
     int n_seq;
     const jt_env_row_taps *taps; /* [rows]; NULL: no row has any */
+    const jt_env_lora *lora;     /* [rows], for jt_op_lora_down and _up */
     jt_buffer *capture;          /* slots of captured rows */
     int capture_width;
     jt_status *host_status; /* the first failure of a host tap */
@@ -231,6 +244,8 @@ extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
 extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
 extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
 extern const jt_op jt_op_tap;        /* in x; out y (alias x); i: site */
+extern const jt_op jt_op_lora_down;  /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
+extern const jt_op jt_op_lora_up;    /* in y, t; out y + B t (alias y); i: index of the pair */
 extern const jt_op jt_op_vectors;    /* out y (wanted rows): the vectors of the environment */
 
 #endif

@@ -127,5 +127,6 @@ const jt_family jt_family_llama = {.name = "llama",
                                    .role = llama_roles,
                                    .block = &llama_block,
                                    .final_norm = &jt_entry_rms_norm,
+                                   .gguf_interleaves = true,
                                    .read_gguf = read_gguf,
                                    .read_hf = llama_read_hf};
