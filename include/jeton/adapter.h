@@ -45,6 +45,8 @@ JT_API void jt_adapter_get_info(const jt_adapter *a, jt_adapter_info *out);
  * pages stays as it was made. Forks inherit the adapter. Setting another adapter or scale changes jt_state_mode.
  * Errors: JT_INVALID (an adapter of another model, a scale that is not finite); the old adapter stays. */
 JT_API jt_status jt_state_set_adapter(jt_state *s, jt_adapter *a, float scale, jt_error *err);
+/* The same for states of the model that are made from now on by jt_state_new; those that are there keep theirs. */
+JT_API jt_status jt_model_set_adapter(jt_model *m, jt_adapter *a, float scale, jt_error *err);
 
 #ifdef __cplusplus
 }

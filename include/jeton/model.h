@@ -97,7 +97,7 @@ JT_API uint64_t jt_state_mode(const jt_state *s);
 /* Writes the state to a file, whole or not at all; reading it back gives the same bits. The file is tied to the numeric
  * mode: another model, activation kind, cache type or version is refused (JT_INVALID) and so is a file that is cut, altered
  * or of another format (JT_FORMAT), each with what differs. Taps and the adapter are not saved, only
- * that they were there. */
+ * that they were there: the state read back has none. */
 JT_API jt_status jt_state_save(const jt_state *s, const char *path, jt_error *err);
 JT_API jt_status jt_state_load(jt_model *m, const char *path, jt_state **out, jt_error *err);
 

@@ -8,8 +8,8 @@
 #include "cli/session.h"
 #include "core/file.h"
 
-/* Reads "activations=float,kv-type=f32" into `o`. */
-static jt_status read_mode(const char *s, jt_model_options *o, jt_error *err) {
+/* Reads "activations=float,kv-type=f32,lora=off" into `o` and *lora. */
+static jt_status read_mode(const char *s, jt_model_options *o, bool *lora, jt_error *err) {
     while (*s) {
         size_t n = strcspn(s, ",");
         if (n == 16 && !memcmp(s, "activations=int8", n))
@@ -20,10 +20,12 @@ static jt_status read_mode(const char *s, jt_model_options *o, jt_error *err) {
             o->kv_type = JT_KV_F16;
         else if (n == 11 && !memcmp(s, "kv-type=f32", n))
             o->kv_type = JT_KV_F32;
+        else if (n == 8 && !memcmp(s, "lora=off", n))
+            *lora = false;
         else
             return jt_error_set(err, JT_INVALID,
                                 "'%.*s' is no part of a numeric mode; choose from activations=int8, activations=float, "
-                                "kv-type=f16, kv-type=f32",
+                                "kv-type=f16, kv-type=f32, lora=off",
                                 (int)n, s);
         s += n;
         if (*s == ',' && *++s == 0)
@@ -33,19 +35,21 @@ static jt_status read_mode(const char *s, jt_model_options *o, jt_error *err) {
 }
 
 /* Opens "MODEL" or "MODEL:mode"; a name that is a file as it stands has no mode. */
-static int open_side(jt_engine *e, const char *arg, jt_model_options o, jt_model **out) {
+static int open_side(const jt_args *a, jt_engine *e, const char *arg, jt_model **out) {
+    jt_model_options o = jt_session_model_options(a);
+    bool lora = true;
     const char *colon = strrchr(arg, ':');
     jt_str name = {0};
     jt_error err;
     jt_str_puts(&name, arg);
     if (colon && strchr(colon, '=') && !jt_file_exists(arg)) {
-        if (read_mode(colon + 1, &o, &err)) return jt_str_free(&name), jt_fail(&err);
+        if (read_mode(colon + 1, &o, &lora, &err)) return jt_str_free(&name), jt_fail(&err);
         jt_str_clear(&name);
         jt_str_add(&name, arg, (size_t)(colon - arg));
     }
     int code = jt_str_check(&name, &err) ? jt_fail(&err) : jt_session_open_on(e, name.n ? jt_str_c(&name) : NULL, &o, out);
     jt_str_free(&name);
-    return code;
+    return code || !lora ? code : jt_session_adapt(a, *out);
 }
 
 /* Refuses models whose tokenizers cut the text differently: their rows would not face each other. */
@@ -150,7 +154,7 @@ static int run(const jt_args *a) {
     jt_interrupt_install();
     if (jt_engine_new(&eo, &e, &err)) return jt_fail(&err);
     int code = JT_EXIT_OK;
-    for (int i = 0; i < 2 && !code; i++) code = open_side(e, jt_arg_pos(a, i), jt_session_model_options(a), &m[i]);
+    for (int i = 0; i < 2 && !code; i++) code = open_side(a, e, jt_arg_pos(a, i), &m[i]);
     if (!code) code = compare(a, m);
     for (int i = 0; i < 2; i++) jt_model_free(m[i]);
     jt_engine_free(e);
@@ -171,6 +175,7 @@ static const jt_pos pos[] = {
 };
 static const jt_example examples[] = {
     {"jeton eval kl smollm2:activations=float smollm2 wiki.test.raw --chunks 20", "what rounding activations to 8 bits costs"},
+    {"jeton eval kl smollm2:lora=off smollm2 wiki.test.raw --lora my-adapter", "what an adapter changes"},
     {"jeton eval kl model-f16.gguf model-q4_0.gguf wiki.test.raw", "what a block format costs"},
     {0},
 };
@@ -181,7 +186,8 @@ const jt_command jt_cmd_eval_kl = {
         "Gives the mean over the second halves of the chunks of KL(A || B), the Kullback-Leibler divergence over the whole vocabulary, "
         "with its standard error and percentiles; how often both have the same best token; and the ratio of their perplexities.\n\n"
         "After a model's name, a colon and settings with commas between them choose its numeric mode: activations=int8 or "
-        "activations=float, kv-type=f16 or kv-type=f32. What is not said there is as the options of the command say. An empty "
+        "activations=float, kv-type=f16 or kv-type=f32, lora=off for a side without the adapter of --lora. What is not said there is as "
+        "the options of the command say. An empty "
         "name is the default model.",
     .opt = opts,
     .model_options = true,

@@ -21,6 +21,8 @@ const jt_opt jt_model_opts[] = {
     {"activations", 0, JT_OPT_CHOICE, "int8|float", "int8", 0, 0, "how activations meet quantised weights"},
     {"kv-type", 0, JT_OPT_CHOICE, "auto|f16|f32", "auto", 0, 0,
      "type of cached keys and values; auto: f16 with int8 activations, f32 with float"},
+    {"lora", 0, JT_OPT_TEXT, "PATH[:SCALE]", NULL, 0, 0,
+     "apply a LoRA adapter: a PEFT folder or a GGUF file; its strength is multiplied by SCALE"},
     {"mlock", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "keep the model in memory, or fail"},
     {"no-repack", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
      "compute from the mapped file, which processes share, and not from a packed copy: slower"},

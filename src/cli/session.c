@@ -7,6 +7,7 @@
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "core/file.h"
+#include "jeton/adapter.h"
 
 jt_engine_options jt_session_engine_options(const jt_args *a) {
     return (jt_engine_options){.threads = (int)jt_arg_int(a, "threads"), .kernels = jt_arg_text(a, "kernels")};
@@ -80,6 +81,23 @@ int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o
     return s == JT_CANCELLED ? JT_EXIT_INTERRUPTED : s == JT_NOMEM || code == JT_EXIT_USAGE ? JT_EXIT_FILE : code;
 }
 
+int jt_session_adapt(const jt_args *a, jt_model *m) {
+    const char *text = jt_arg_text(a, "lora"), *colon = text ? strrchr(text, ':') : NULL;
+    jt_str path = {0};
+    jt_error err;
+    double scale = 1;
+    jt_adapter *lora = NULL;
+    if (!text) return JT_EXIT_OK;
+    bool scaled = colon && !jt_file_exists(text) && jt_read_double(colon + 1, strlen(colon + 1), &scale);
+    jt_str_add(&path, text, scaled ? (size_t)(colon - text) : strlen(text));
+    jt_status s = jt_str_check(&path, &err);
+    if (!s) s = jt_adapter_open(m, jt_str_c(&path), &lora, &err);
+    if (!s) s = jt_model_set_adapter(m, lora, (float)scale, &err);
+    jt_adapter_free(lora);
+    jt_str_free(&path);
+    return s ? jt_fail(&err) : JT_EXIT_OK;
+}
+
 int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     *out = (jt_session){0};
     jt_error err;
@@ -87,6 +105,7 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     if (jt_engine_new(&eo, &out->engine, &err)) return jt_fail(&err);
     jt_model_options mo = jt_session_model_options(a);
     int code = jt_session_open_on(out->engine, name, &mo, &out->model);
+    if (!code) code = jt_session_adapt(a, out->model);
     if (code) {
         jt_session_close(out);
         return code;

@@ -18,6 +18,9 @@ int jt_session_path(const char *name, jt_str *path);
 /* Opens `name` on `e`, with a progress bar. `o` may be NULL for the defaults. */
 int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o, jt_model **out);
 
+/* Gives the model the adapter of --lora, if there is one. */
+int jt_session_adapt(const jt_args *a, jt_model *m);
+
 /* An engine and one model, the usual case. */
 typedef struct jt_session {
     jt_engine *engine;

@@ -193,10 +193,28 @@ void jt_adapter_free(jt_adapter *a) {
 
 void jt_adapter_get_info(const jt_adapter *a, jt_adapter_info *out) { *out = a->info; }
 
+/* Checks, and makes a scale of 0 no adapter. */
+static jt_status adapter_usable(const jt_model *m, jt_adapter **a, float *scale, jt_error *err) {
+    const jt_adapter *x = *a;
+    if (x && x->model != m) return jt_error_set(err, JT_INVALID, "adapter %s was opened for another model", x->info.name);
+    if (x && !isfinite(*scale))
+        return jt_error_set(err, JT_INVALID, "scale=%g of adapter %s: must be finite", (double)*scale, x->info.name);
+    if (!x || *scale == 0) *a = NULL, *scale = 0;
+    return JT_OK;
+}
+
+jt_status jt_model_set_adapter(jt_model *m, jt_adapter *a, float scale, jt_error *err) {
+    jt_status e = adapter_usable(m, &a, &scale, err);
+    if (e) return e;
+    if (a) a->refs++;
+    jt_adapter_free(m->adapter);
+    m->adapter = a, m->adapter_scale = scale;
+    return JT_OK;
+}
+
 jt_status jt_state_set_adapter(jt_state *s, jt_adapter *a, float scale, jt_error *err) {
-    if (a && a->model != s->model) return jt_error_set(err, JT_INVALID, "adapter %s was opened for another model", a->info.name);
-    if (a && !isfinite(scale)) return jt_error_set(err, JT_INVALID, "scale=%g of adapter %s: must be finite", (double)scale, a->info.name);
-    if (!a || scale == 0) a = NULL, scale = 0;
+    jt_status e = adapter_usable(s->model, &a, &scale, err);
+    if (e) return e;
     if (a == s->adapter && scale == s->adapter_scale) return JT_OK;
     if (a) a->refs++;
     jt_adapter_free(s->adapter);

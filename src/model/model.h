@@ -109,6 +109,8 @@ struct jt_model {
     jt_graph graph[JT_GRAPHS]; /* by JT_GRAPH_*, built when first asked for */
     int lora_rank;             /* the largest rank, and the roles, of all adapters opened so far */
     uint64_t lora_roles;
+    struct jt_adapter *adapter; /* of new states; NULL: none */
+    float adapter_scale;
     jt_eval_work work;
     jt_page *free_page;
     jt_arena text; /* strings of the info */

@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tensor/scalar_math.h"
 #include "text/tokenizer.h"
@@ -263,6 +264,7 @@ void jt_model_free(jt_model *m) {
     if (!m) return;
     for (jt_page *p = m->free_page, *next; p; p = next) next = p->next, jt_buffer_free(p->buffer), jt_free(p);
     free_work(m);
+    jt_adapter_free(m->adapter);
     for (int i = 0; i < JT_GRAPHS; i++) jt_list_free(&m->graph[i].list);
     jt_weights_free(&m->weights);
     for (size_t i = 0; i < m->n_copies; i++) jt_free(m->copies[i]);

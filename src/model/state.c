@@ -83,7 +83,7 @@ void jt_state_add(jt_state *s, const jt_tree_node *node, int n) {
     grow_trunk(s);
 }
 
-jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) {
+static jt_status state_make(jt_model *m, int context, jt_state **out, jt_error *err) {
     if (context < 1 || context > 1 << 24)
         return jt_error_set(err, JT_INVALID, "context=%d: must be between 1 and %d tokens", context, 1 << 24);
     if (m->options.vocab_only)
@@ -95,9 +95,14 @@ jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) 
     return JT_OK;
 }
 
+jt_status jt_state_new(jt_model *m, int context, jt_state **out, jt_error *err) {
+    jt_status e = state_make(m, context, out, err);
+    return e ? e : jt_state_set_adapter(*out, m->adapter, m->adapter_scale, err);
+}
+
 jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     jt_state *t = NULL;
-    jt_status e = jt_state_new(s->model, s->context, &t, err);
+    jt_status e = state_make(s->model, s->context, &t, err);
     if (!e) e = state_room(t, s->n_page, err);
     if (!e && s->length > s->trunk) e = jt_grow((void **)&t->node, &t->cap_node, (size_t)(s->length - s->trunk), sizeof *t->node, err);
     if (e) {

@@ -8,6 +8,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "jeton/adapter.h"
 #include "model/model.h"
 
 enum { VERSION = 1, HEAD = 64, DIGEST = 32 };
@@ -172,6 +173,7 @@ jt_status jt_state_load(jt_model *m, const char *path, jt_state **out, jt_error 
     if (e) return e;
     e = check_head(m, &f, &h, err);
     if (!e) e = jt_state_new(m, (int)h.context, &s, err);
+    if (!e) e = jt_state_set_adapter(s, NULL, 0, err);
     if (!e) e = state_file_read_all(s, &f, &h, err);
     jt_map_close(&f);
     if (e) {

@@ -48,6 +48,18 @@ expect "logits of a tensor of ids" 0
 try "$jeton" eval logits "$tiny" --ids "$ids" -o b.safetensors --activations float --hidden --threads 2 --ubatch 5 --no-repack
 expect "logits in smaller batches" 0
 same "the same file on other threads, in other batches, not repacked" a.safetensors b.safetensors
+lora=$tiny/../../lora/wide
+try "$jeton" eval logits "$tiny" --ids "$ids" -o l.safetensors --activations float --hidden --lora "$lora" --threads 1
+expect "logits with an adapter" 0
+cmp l.safetensors a.safetensors >/dev/null && verdict "an adapter changes them" "nothing changed" || verdict "an adapter changes them" ""
+try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --activations float --hidden --lora "$lora.gguf:1" --threads 2 --ubatch 5
+same "the same adapter from a GGUF file" l.safetensors k.safetensors
+try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --activations float --hidden --lora "$lora:0"
+same "an adapter without strength" a.safetensors k.safetensors
+try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --lora "$lora:x"
+expect "an adapter that is not there" 3 "wide:x"
+try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --lora "$lora:inf"
+expect "a strength that is not finite" 2 "scale=inf"
 printf '1 2 3\n\n4,5,\t6\r\n' >ids.txt
 try "$jeton" eval logits "$tiny" --ids ids.txt -o c.safetensors
 expect "logits of lines of ids" 0

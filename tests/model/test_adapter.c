@@ -535,6 +535,34 @@ static void forks_inherit(void **state) {
     jt_adapter_free(b);
 }
 
+/* New states begin with the model's adapter; forks and states from files do not. */
+static void models_give_adapters_to_new_states(void **state) {
+    const struct fixture *f = *state;
+    static float x[T * VOCAB], y[T * VOCAB];
+    jt_state *s, *fork, *plain = state_with(f->hf, NULL, 0), *loaded;
+    jt_error err;
+    jt_adapter *a = adapter(f->hf, peft_wide);
+    jt_state *t = state_with(f->hf, a, 0.5f);
+    ok(jt_model_set_adapter(f->hf, a, 0.5f, &err), &err);
+    assert_int_equal(jt_model_set_adapter(f->gguf, a, 1, &err), JT_INVALID);
+    ok(jt_state_new(f->hf, 256, &s, &err), &err);
+    ok(jt_state_fork(plain, &fork, &err), &err);
+    assert_int_equal(jt_state_mode(fork), jt_state_mode(plain));
+    ok(jt_state_save(plain, f->path, &err), &err);
+    ok(jt_state_load(f->hf, f->path, &loaded, &err), &err);
+    assert_int_equal(jt_state_mode(loaded), jt_state_mode(plain));
+    ok(jt_model_set_adapter(f->hf, NULL, 1, &err), &err);
+    jt_adapter_free(a);
+    assert_int_equal(jt_state_mode(s), jt_state_mode(t));
+    logits_of(s, f->ids[0], T, x), logits_of(t, f->ids[0], T, y);
+    assert_memory_equal(x, y, sizeof x);
+    logits_of(fork, f->ids[0], T, x), logits_of(loaded, f->ids[0], T, y);
+    assert_memory_equal(x, y, sizeof x);
+    logits_of(plain, f->ids[0], T, y);
+    assert_memory_equal(x, y, sizeof x);
+    jt_state_free(s), jt_state_free(t), jt_state_free(fork), jt_state_free(plain), jt_state_free(loaded);
+}
+
 /* ---- refusals ---- */
 
 static void refused(jt_model *m, const char *path, jt_status want, const char *part) {
@@ -755,6 +783,7 @@ int main(void) {
         cmocka_unit_test(company_changes_nothing),
         cmocka_unit_test(later_adapters_change_nothing),
         cmocka_unit_test(forks_inherit),
+        cmocka_unit_test(models_give_adapters_to_new_states),
         cmocka_unit_test(settings_are_refused_by_name),
         cmocka_unit_test(tensors_are_refused_by_name),
         cmocka_unit_test(gguf_adapters_are_refused_by_name),
