@@ -1,12 +1,27 @@
 #include "model/network.h"
 
-/* The node that makes the low-rank row of an adapter; JT_NOVAL where the list has none. */
+/* Maps that have their input in common; all their low-rank rows are made at once, before the first product. */
+static const uint64_t network_common[] = {
+    (uint64_t)1 << JT_W_Q | (uint64_t)1 << JT_W_K | (uint64_t)1 << JT_W_V,
+    (uint64_t)1 << JT_W_GATE | (uint64_t)1 << JT_W_UP,
+};
+
+/* The low-rank row of an adapter for role r; JT_NOVAL where the list has none. */
 static jt_val network_lora_down(jt_net *n, int layer, jt_role r, jt_val x) {
     if (!n->lora_rank || !(n->lora_roles >> r & 1)) return JT_NOVAL;
-    jt_opnode *p = jt_list_node(n->list, &jt_op_lora_down, layer);
-    p->in[0] = x;
-    p->i[0] = (int32_t)jt_net_ref_index(layer, r);
-    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->lora_rank);
+    uint64_t roles = (uint64_t)1 << r;
+    for (size_t i = 0; i < sizeof network_common / sizeof *network_common; i++)
+        if (network_common[i] >> r & 1) roles = network_common[i] & n->lora_roles;
+    if (n->lora_from != x) n->lora_from = x, n->lora_made = 0;
+    for (int k = 0; k < JT_W_ROLES; k++) {
+        if (!((roles & ~n->lora_made) >> k & 1)) continue;
+        jt_opnode *p = jt_list_node(n->list, &jt_op_lora_down, layer);
+        p->in[0] = x;
+        p->i[0] = (int32_t)jt_net_ref_index(layer, (jt_role)k);
+        n->lora_low[k] = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->lora_rank);
+    }
+    n->lora_made |= roles;
+    return n->lora_low[r];
 }
 
 static jt_val network_lora_up(jt_net *n, int layer, jt_role r, jt_val y, jt_val t, int width) {
@@ -62,7 +77,7 @@ jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *er
     const jt_config *c = n->config;
     const jt_block *b = c->family->block;
     jt_list *l = n->list;
-    n->act_from = n->act = JT_NOVAL;
+    n->act_from = n->act = n->lora_from = JT_NOVAL;
     jt_opnode *t = jt_list_node(l, &jt_op_rope_table, -1);
     t->i[0] = c->rope_dims;
     n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);

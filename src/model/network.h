@@ -22,9 +22,12 @@ typedef struct jt_net {
     const jt_weights *weights;
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
-    bool taps;            /* the list gets a node at every site */
-    int lora_rank;        /* 0: no nodes for adapters; else room for the largest rank */
-    uint64_t lora_roles;  /* bit r: weights of role r get them */
+    bool taps;           /* the list gets a node at every site */
+    int lora_rank;       /* 0: no nodes for adapters; else room for the largest rank */
+    uint64_t lora_roles; /* bit r: weights of role r get them */
+    jt_val lora_from;    /* the value whose low-rank rows were last made, and those rows by role */
+    uint64_t lora_made;  /* bit r: lora_low[r] is there */
+    jt_val lora_low[JT_W_ROLES];
     jt_val rope;          /* table of the rotation */
     jt_val act_from, act; /* the value last quantised, and its 8-bit form */
 } jt_net;

@@ -99,11 +99,15 @@ static bool list_overlap(const jt_value *a, const jt_value *b) {
 }
 
 /* Two nodes may run without a barrier between them if neither writes what the other
- * reads or writes, or if both cut the same rows the same way and meet only in
- * values that lie at the same place. */
+ * reads or writes, or if both cut the same rows, or panels, the same way and meet only
+ * in values that lie at the same place. */
+/* Whether a thread touches only its own part of value i (inputs, then outputs), cut as `split` says. */
+static bool list_parted(const jt_op *op, jt_split split, int i) {
+    return op->split == split && (split == JT_SPLIT_ROWS || i >= JT_MAX_IN || op->alias_in == i + 1);
+}
+
 static bool list_meet(const jt_list *l, const jt_opnode *a, const jt_opnode *b) {
     if (a->op->effects && b->op->reads_pages && a->layer == b->layer) return true;
-    bool rows = a->op->split == JT_SPLIT_ROWS && b->op->split == JT_SPLIT_ROWS;
     for (int i = 0; i < JT_MAX_IN + JT_MAX_OUT; i++) {
         jt_val va = i < JT_MAX_IN ? a->in[i] : a->out[i - JT_MAX_IN];
         if (va == JT_NOVAL) continue;
@@ -111,7 +115,9 @@ static bool list_meet(const jt_list *l, const jt_opnode *a, const jt_opnode *b) 
             jt_val vb = j < JT_MAX_IN ? b->in[j] : b->out[j - JT_MAX_IN];
             if (vb == JT_NOVAL || (i < JT_MAX_IN && j < JT_MAX_IN)) continue;
             const jt_value *x = &l->value[va], *y = &l->value[vb];
-            if (list_overlap(x, y) && !(rows && x->at == y->at && x->elem == y->elem && x->width == y->width)) return true;
+            bool alike = (list_parted(a->op, JT_SPLIT_ROWS, i) && list_parted(b->op, JT_SPLIT_ROWS, j)) ||
+                         (list_parted(a->op, JT_SPLIT_PANELS, i) && list_parted(b->op, JT_SPLIT_PANELS, j));
+            if (list_overlap(x, y) && !(alike && x->at == y->at && x->elem == y->elem && x->width == y->width)) return true;
         }
     }
     return false;

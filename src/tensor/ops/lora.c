@@ -28,15 +28,26 @@ static bool op_lora_next(const jt_env *e, const jt_opnode *n, int rows, struct o
     return false;
 }
 
+/* Products of up to OP_LORA_ROWS rows x with panel p: part [rows][JT_PANEL]. Gives the number of outputs that there are. */
+static int op_lora_product(const jt_env *e, const jt_matrix *m, int p, const float *x, int rows, float *part) {
+    jt_acts acts = {.rows = rows, .cols = m->cols, .x = x};
+    int left = m->rows - p * JT_PANEL;
+    e->engine->kernels->panel_f32(JT_PANEL_F32, (const char *)m->packed + (size_t)p * m->panel_bytes, &acts, 0, rows, part, JT_PANEL);
+    return left < JT_PANEL ? left : JT_PANEL;
+}
+
 /* Rows [from, to) of the run, outputs of panel p of A. */
-static void op_lora_panel(const jt_env *e, const struct op_lora_run *run, const float *x, float *t, int p, int from, int to,
-                          void *scratch) {
+static void op_lora_scaled(const jt_env *e, const struct op_lora_run *run, const float *x, float *t, int p, int from, int to) {
     const jt_matrix *a = &run->lora->a;
-    int end = (p + 1) * JT_PANEL < a->rows ? (p + 1) * JT_PANEL : a->rows;
-    jt_acts acts = {.rows = to - from, .cols = a->cols, .x = x + (size_t)from * (size_t)a->cols};
-    jt_matmul(e->engine->kernels, a, &acts, 0, p, p + 1, t + (size_t)from * (size_t)a->rows, a->rows, scratch);
-    for (int r = from; r < to; r++)
-        for (int o = p * JT_PANEL; o < end; o++) t[(size_t)r * (size_t)a->rows + (size_t)o] *= run->scale;
+    float part[OP_LORA_ROWS * JT_PANEL];
+    for (int row = from; row < to; row += OP_LORA_ROWS) {
+        int rows = to - row < OP_LORA_ROWS ? to - row : OP_LORA_ROWS;
+        int n = op_lora_product(e, a, p, x + (size_t)row * (size_t)a->cols, rows, part);
+        for (int r = 0; r < rows; r++) {
+            float *y = t + (size_t)(row + r) * (size_t)a->rows + (size_t)p * JT_PANEL;
+            for (int o = 0; o < n; o++) y[o] = part[r * JT_PANEL + o] * run->scale;
+        }
+    }
 }
 
 static void op_lora_down_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
@@ -49,19 +60,22 @@ static void op_lora_down_forward(const jt_env *e, const jt_opnode *n, const jt_s
         const float *at = x + (size_t)run.first * (size_t)run.lora->a.cols;
         for (int p = 0; p < jt_matrix_panels(&run.lora->a); p++, first -= run.rows, end -= run.rows) {
             int from = first > 0 ? first : 0, to = end < run.rows ? end : run.rows;
-            if (from < to) op_lora_panel(e, &run, at, t + (size_t)run.first * (size_t)width, p, from, to, s->scratch);
+            if (from < to) op_lora_scaled(e, &run, at, t + (size_t)run.first * (size_t)width, p, from, to);
         }
     }
 }
 
-/* Adds panel p of B to `rows` rows of y, whose products are those of `acts` from `row` on. */
-static void op_lora_add(const jt_env *e, const jt_matrix *b, const jt_acts *acts, int p, int row, int rows, float *y) {
+/* Adds panel p of B to the run's rows y. */
+static void op_lora_add(const jt_env *e, const struct op_lora_run *run, const float *t, float *y, int p) {
+    const jt_matrix *b = &run->lora->b;
     float part[OP_LORA_ROWS * JT_PANEL];
-    int left = b->rows - p * JT_PANEL, n = left < JT_PANEL ? left : JT_PANEL;
-    e->engine->kernels->panel_f32(JT_PANEL_F32, (const char *)b->packed + (size_t)p * b->panel_bytes, acts, row, rows, part, JT_PANEL);
-    for (int r = 0; r < rows; r++) {
-        float *to = y + (size_t)(row + r) * (size_t)b->rows + (size_t)p * JT_PANEL;
-        e->engine->kernels->add(to, part + r * JT_PANEL, n, to);
+    for (int row = 0; row < run->rows; row += OP_LORA_ROWS) {
+        int rows = run->rows - row < OP_LORA_ROWS ? run->rows - row : OP_LORA_ROWS;
+        int n = op_lora_product(e, b, p, t + (size_t)row * (size_t)b->cols, rows, part);
+        for (int r = 0; r < rows; r++) {
+            float *to = y + (size_t)(row + r) * (size_t)b->rows + (size_t)p * JT_PANEL;
+            e->engine->kernels->add(to, part + r * JT_PANEL, n, to);
+        }
     }
 }
 
@@ -75,15 +89,10 @@ static void op_lora_up_forward(const jt_env *e, const jt_opnode *n, const jt_sha
         size_t k = (size_t)r * (size_t)outputs + (size_t)at;
         memcpy(y + k, from + k, (size_t)(to - at) * sizeof *y);
     }
-    for (struct op_lora_run run = {0}; op_lora_next(e, n, rows, &run);) {
-        const jt_matrix *b = &run.lora->b;
-        jt_acts acts = {.rows = run.rows, .cols = b->cols, .x = t + (size_t)run.first * (size_t)rank};
+    for (struct op_lora_run run = {0}; op_lora_next(e, n, rows, &run);)
         for (int p = first; p < end; p++)
-            for (int row = 0; row < run.rows; row += OP_LORA_ROWS)
-                op_lora_add(e, b, &acts, p, row, run.rows - row < OP_LORA_ROWS ? run.rows - row : OP_LORA_ROWS,
-                            y + (size_t)run.first * (size_t)outputs);
-    }
+            op_lora_add(e, &run, t + (size_t)run.first * (size_t)rank, y + (size_t)run.first * (size_t)outputs, p);
 }
 
 const jt_op jt_op_lora_down = {.name = "lora_down", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = op_lora_down_forward};
-const jt_op jt_op_lora_up = {.name = "lora_up", .split = JT_SPLIT_OTHER, .alias_in = 1, .keep_in = 2, .forward = op_lora_up_forward};
+const jt_op jt_op_lora_up = {.name = "lora_up", .split = JT_SPLIT_PANELS, .alias_in = 1, .keep_in = 2, .forward = op_lora_up_forward};

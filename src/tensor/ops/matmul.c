@@ -28,4 +28,4 @@ static size_t matmul_scratch(const jt_env *e, const jt_opnode *n) {
     return jt_matmul_scratch(op_matmul_matrix(e, n), op_matmul_int8(e, n));
 }
 
-const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};
+const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_PANELS, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};
