@@ -128,6 +128,7 @@ static void time_rows(cases *c) {
     ROW("exp", N, k->exp(x, N, y))
     ROW("to_f16", N, k->to_f16(x, N, h))
     ROW("from_f16", N, k->from_f16(h, N, y))
+    ROW("to_q8", N, k->to_q8(x, N, q, h))
     ROW("max", VOCABULARY, sink = k->max(x, VOCABULARY))
     ROW("sum_exp", VOCABULARY, k->sum_exp(x, VOCABULARY, 3, &S, &T))
 #undef ROW
@@ -141,22 +142,22 @@ static void time_rows(cases *c) {
     jt_free(h);
 }
 
-static void time_attention(cases *c, double peak) {
-    enum { DIM = 64, MOST = 48 };
+enum { ATTENTION_DIM = 64 };
+
+/* Keys and values in `kk` and `vv`, in one type of the cache. */
+static void time_attention_type(cases *c, double peak, jt_type type, const void *kk, const void *vv) {
+    enum { DIM = ATTENTION_DIM, MOST = 48 };
     static const int queries[] = {1, 3, 6, 12, 48};
-    uint16_t *kk = cases_memory(DIM * JT_TILE * 2), *vv = cases_memory(DIM * JT_TILE * 2);
     float *x = cases_floats(c, MOST * DIM, FLOATS_PLAIN), *acc = cases_memory(MOST * DIM * 4), m[MOST], l[MOST];
     const float *q[MOST];
     float *to[MOST];
     uint32_t visible[MOST];
-    jt_kernels_scalar.to_f16(x, DIM * JT_TILE, kk);
-    jt_kernels_scalar.to_f16(x + 64, DIM * JT_TILE, vv);
     for (int i = 0; i < MOST; i++) q[i] = x + i * DIM, to[i] = acc + i * DIM, m[i] = -INFINITY, l[i] = 0, visible[i] = ~0u;
-    printf("  attn_tile dim 64 f16, GFLOP/s of 4 * 32 * 64 a query:");
+    printf("  attn_tile dim 64 %-4s, GFLOP/s of 4 * 32 * 64 a query:", jt_format_of(type)->name);
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
         jt_attn_tile t = {.nq = queries[i],
                           .dim = DIM,
-                          .type = JT_F16,
+                          .type = type,
                           .k = kk,
                           .v = vv,
                           .scale = 0.125f,
@@ -171,10 +172,25 @@ static void time_attention(cases *c, double peak) {
         printf("  %d: %.1f (%.0f%%)", queries[i], rate * 1e-9, 100 * rate / peak);
     }
     printf("\n");
-    jt_free(kk);
-    jt_free(vv);
     jt_free(x);
     jt_free(acc);
+}
+
+static void time_attention(cases *c, double peak) {
+    enum { CELLS = ATTENTION_DIM * JT_TILE };
+    float *k = cases_floats(c, CELLS, FLOATS_PLAIN), *v = cases_floats(c, CELLS, FLOATS_PLAIN);
+    void *kk = cases_memory(CELLS * 4), *vv = cases_memory(CELLS * 4);
+    time_attention_type(c, peak, JT_F32, k, v);
+    jt_kernels_scalar.to_f16(k, CELLS, kk);
+    jt_kernels_scalar.to_f16(v, CELLS, vv);
+    time_attention_type(c, peak, JT_F16, kk, vv);
+    cases_tile_q8(c, k, ATTENTION_DIM, false, 0, kk);
+    cases_tile_q8(c, v, ATTENTION_DIM, true, 0, vv);
+    time_attention_type(c, peak, JT_Q8_0, kk, vv);
+    jt_free(k);
+    jt_free(v);
+    jt_free(kk);
+    jt_free(vv);
 }
 
 static void time_variant(cases *c) {

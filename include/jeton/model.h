@@ -37,7 +37,8 @@ typedef enum jt_activations {
 typedef enum jt_kv_type {
     JT_KV_AUTO, /* F16 with int8 activations, F32 with float */
     JT_KV_F16,
-    JT_KV_F32
+    JT_KV_F32,
+    JT_KV_Q8_0 /* 8 bits and a scale for every 32 elements of a head's key or value */
 } jt_kv_type;
 
 typedef struct jt_model_options {

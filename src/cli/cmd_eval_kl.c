@@ -20,12 +20,14 @@ static jt_status read_mode(const char *s, jt_model_options *o, bool *lora, jt_er
             o->kv_type = JT_KV_F16;
         else if (n == 11 && !memcmp(s, "kv-type=f32", n))
             o->kv_type = JT_KV_F32;
+        else if (n == 12 && !memcmp(s, "kv-type=q8_0", n))
+            o->kv_type = JT_KV_Q8_0;
         else if (n == 8 && !memcmp(s, "lora=off", n))
             *lora = false;
         else
             return jt_error_set(err, JT_INVALID,
                                 "'%.*s' is no part of a numeric mode; choose from activations=int8, activations=float, "
-                                "kv-type=f16, kv-type=f32, lora=off",
+                                "kv-type=f32, kv-type=f16, kv-type=q8_0, lora=off",
                                 (int)n, s);
         s += n;
         if (*s == ',' && *++s == 0)
@@ -186,8 +188,8 @@ const jt_command jt_cmd_eval_kl = {
         "Gives the mean over the second halves of the chunks of KL(A || B), the Kullback-Leibler divergence over the whole vocabulary, "
         "with its standard error and percentiles; how often both have the same best token; and the ratio of their perplexities.\n\n"
         "After a model's name, a colon and settings with commas between them choose its numeric mode: activations=int8 or "
-        "activations=float, kv-type=f16 or kv-type=f32, lora=off for a side without the adapter of --lora. What is not said there is as "
-        "the options of the command say. An empty "
+        "activations=float, kv-type=f32, kv-type=f16 or kv-type=q8_0, lora=off for a side without the adapter of --lora. What is not "
+        "said there is as the options of the command say. An empty "
         "name is the default model.",
     .opt = opts,
     .model_options = true,

@@ -43,10 +43,18 @@ static void size_text(uint64_t bytes, char out[32]) {
         snprintf(out, 32, "%llu B", (unsigned long long)bytes);
 }
 
-/* Bytes of the cache for `context` tokens with elements of `width` bytes; false when unknown or too large. */
-static bool cache_bytes(const jt_inventory *v, uint64_t context, uint64_t width, uint64_t *out) {
-    uint64_t pages = (context + 31) / 32 * 32;
-    return v->kv_elements && context && jt_mul_u64(v->kv_elements, pages, out) && jt_mul_u64(*out, width, out);
+/* Bytes of the cache for some tokens in each type. */
+typedef struct cache_sizes {
+    uint64_t f32, f16, q8_0;
+} cache_sizes;
+
+/* False when unknown or too large. */
+static bool cache_bytes(const jt_inventory *v, uint64_t context, cache_sizes *out) {
+    uint64_t pages = (context + 31) / 32 * 32, scales;
+    *out = (cache_sizes){0};
+    return v->kv_elements && context && jt_mul_u64(v->kv_elements, pages, &out->q8_0) && jt_mul_u64(out->q8_0, 2, &out->f16) &&
+           jt_mul_u64(out->q8_0, 4, &out->f32) && jt_mul_u64(v->kv_blocks, pages, &scales) && jt_mul_u64(scales, 2, &scales) &&
+           jt_add_u64(out->q8_0, scales, &out->q8_0);
 }
 
 static void dims_text(const jt_item *t, char *out, size_t cap) {
@@ -85,17 +93,18 @@ static void print_head(const jt_inventory *v) {
 }
 
 static void print_memory(const jt_inventory *v, uint64_t context) {
-    char a[32], b[32];
-    uint64_t f16, f32;
+    char a[32], b[32], c[32];
+    cache_sizes cache;
     size_text(v->packed, a);
     size_text(v->bytes, b);
     jt_out("\nmemory      weights %s packed, or %s of the mapped file with --no-repack\n", a, b);
-    if (cache_bytes(v, context, 2, &f16) && cache_bytes(v, context, 4, &f32)) {
-        size_text(f16, a);
-        size_text(f32, b);
-        jt_out("            cache of %llu tokens %s in f16, %s in f32\n", (unsigned long long)context, a, b);
+    if (cache_bytes(v, context, &cache)) {
+        size_text(cache.f32, a);
+        size_text(cache.f16, b);
+        size_text(cache.q8_0, c);
+        jt_out("            cache of %llu tokens %s in f32, %s in f16, %s in q8_0\n", (unsigned long long)context, a, b, c);
         uint64_t all;
-        if (jt_add_u64(v->packed, f16, &all)) size_text(all, a), jt_out("            together %s\n", a);
+        if (jt_add_u64(v->packed, cache.f16, &all)) size_text(all, a), jt_out("            together %s\n", a);
     } else if (!v->kv_elements) {
         jt_out("            cache unknown: the files do not say its shape in a way known here\n");
     } else {
@@ -200,13 +209,14 @@ static void write_json(const jt_inventory *v, uint64_t context, bool all, jt_str
     json_number("context_trained", v->context, v->context > 0, o);
     jt_str_printf(o, ", \"runs\": %s", v->runs ? "true" : "false");
     if (!v->runs) json_text("why_not", v->why.message, o);
-    uint64_t f16 = 0, f32 = 0;
-    bool known = cache_bytes(v, context, 2, &f16) && cache_bytes(v, context, 4, &f32);
+    cache_sizes cache;
+    bool known = cache_bytes(v, context, &cache);
     jt_str_printf(o, ",\n \"memory\": {\"weights_repacked\": %llu", (unsigned long long)v->packed);
     json_number("weights_mapped", v->bytes, true, o);
     json_number("context", context, context > 0, o);
-    json_number("cache_f16", f16, known, o);
-    json_number("cache_f32", f32, known, o);
+    json_number("cache_f32", cache.f32, known, o);
+    json_number("cache_f16", cache.f16, known, o);
+    json_number("cache_q8_0", cache.q8_0, known, o);
     jt_str_puts(o, "},\n \"types\": [");
     type_sum sum[MAX_TYPES];
     int n = sum_types(v, sum);

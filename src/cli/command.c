@@ -19,7 +19,7 @@ const jt_opt jt_model_opts[] = {
     {"ctx", 'c', JT_OPT_INT, "N", "0", 0, 1 << 24, "tokens of context, prompt and answer together; 0: as the model was trained"},
     {"ubatch", 0, JT_OPT_INT, "N", "512", 1, 65536, "rows evaluated together. Never changes results"},
     {"activations", 0, JT_OPT_CHOICE, "int8|float", "int8", 0, 0, "how activations meet quantised weights"},
-    {"kv-type", 0, JT_OPT_CHOICE, "auto|f16|f32", "auto", 0, 0,
+    {"kv-type", 0, JT_OPT_CHOICE, "auto|f32|f16|q8_0", "auto", 0, 0,
      "type of cached keys and values; auto: f16 with int8 activations, f32 with float"},
     {"lora", 0, JT_OPT_TEXT, "PATH[:SCALE]", NULL, 0, 0,
      "apply a LoRA adapter: a PEFT folder or a GGUF file; its strength is multiplied by SCALE"},

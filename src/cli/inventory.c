@@ -84,6 +84,14 @@ static bool family_number(const jt_inventory *v, const char *key, uint64_t each,
     return true;
 }
 
+/* What a token adds to the cache: `heads` of all layers, with keys and values of these lengths. */
+static void cache_of(jt_inventory *v, uint64_t heads, uint64_t key, uint64_t value) {
+    uint64_t both, elements, blocks;
+    if (!key || !jt_add_u64(key, value, &both) || !jt_mul_u64(heads, both, &elements)) return;
+    if (!jt_mul_u64(heads, key / 32 + !!(key % 32) + value / 32 + !!(value % 32), &blocks)) return;
+    v->kv_elements = elements, v->kv_blocks = blocks;
+}
+
 static void describe_gguf(jt_inventory *v) {
     const char *s;
     size_t n;
@@ -97,8 +105,7 @@ static void describe_gguf(jt_inventory *v) {
     bool head = family_number(v, "attention.head_count", 1, &heads) && heads && family_number(v, "embedding_length", 1, &hidden);
     if (!family_number(v, "attention.key_length", 1, &key)) key = head ? hidden / heads : 0;
     if (!family_number(v, "attention.value_length", 1, &value)) value = key;
-    uint64_t both;
-    if (!key || !jt_add_u64(key, value, &both) || !jt_mul_u64(kv, both, &v->kv_elements)) v->kv_elements = 0;
+    cache_of(v, kv, key, value);
 }
 
 static void describe_config(jt_inventory *v) {
@@ -114,8 +121,8 @@ static void describe_config(jt_inventory *v) {
     jt_config_int_or(v->config, "head_dim", 0, most, heads ? hidden / heads : 0, &dim, NULL);
     v->context = (uint64_t)context;
     v->layers = (uint64_t)layers;
-    uint64_t x;
-    if (jt_mul_u64(v->layers, (uint64_t)kv, &x) && jt_mul_u64(x, 2 * (uint64_t)dim, &x)) v->kv_elements = x;
+    uint64_t all;
+    if (jt_mul_u64(v->layers, (uint64_t)kv, &all)) cache_of(v, all, (uint64_t)dim, (uint64_t)dim);
 }
 
 static jt_status open_folder(const char *path, jt_inventory *v, jt_error *err) {

@@ -26,7 +26,9 @@ typedef struct jt_inventory {
     jt_safetensors *parts;
     jt_json *config; /* of a folder */
     char name[128], family[64];
-    uint64_t context, layers, kv_elements; /* 0: unknown; elements of keys and values that a token adds to the cache */
+    uint64_t context, layers; /* 0: unknown */
+    uint64_t kv_elements;     /* of keys and values that a token adds to the cache; 0: unknown */
+    uint64_t kv_blocks;       /* of 32 elements of a head, the last of each maybe short: scales of a cache of 8 bits */
     uint64_t file_bytes, parameters, bytes, packed;
     jt_item *item;
     size_t n;

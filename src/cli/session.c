@@ -17,9 +17,10 @@ jt_model_options jt_session_model_options(const jt_args *a) {
     const char *kv = jt_arg_text(a, "kv-type");
     return (jt_model_options){
         .activations = strcmp(jt_arg_text(a, "activations"), "float") == 0 ? JT_ACT_FLOAT : JT_ACT_INT8,
-        .kv_type = strcmp(kv, "f16") == 0   ? JT_KV_F16
-                   : strcmp(kv, "f32") == 0 ? JT_KV_F32
-                                            : JT_KV_AUTO,
+        .kv_type = strcmp(kv, "f16") == 0    ? JT_KV_F16
+                   : strcmp(kv, "f32") == 0  ? JT_KV_F32
+                   : strcmp(kv, "q8_0") == 0 ? JT_KV_Q8_0
+                                             : JT_KV_AUTO,
         .ubatch = (int)jt_arg_int(a, "ubatch"),
         .no_repack = jt_arg_flag(a, "no-repack"),
         .mlock = jt_arg_flag(a, "mlock"),

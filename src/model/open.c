@@ -16,8 +16,8 @@ static jt_status check_options(const jt_model_options *o, jt_error *err) {
                             DEFAULT_UBATCH);
     if (o->activations != JT_ACT_INT8 && o->activations != JT_ACT_FLOAT)
         return jt_error_set(err, JT_INVALID, "activations=%d: must be int8 or float", (int)o->activations);
-    if (o->kv_type != JT_KV_AUTO && o->kv_type != JT_KV_F16 && o->kv_type != JT_KV_F32)
-        return jt_error_set(err, JT_INVALID, "kv_type=%d: must be auto, f16 or f32", (int)o->kv_type);
+    if (o->kv_type != JT_KV_AUTO && o->kv_type != JT_KV_F16 && o->kv_type != JT_KV_F32 && o->kv_type != JT_KV_Q8_0)
+        return jt_error_set(err, JT_INVALID, "kv_type=%d: must be auto, f16, f32 or q8_0", (int)o->kv_type);
     if (o->context < 0 || o->context > 1 << 24)
         return jt_error_set(err, JT_INVALID, "context=%d: must be between 0 and %d", o->context, 1 << 24);
     return JT_OK;
@@ -54,10 +54,13 @@ static void lay_out_cache(jt_model *m) {
     const jt_config *c = &m->config;
     jt_kv_type t = m->options.kv_type;
     if (t == JT_KV_AUTO) t = m->options.activations == JT_ACT_INT8 ? JT_KV_F16 : JT_KV_F32;
-    jt_kv_layout *k = &m->kv;
-    *k = (jt_kv_layout){.layers = c->layers, .heads = c->kv_heads, .dim = c->head_dim, .type = t == JT_KV_F16 ? JT_F16 : JT_F32};
-    k->head_bytes = (size_t)c->head_dim * JT_TILE * (k->type == JT_F16 ? 2 : 4);
-    k->page_bytes = (size_t)c->layers * 2 * (size_t)c->kv_heads * k->head_bytes;
+    m->kv = (jt_kv_layout){.layers = c->layers,
+                           .heads = c->kv_heads,
+                           .dim = c->head_dim,
+                           .type = t == JT_KV_F16    ? JT_F16
+                                   : t == JT_KV_Q8_0 ? JT_Q8_0
+                                                     : JT_F32};
+    jt_kv_lay_out(&m->kv);
 }
 
 static jt_status rope_frequencies(jt_model *m, jt_error *err) {
@@ -228,7 +231,7 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     }
     i->state_bytes_per_token = m->kv.page_bytes / JT_TILE;
     i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
-    i->kv_type = m->kv.type == JT_F16 ? "f16" : "f32";
+    i->kv_type = jt_format_of(m->kv.type)->name;
     i->mode = c->family ? mode_hash(m) : 0;
     return JT_OK;
 }

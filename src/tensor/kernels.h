@@ -14,8 +14,12 @@
 enum {
     JT_PANEL = 16,     /* weight rows in a panel */
     JT_ACT_BLOCK = 16, /* activations with one scale */
-    JT_TILE = 32       /* keys in an attention tile, and positions in a page */
+    JT_TILE = 32,      /* keys in an attention tile, and positions in a page */
+    JT_KV_BLOCK = 32   /* elements of a key or value with one scale in a cache of 8 bits */
 };
+
+/* Scales of one key or value of `dim` elements in a cache of 8 bits: the last block may be short. */
+static inline int jt_kv_blocks(int dim) { return (dim + JT_KV_BLOCK - 1) / JT_KV_BLOCK; }
 
 /* Rows of activations ready for products. Float: x [rows][cols]. Quantised: q [rows][cols],
  * d [rows][cols / 16] scales, s [rows][cols / 32] sums (the s of docs/numbers.md). */
@@ -33,9 +37,9 @@ typedef struct jt_acts {
  * maximum, total and chain from +0) and then merged into m, l and acc: docs/numbers.md, Attention. */
 typedef struct jt_attn_tile {
     int nq, dim;
-    jt_type type;  /* of k and v: JT_F16 or JT_F32 */
-    const void *k; /* [dim][JT_TILE]: transposed */
-    const void *v; /* [JT_TILE][dim] */
+    jt_type type;  /* of k and v: JT_F16, JT_F32 or JT_Q8_0 */
+    const void *k; /* [dim][JT_TILE]: transposed. JT_Q8_0: int8, then halves [jt_kv_blocks(dim)][JT_TILE] */
+    const void *v; /* [JT_TILE][dim]. JT_Q8_0: int8, then halves [JT_TILE][jt_kv_blocks(dim)] */
     float scale;
     const float *const *q;    /* nq pointers to [dim] */
     const uint32_t *visible;  /* nq masks, bit i: key i of the tile; none empty */
@@ -70,6 +74,8 @@ typedef struct jt_kernels {
     void (*exp)(const float *x, int n, float *y); /* y may be x */
     void (*to_f16)(const float *x, int n, uint16_t *y);
     void (*from_f16)(const uint16_t *x, int n, float *y);
+    /* A key or value to 8 bits (docs/numbers.md, Attention): q [n], d [jt_kv_blocks(n)]. */
+    void (*to_q8)(const float *x, int n, int8_t *q, uint16_t *d);
 
     /* ---- attention, and reductions over a row of logits */
     void (*attn_tile)(const jt_attn_tile *t);
@@ -80,6 +86,11 @@ typedef struct jt_kernels {
 } jt_kernels;
 
 extern const jt_kernels jt_kernels_scalar;
+/* The scales of k or of v in a tile of JT_Q8_0. */
+static inline const uint16_t *jt_attn_scales(const jt_attn_tile *t, const void *p) {
+    return (const uint16_t *)((const char *)p + (size_t)t->dim * JT_TILE);
+}
+
 #if defined(__x86_64__)
 extern const jt_kernels jt_kernels_avx2;
 extern const jt_kernels jt_kernels_avx512;

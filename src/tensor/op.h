@@ -173,9 +173,9 @@ typedef struct jt_env_lora {
 
 typedef struct jt_kv_layout {
     int layers, heads, dim;
-    jt_type type;      /* JT_F16 or JT_F32 */
-    size_t head_bytes; /* one head's keys (or values) of one page: dim * JT_TILE elements */
-    size_t page_bytes; /* all layers: keys of all heads [dim][JT_TILE], then values [JT_TILE][dim] */
+    jt_type type;      /* JT_F16, JT_F32 or JT_Q8_0 */
+    size_t head_bytes; /* one head's keys (or values) of one page, as in jt_attn_tile */
+    size_t page_bytes; /* all layers: keys of all heads, then values */
 } jt_kv_layout;
 
 typedef struct jt_env {
@@ -207,6 +207,10 @@ typedef struct jt_env {
     void **scratch;                   /* [threads] */
 } jt_env;
 
+/* Sizes from layers, heads, dim and type. */
+void jt_kv_lay_out(jt_kv_layout *kv);
+/* Copies one position of one head's keys, or values, to another slot of the same or of another page's. */
+void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot);
 /* Copies one position of all layers to another slot, within a page or between two of one layout. */
 void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot);
 

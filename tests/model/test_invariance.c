@@ -424,7 +424,10 @@ static char folder[] = "/tmp/jeton-invariance-XXXXXX";
 static void add_suite(const char *name, const char *path, jt_activations act, jt_kv_type kv, bool big) {
     suite *s = &suites[n_suites++];
     *s = (suite){.act = act, .kv = kv, .big = big, .length = big ? long_run ? 512 : 130 : 520};
-    snprintf(s->name, sizeof s->name, "%s, %s, %s", name, act == JT_ACT_INT8 ? "int8" : "float", kv == JT_KV_F16 ? "f16" : "f32");
+    snprintf(s->name, sizeof s->name, "%s, %s, %s", name, act == JT_ACT_INT8 ? "int8" : "float",
+             kv == JT_KV_F16   ? "f16"
+             : kv == JT_KV_F32 ? "f32"
+                               : "q8_0");
     snprintf(s->path, sizeof s->path, "%s", path);
 }
 
@@ -444,14 +447,16 @@ static int setup(void **unused) {
     long_run = env && *env && strcmp(env, "0") != 0;
     if (!mkdtemp(folder)) return -1;
     for (int i = 0; i < 3; i++)
-        for (int mode = 0; mode < 4; mode++) {
+        for (int mode = 0; mode < 5 + !i; mode++) {
+            static const jt_kv_type types[] = {JT_KV_F16, JT_KV_F32, JT_KV_Q8_0};
             jt_activations act = mode & 1 ? JT_ACT_FLOAT : JT_ACT_INT8;
-            jt_kv_type kv = mode & 2 ? JT_KV_F32 : JT_KV_F16;
+            jt_kv_type kv = types[mode / 2];
             add_tiny(quantised[i], act, kv);
             if (act == JT_ACT_FLOAT) add_tiny(plain[i], act, kv);
         }
     if (model && *model) {
         add_suite("model", model, JT_ACT_INT8, JT_KV_F16, true);
+        add_suite("model", model, JT_ACT_INT8, JT_KV_Q8_0, true);
         if (long_run) add_suite("model", model, JT_ACT_FLOAT, JT_KV_F32, true);
     }
     for (int k = 0; k < n_suites; k++) {

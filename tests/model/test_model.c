@@ -243,6 +243,38 @@ static void every_failed_allocation_of_opening_is_clean(void **state) {
     }
 }
 
+/* Caches of fewer bits move the logits by little, and take the memory that jt_model_info says. */
+static void cache_types_agree_within_their_rounding(void **state) {
+    static const struct {
+        jt_kv_type type;
+        const char *name;
+        unsigned bytes; /* 3 layers, 2 * 2 vectors of 16 */
+        float most;
+    } row[] = {{JT_KV_F32, "f32", 768, 0}, {JT_KV_F16, "f16", 384, 2e-3f}, {JT_KV_Q8_0, "q8_0", 216, 3e-2f}};
+    jt_engine *e = ((struct setup *)*state)->engine;
+    float logits[3][VOCAB];
+    int32_t ids[90];
+    fill(ids, 90, 3);
+    for (int i = 0; i < 3; i++) {
+        jt_model *m;
+        jt_model_info info;
+        jt_error err;
+        jt_model_options o = {.activations = JT_ACT_FLOAT, .kv_type = row[i].type};
+        assert_int_equal(jt_model_open(e, folder, &o, &m, NULL), JT_OK);
+        jt_model_get_info(m, &info);
+        assert_string_equal(info.kv_type, row[i].name);
+        assert_int_equal(info.state_bytes_per_token, row[i].bytes);
+        jt_state *s = new_state(m, 128);
+        assert_int_equal(push(m, s, ids, 90, logits[i], &err), JT_OK);
+        float far = 0, wide = 0;
+        for (int k = 0; k < VOCAB; k++) far = fmaxf(far, fabsf(logits[i][k] - logits[0][k])), wide = fmaxf(wide, fabsf(logits[0][k]));
+        print_message("          %s: logits up to %.3f move by at most %.2g\n", info.kv_type, (double)wide, (double)far);
+        assert_true(far <= row[i].most && (i == 0 || far > 0));
+        jt_state_free(s);
+        jt_model_free(m);
+    }
+}
+
 static void wrong_options_are_named(void **state) {
     jt_engine *e = ((struct setup *)*state)->engine;
     jt_model *m;
@@ -269,6 +301,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(projecting_what_leaves_the_last_layer_gives_the_logits, begin, end),
         cmocka_unit_test(every_failed_allocation_of_an_eval_is_clean),
         cmocka_unit_test(every_failed_allocation_of_opening_is_clean),
+        cmocka_unit_test_setup_teardown(cache_types_agree_within_their_rounding, begin, end),
         cmocka_unit_test_setup_teardown(wrong_options_are_named, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

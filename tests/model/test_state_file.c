@@ -63,8 +63,7 @@ static void next(const struct fixture *f, jt_state *s, float logits[VOCAB]) {
     assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &a, .n_span = 1, .want = &w, .n_want = 1}, NULL), JT_OK);
 }
 
-static void a_saved_state_goes_on_with_the_same_bits(void **state) {
-    const struct fixture *f = *state;
+static void goes_on_with_the_same_bits(const struct fixture *f) {
     float a[VOCAB], b[VOCAB];
     jt_state *s = grown(f), *t;
     jt_error err;
@@ -84,6 +83,16 @@ static void a_saved_state_goes_on_with_the_same_bits(void **state) {
     next(f, s, a), next(f, t, b);
     assert_memory_equal(a, b, sizeof a);
     jt_state_free(s), jt_state_free(t);
+}
+
+static void a_saved_state_goes_on_with_the_same_bits(void **state) {
+    static const jt_kv_type types[] = {JT_KV_F16, JT_KV_F32, JT_KV_Q8_0};
+    struct fixture f = *(struct fixture *)*state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(jt_model_open(f.engine, folder, &(jt_model_options){.kv_type = types[i]}, &f.model, NULL), JT_OK);
+        goes_on_with_the_same_bits(&f);
+        jt_model_free(f.model);
+    }
 }
 
 static void write_file(const char *path, const char *p, size_t n) {
@@ -121,15 +130,17 @@ static void another_mode_is_refused(void **state) {
     jt_model *other;
     jt_error err;
     assert_int_equal(jt_state_save(s, f->path, NULL), JT_OK);
-    assert_int_equal(jt_model_open(f->engine, folder, &(jt_model_options){.kv_type = JT_KV_F32}, &other, NULL), JT_OK);
-    assert_int_equal(jt_state_load(other, f->path, &t, &err), JT_INVALID);
-    assert_non_null(strstr(err.message, "numeric mode"));
+    for (jt_kv_type type = JT_KV_F32; type <= JT_KV_Q8_0; type++) {
+        assert_int_equal(jt_model_open(f->engine, folder, &(jt_model_options){.kv_type = type}, &other, NULL), JT_OK);
+        assert_int_equal(jt_state_load(other, f->path, &t, &err), JT_INVALID);
+        assert_non_null(strstr(err.message, "numeric mode"));
+        jt_model_free(other);
+    }
     float vec[64] = {1};
     uint64_t before = jt_state_mode(s);
     assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "mlp", .op = JT_TAP_ADD, .vec = vec}, 1, NULL), JT_OK);
     assert_true(jt_state_mode(s) != before);
     jt_state_free(s);
-    jt_model_free(other);
 }
 
 static void failures_leave_nothing_behind(void **state) {

@@ -240,10 +240,9 @@ static void random_trees(void **state) {
 }
 
 /* The logits along any path of a tree are those of the linear sequence, bit for bit, however its nodes were laid. */
-static void paths_equal_linear_sequences(void **state) {
-    const struct fixture *f = *state;
+static void paths_of(const struct fixture *f, uint32_t seeds) {
     static float tree[REF_MAX][REF_VOCAB], line[REF_MAX][REF_VOCAB];
-    for (uint32_t seed = 0; seed < 40; seed++) {
+    for (uint32_t seed = 0; seed < seeds; seed++) {
         uint32_t at = 0;
         int trunk = 20 + (int)pick(seed, &at, 50), n = 2 + (int)pick(seed, &at, 62);
         int32_t ids[REF_MAX], parent[REF_MAX];
@@ -279,6 +278,17 @@ static void paths_equal_linear_sequences(void **state) {
             jt_state_free(l), jt_state_free(t);
         }
         jt_state_free(s);
+    }
+}
+
+static void paths_equal_linear_sequences(void **state) {
+    static const jt_kv_type types[] = {JT_KV_F32, JT_KV_F16, JT_KV_Q8_0};
+    struct fixture f = *(struct fixture *)*state;
+    for (int i = 0; i < 3; i++) {
+        jt_model_options o = {.activations = JT_ACT_FLOAT, .kv_type = types[i]};
+        assert_int_equal(jt_model_open(f.engine, FIXTURES "/hf-tiny/llama", &o, &f.model, NULL), JT_OK);
+        paths_of(&f, i ? 8 : 24);
+        jt_model_free(f.model);
     }
 }
 

@@ -235,6 +235,18 @@ static void cases_quantise(cases *c) {
 
 /* ---- rows */
 
+static void cases_to_q8(cases *c, const float *x, int n, int kind) {
+    size_t room = (size_t)n + 40, scales = (size_t)jt_kv_blocks(n) + 8;
+    int8_t *q[2] = {cases_memory(room), cases_memory(room)};
+    uint16_t *d[2] = {cases_memory(scales * 2), cases_memory(scales * 2)};
+    for (int v = 0; v < 2; v++) {
+        memset(q[v], 0x5a, room), memset(d[v], 0x5a, scales * 2);
+        (v ? c->k : &jt_kernels_scalar)->to_q8(x, n, q[v], d[v]);
+    }
+    cases_count(c, !memcmp(q[0], q[1], room) && !memcmp(d[0], d[1], scales * 2), "to_q8, n %d, kind %d", n, kind);
+    for (int v = 0; v < 2; v++) jt_free(q[v]), jt_free(d[v]);
+}
+
 static void cases_row(cases *c, int n, int kind) {
     const jt_kernels *ref = &jt_kernels_scalar, *k = c->k;
     size_t room = (size_t)n + 8;
@@ -263,6 +275,7 @@ static void cases_row(cases *c, int n, int kind) {
     cases_count(c, same_floats(want, got, room), "from_f16, n %d, kind %d", n, kind);
     jt_free(h[0]);
     jt_free(h[1]);
+    cases_to_q8(c, x, n, kind);
 
     inv[0] = ref->max(x, n), inv[1] = k->max(x, n);
     cases_count(c, !memcmp(&inv[0], &inv[1], 4), "max, n %d, kind %d", n, kind);
@@ -332,13 +345,31 @@ static void cases_rope(cases *c) {
 
 enum { CASES_QUERIES = 40 };
 
+/* A tile's keys or values in 8 bits, from one vector a position; now and then a scale or a quant that to_q8 never gives. */
+static void cases_tile_q8(cases *c, const float *x, int dim, bool values, int kind, void *out) {
+    static const uint16_t odd[] = {0x0001, 0x83ff, 0x7bff, 0x8000, 0x7c00, 0x7e00};
+    int8_t *q = out, row[256];
+    int blocks = jt_kv_blocks(dim);
+    uint16_t *d = (uint16_t *)(q + dim * JT_TILE), scale[8];
+    for (int i = 0; i < JT_TILE; i++) {
+        jt_kernels_scalar.to_q8(x + i * dim, dim, row, scale);
+        if (kind && !cases_below(c, 20)) row[cases_below(c, dim)] = -128;
+        if (kind && !cases_below(c, 60)) scale[cases_below(c, blocks)] = odd[cases_below(c, 6)];
+        for (int j = 0; j < dim; j++) q[values ? i * dim + j : j * JT_TILE + i] = row[j];
+        for (int b = 0; b < blocks; b++) d[values ? i * blocks + b : b * JT_TILE + i] = scale[b];
+    }
+}
+
 static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, int masks) {
-    size_t cells = (size_t)dim * JT_TILE, size = type == JT_F16 ? 2 : 4;
+    size_t cells = (size_t)dim * JT_TILE, size = type == JT_Q8_0 ? 2 : type == JT_F16 ? 2 : 4;
     float *kf = cases_floats(c, cells, kind), *vf = cases_floats(c, cells, kind), *qs = cases_floats(c, (size_t)(nq * dim), kind);
     void *kk = cases_memory(cells * size), *vv = cases_memory(cells * size);
     if (type == JT_F16) {
         jt_kernels_scalar.to_f16(kf, (int)cells, kk);
         jt_kernels_scalar.to_f16(vf, (int)cells, vv);
+    } else if (type == JT_Q8_0) {
+        cases_tile_q8(c, kf, dim, false, kind, kk);
+        cases_tile_q8(c, vf, dim, true, kind, vv);
     } else {
         memcpy(kk, kf, cells * 4);
         memcpy(vv, vf, cells * 4);
@@ -395,6 +426,7 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
 }
 
 static inline int cases_run(cases *c) {
+    static const jt_type types[] = {JT_F32, JT_F16, JT_Q8_0};
     int n;
     const jt_format *f = jt_formats(&n);
     for (int i = 0; i < n; i++) {
@@ -408,12 +440,14 @@ static inline int cases_run(cases *c) {
     cases_rows(c);
     cases_rope(c);
     for (int nq = 1; nq <= 13; nq++)
-        for (int type = 0; type < 2; type++)
-            for (int masks = 0; masks < 3; masks++) cases_attention(c, nq, 8 * nq + masks * 3, type ? JT_F16 : JT_F32, FLOATS_PLAIN, masks);
+        for (int type = 0; type < 3; type++)
+            for (int masks = 0; masks < 3; masks++) cases_attention(c, nq, 8 * nq + masks * 3, types[type], FLOATS_PLAIN, masks);
     for (int masks = 0; masks < 3; masks++)
-        for (int dim = 60; dim < 140; dim += 36) cases_attention(c, CASES_QUERIES - masks, dim, JT_F16, FLOATS_PLAIN, masks);
+        for (int dim = 60; dim < 140; dim += 36)
+            for (int type = 1; type < 3; type++) cases_attention(c, CASES_QUERIES - masks, dim, types[type], FLOATS_PLAIN, masks);
     for (int kind = 1; kind < FLOATS_KINDS; kind++)
         for (int dim = 1; dim <= 64; dim += 21) {
+            for (int nq = 5; nq <= CASES_QUERIES; nq += 35) cases_attention(c, nq, dim, JT_Q8_0, kind, kind % 3);
             cases_attention(c, 5, dim, JT_F16, kind, kind % 3);
             cases_attention(c, 5, dim, JT_F32, kind, 1 + kind % 2);
         }

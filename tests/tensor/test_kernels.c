@@ -120,6 +120,109 @@ static void test_scalar_attention(void **state) {
     assert_true(fabsf(m - logf(3)) < 1e-6f && fabsf(l - 4.0f / 3) < 1e-6f);
 }
 
+static float from_half(uint16_t h) {
+    float x;
+    jt_kernels_scalar.from_f16(&h, 1, &x);
+    return x;
+}
+
+static void test_scalar_values_of_8_bits(void **state) {
+    (void)state;
+    float x[70] = {0};
+    int8_t q[70];
+    uint16_t d[3];
+    x[0] = 254, x[1] = -127, x[2] = 1, x[3] = 3, x[4] = -1;            /* scale 2: halves go to the even neighbour */
+    x[32] = 1, x[33] = -0.5f;                                          /* 1 / 127 is no half */
+    x[64] = 190 * 0x1p-24f, x[65] = -190 * 0x1p-24f, x[66] = 0x1p-24f; /* 190 / 127 units of the smallest half: one */
+    jt_kernels_scalar.to_q8(x, 70, q, d);
+    assert_int_equal(d[0], 0x4000);
+    assert_true(q[0] == 127 && q[1] == -64 && q[2] == 0 && q[3] == 2 && q[4] == 0 && q[5] == 0);
+    assert_int_equal(d[1], 0x2008);
+    assert_true(q[32] == 127 && q[33] == -64);
+    assert_int_equal(d[2], 1);
+    assert_true(q[64] == 127 && q[65] == -127 && q[66] == 1 && q[69] == 0);
+
+    x[0] = 60 * 0x1p-24f, x[1] = x[2] = x[3] = x[4] = 0; /* below half of 127 of the smallest half */
+    x[33] = -INFINITY, x[65] = NAN;
+    jt_kernels_scalar.to_q8(x, 70, q, d);
+    assert_true(d[0] == 0 && q[0] == 0);
+    assert_true(d[1] == 0x7e00 && q[32] == 0 && q[33] == 0);
+    assert_true(d[2] == 0x7e00 && q[64] == 0 && q[65] == 0);
+    x[0] = 127 * 65520.0f; /* the first scale that no half holds */
+    jt_kernels_scalar.to_q8(x, 1, q, d);
+    assert_true(d[0] == 0x7e00 && q[0] == 0);
+    x[0] = nextafterf(x[0], 0);
+    jt_kernels_scalar.to_q8(x, 1, q, d);
+    assert_true(d[0] == 0x7bff && q[0] == 127);
+}
+
+/* What is read back lies within half a step of what was written; rounding it again changes nothing where scales are
+ * not denormal. */
+static void test_8_bits_there_and_back(void **state) {
+    (void)state;
+    cases c = {.random = 11};
+    for (int round = 0; round < 2000; round++) {
+        float x[80], back[80], size = ldexpf(1, cases_below(&c, 20) - 6);
+        int8_t q[80], again[80];
+        uint16_t d[3], dd[3];
+        int n = 1 + cases_below(&c, 80);
+        for (int i = 0; i < n; i++) x[i] = cases_uniform(&c) * size;
+        jt_kernels_scalar.to_q8(x, n, q, d);
+        for (int i = 0; i < n; i++) {
+            float scale = from_half(d[i / 32]);
+            back[i] = scale * (float)q[i];
+            assert_true(scale * 127 <= size * 1.001f + 1e-5f);
+            assert_true(fabsf(back[i] - x[i]) <= scale * 0.5001f + 127 * 0x1p-25f);
+        }
+        bool coarse = false;
+        for (int b = 0; b < jt_kv_blocks(n); b++) coarse |= d[b] < 0x0400;
+        if (coarse) continue;
+        jt_kernels_scalar.to_q8(back, n, again, dd);
+        assert_memory_equal(q, again, (size_t)n);
+        assert_memory_equal(d, dd, (size_t)jt_kv_blocks(n) * 2);
+    }
+}
+
+/* A tile in 8 bits gives the bits of a tile that holds the products of scale and quant as floats. */
+static void test_scalar_attention_in_8_bits(void **state) {
+    (void)state;
+    enum { DIM = 45, NQ = 3 };
+    cases c = {.random = 5};
+    int8_t tile[2][JT_TILE * DIM + 2 * JT_TILE * 2];
+    float wide[2][JT_TILE * DIM], x[JT_TILE * DIM], qs[NQ * DIM], acc[2][NQ * DIM] = {{0}}, m[2][NQ], l[2][NQ] = {{0}};
+    for (int values = 0; values < 2; values++) {
+        for (int i = 0; i < JT_TILE * DIM; i++) x[i] = cases_float(&c, FLOATS_PLAIN);
+        cases_tile_q8(&c, x, DIM, values, 1, tile[values]);
+        for (int i = 0; i < JT_TILE; i++)
+            for (int j = 0; j < DIM; j++) {
+                uint16_t d;
+                int at = values ? i * DIM + j : j * JT_TILE + i, scale = values ? i * 2 + j / 32 : j / 32 * JT_TILE + i;
+                memcpy(&d, tile[values] + JT_TILE * DIM + 2 * scale, 2);
+                wide[values][at] = from_half(d) * (float)tile[values][at];
+            }
+    }
+    for (int i = 0; i < NQ * DIM; i++) qs[i] = cases_float(&c, FLOATS_PLAIN);
+    for (int v = 0; v < 2; v++) {
+        const float *q[NQ];
+        float *to[NQ];
+        uint32_t visible[NQ] = {~0u, 0xff00ff01, 8};
+        for (int i = 0; i < NQ; i++) q[i] = qs + i * DIM, to[i] = acc[v] + i * DIM, m[v][i] = -INFINITY;
+        jt_attn_tile t = {.nq = NQ,
+                          .dim = DIM,
+                          .type = v ? JT_Q8_0 : JT_F32,
+                          .k = v ? (void *)tile[0] : wide[0],
+                          .v = v ? (void *)tile[1] : wide[1],
+                          .scale = 0.2f,
+                          .q = q,
+                          .visible = visible,
+                          .m = m[v],
+                          .l = l[v],
+                          .acc = to};
+        jt_kernels_scalar.attn_tile(&t);
+    }
+    assert_true(same_floats(acc[0], acc[1], NQ * DIM) && same_floats(m[0], m[1], NQ) && same_floats(l[0], l[1], NQ));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_avx2_equals_scalar),
@@ -128,6 +231,9 @@ int main(void) {
         cmocka_unit_test(test_variants_are_picked_by_name),
         cmocka_unit_test(test_scalar_values),
         cmocka_unit_test(test_scalar_attention),
+        cmocka_unit_test(test_scalar_values_of_8_bits),
+        cmocka_unit_test(test_8_bits_there_and_back),
+        cmocka_unit_test(test_scalar_attention_in_8_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

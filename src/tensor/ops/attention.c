@@ -74,14 +74,12 @@ static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, co
 /* Copies the keys of tile t of a path into w->k and w->v. */
 static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, const jt_env_path *p, int t,
                                 int h) {
-    size_t dim = (size_t)e->kv->dim, size = e->kv->type == JT_F16 ? 2 : 4;
     int base = t * JT_TILE;
     for (int i = 0; i < JT_TILE && base + i < p->trunk + p->more; i++) {
         int slot = base + i < p->trunk ? base + i : p->slot[base + i - p->trunk];
         const char *k = op_attention_key_base(e, n, q, slot / JT_TILE, h, 0), *v = op_attention_key_base(e, n, q, slot / JT_TILE, h, 1);
-        size_t from = (size_t)(slot % JT_TILE), to = (size_t)i;
-        for (size_t j = 0; j < dim; j++) memcpy(w->k + (j * JT_TILE + to) * size, k + (j * JT_TILE + from) * size, size);
-        memcpy(w->v + to * dim * size, v + from * dim * size, dim * size);
+        jt_kv_copy(e->kv, false, w->k, i, k, slot % JT_TILE);
+        jt_kv_copy(e->kv, true, w->v, i, v, slot % JT_TILE);
     }
 }
 

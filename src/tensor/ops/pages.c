@@ -1,64 +1,110 @@
 /* pages.c: keys and values rounded to the cache type and written to their pages.
- * Keys lie transposed, [dim][JT_TILE], so that one vector holds one dimension of many keys. */
+ * Keys lie transposed, [dim][JT_TILE], so that one vector holds one dimension of many keys. In 8 bits the scales of all
+ * positions follow the quants, [blocks][JT_TILE] for keys and [JT_TILE][blocks] for values. */
 #include <string.h>
 
 #include "tensor/op.h"
 
-static void op_pages_put_key(const jt_kv_layout *kv, void *at, int slot, const float *x, const uint16_t *half) {
-    if (kv->type == JT_F16)
-        for (int j = 0; j < kv->dim; j++) ((uint16_t *)at)[j * JT_TILE + slot] = half[j];
-    else
-        for (int j = 0; j < kv->dim; j++) ((float *)at)[j * JT_TILE + slot] = x[j];
+static size_t kv_size(const jt_kv_layout *kv) { return kv->type == JT_F32 ? 4 : kv->type == JT_F16 ? 2 : 1; }
+
+/* Where the scales of a head of JT_Q8_0 begin. */
+static size_t kv_scales(const jt_kv_layout *kv) { return (size_t)kv->dim * JT_TILE; }
+
+void jt_kv_lay_out(jt_kv_layout *kv) {
+    size_t scales = kv->type == JT_Q8_0 ? (size_t)jt_kv_blocks(kv->dim) * sizeof(uint16_t) : 0;
+    kv->head_bytes = ((size_t)kv->dim * kv_size(kv) + scales) * JT_TILE;
+    kv->page_bytes = (size_t)kv->layers * 2 * (size_t)kv->heads * kv->head_bytes;
 }
 
-static void put_value(const jt_kv_layout *kv, void *at, int slot, const float *x, const uint16_t *half) {
-    if (kv->type == JT_F16)
-        for (int j = 0; j < kv->dim; j++) ((uint16_t *)at)[slot * kv->dim + j] = half[j];
+/* Moves n elements of `size` bytes from every from_step-th to every to_step-th place. */
+static void kv_scatter(size_t size, void *to, size_t to_step, const void *from, size_t from_step, size_t n) {
+    char *t = to;
+    const char *f = from;
+    switch (size) { /* a copy of constant size is one move */
+    case 1:
+        for (size_t i = 0; i < n; i++) t[i * to_step] = f[i * from_step];
+        break;
+    case 2:
+        for (size_t i = 0; i < n; i++) memcpy(t + 2 * i * to_step, f + 2 * i * from_step, 2);
+        break;
+    default:
+        for (size_t i = 0; i < n; i++) memcpy(t + 4 * i * to_step, f + 4 * i * from_step, 4);
+    }
+}
+
+/* One position's n elements to slot `slot` of [n][JT_TILE] (keys) or [JT_TILE][n] (values). */
+static void kv_put(bool values, size_t size, char *to, int slot, const void *x, int n) {
+    size_t s = (size_t)slot, m = (size_t)n;
+    if (values)
+        memcpy(to + s * m * size, x, m * size);
     else
-        for (int j = 0; j < kv->dim; j++) ((float *)at)[slot * kv->dim + j] = x[j];
+        kv_scatter(size, to + s * size, JT_TILE, x, 1, m);
+}
+
+static void kv_move(bool values, size_t size, char *to, int to_slot, const char *from, int from_slot, int n) {
+    size_t m = (size_t)n, t = (size_t)to_slot * size, f = (size_t)from_slot * size;
+    if (values)
+        memmove(to + t * m, from + f * m, m * size);
+    else
+        kv_scatter(size, to + t, JT_TILE, from + f, JT_TILE, m);
+}
+
+void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot) {
+    kv_move(values, kv_size(kv), to, to_slot, from, from_slot, kv->dim);
+    if (kv->type == JT_Q8_0)
+        kv_move(values, sizeof(uint16_t), (char *)to + kv_scales(kv), to_slot, (const char *)from + kv_scales(kv), from_slot,
+                jt_kv_blocks(kv->dim));
+}
+
+void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot) {
+    for (size_t i = 0; i < (size_t)kv->layers * 2 * (size_t)kv->heads; i++)
+        jt_kv_copy(kv, i / (size_t)kv->heads % 2, jt_buffer_at(to, i * kv->head_bytes), to_slot, jt_buffer_at(from, i * kv->head_bytes),
+                   from_slot);
+}
+
+/* Rounds one key or value and writes it. `scratch` has room for one in any type. */
+static void op_pages_write(const jt_env *e, bool values, char *to, int slot, const float *x, void *scratch) {
+    const jt_kv_layout *kv = e->kv;
+    const jt_kernels *k = e->engine->kernels;
+    uint16_t *half = scratch;
+    switch (kv->type) {
+    case JT_F16:
+        k->to_f16(x, kv->dim, half);
+        kv_put(values, 2, to, slot, half, kv->dim);
+        break;
+    case JT_Q8_0: {
+        int blocks = jt_kv_blocks(kv->dim);
+        int8_t *q = (int8_t *)(half + blocks);
+        k->to_q8(x, kv->dim, q, half);
+        kv_put(values, 1, to, slot, q, kv->dim);
+        kv_put(values, 2, to + kv_scales(kv), slot, half, blocks);
+        break;
+    }
+    default: kv_put(values, 4, to, slot, x, kv->dim);
+    }
 }
 
 static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_kv_layout *kv = e->kv;
     const float *k = jt_env_f32(e, n->in[0]), *v = jt_env_f32(e, n->in[1]);
-    uint16_t *half = s->scratch;
-    size_t width = (size_t)kv->heads * (size_t)kv->dim;
+    size_t dim = (size_t)kv->dim, heads = (size_t)kv->heads, layer = (size_t)n->layer * 2 * heads;
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
         const jt_env_seq *q = &e->seq[e->row_seq[r]];
         int at = e->slot[r], slot = at % JT_TILE;
-        for (int h = 0; h < kv->heads; h++) {
-            const float *kh = k + (size_t)r * width + (size_t)h * (size_t)kv->dim,
-                        *vh = v + (size_t)r * width + (size_t)h * (size_t)kv->dim;
-            size_t layer = (size_t)n->layer * 2 * (size_t)kv->heads;
-            void *pk = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)h) * kv->head_bytes);
-            void *pv = jt_buffer_at(q->page[at / JT_TILE], (layer + (size_t)(kv->heads + h)) * kv->head_bytes);
-            if (kv->type == JT_F16) e->engine->kernels->to_f16(kh, kv->dim, half);
-            op_pages_put_key(kv, pk, slot, kh, half);
-            if (kv->type == JT_F16) e->engine->kernels->to_f16(vh, kv->dim, half);
-            put_value(kv, pv, slot, vh, half);
+        jt_buffer *page = q->page[at / JT_TILE];
+        for (size_t h = 0; h < heads; h++) {
+            size_t x = ((size_t)r * heads + h) * dim;
+            op_pages_write(e, false, jt_buffer_at(page, (layer + h) * kv->head_bytes), slot, k + x, s->scratch);
+            op_pages_write(e, true, jt_buffer_at(page, (layer + heads + h) * kv->head_bytes), slot, v + x, s->scratch);
         }
-    }
-}
-
-void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot) {
-    size_t size = kv->type == JT_F16 ? 2 : 4, dim = (size_t)kv->dim;
-    for (size_t i = 0; i < (size_t)kv->layers * 2 * (size_t)kv->heads; i++) {
-        char *t = jt_buffer_at(to, i * kv->head_bytes);
-        const char *f = jt_buffer_at(from, i * kv->head_bytes);
-        bool keys = i / (size_t)kv->heads % 2 == 0;
-        if (keys)
-            for (size_t j = 0; j < dim; j++)
-                memcpy(t + (j * JT_TILE + (size_t)to_slot) * size, f + (j * JT_TILE + (size_t)from_slot) * size, size);
-        else
-            memcpy(t + (size_t)to_slot * dim * size, f + (size_t)from_slot * dim * size, dim * size);
     }
 }
 
 static size_t op_pages_scratch(const jt_env *e, const jt_opnode *n) {
     (void)n;
-    return (size_t)e->kv->dim * sizeof(uint16_t);
+    return (size_t)e->kv->dim * sizeof(float);
 }
 
 const jt_op jt_op_page_write = {

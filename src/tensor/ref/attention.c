@@ -5,8 +5,21 @@
 #include "tensor/ref/ref.h"
 #include "tensor/scalar_math.h"
 
-static float ref_cache_at(const void *p, jt_type type, size_t i) {
-    return type == JT_F16 ? jt_f16_to_f32(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+/* Element i of k or v; `block` is that of its scale. */
+static float ref_cache_at(const jt_attn_tile *t, const void *p, size_t i, size_t block) {
+    switch (t->type) {
+    case JT_F16: return jt_f16_to_f32(((const uint16_t *)p)[i]);
+    case JT_Q8_0: return jt_f16_to_f32(jt_attn_scales(t, p)[block]) * (float)((const int8_t *)p)[i];
+    default: return ((const float *)p)[i];
+    }
+}
+
+static float ref_key_at(const jt_attn_tile *t, size_t k, size_t j) {
+    return ref_cache_at(t, t->k, j * JT_TILE + k, j / JT_KV_BLOCK * JT_TILE + k);
+}
+
+static float ref_value_at(const jt_attn_tile *t, size_t k, size_t j) {
+    return ref_cache_at(t, t->v, k * (size_t)t->dim + j, k * (size_t)jt_kv_blocks(t->dim) + j / JT_KV_BLOCK);
 }
 
 void jt_ref_attn_tile(const jt_attn_tile *t) {
@@ -16,7 +29,7 @@ void jt_ref_attn_tile(const jt_attn_tile *t) {
         for (size_t k = 0; k < JT_TILE; k++) {
             if (!(t->visible[n] >> k & 1)) continue;
             float s = 0;
-            for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_cache_at(t->k, t->type, (size_t)j * JT_TILE + k), s);
+            for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_key_at(t, k, (size_t)j), s);
             p[k] = t->scale * s;
             if (t->bias && t->bias[n]) p[k] += t->bias[n][k];
             if (p[k] > mt) mt = p[k];
@@ -37,7 +50,7 @@ void jt_ref_attn_tile(const jt_attn_tile *t) {
         for (int j = 0; j < t->dim; j++) {
             float at = 0;
             for (size_t k = 0; k < JT_TILE; k++)
-                if (t->visible[n] >> k & 1) at = fmaf(p[k], ref_cache_at(t->v, t->type, k * (size_t)t->dim + (size_t)j), at);
+                if (t->visible[n] >> k & 1) at = fmaf(p[k], ref_value_at(t, k, (size_t)j), at);
             acc[j] = fmaf(at, ct, acc[j] * c);
         }
     }

@@ -18,6 +18,7 @@ void jt_ref_rope(float *x, int heads, int dim, int rot, int interleaved, const f
 void jt_ref_exp(const float *x, int n, float *y);
 void jt_ref_to_f16(const float *x, int n, uint16_t *y);
 void jt_ref_from_f16(const uint16_t *x, int n, float *y);
+void jt_ref_to_q8(const float *x, int n, int8_t *q, uint16_t *d);
 float jt_ref_max(const float *x, int n);
 void jt_ref_sum_exp(const float *x, int n, float m, double *S, double *T);
 

@@ -54,6 +54,24 @@ void jt_ref_from_f16(const uint16_t *x, int n, float *y) {
     for (int i = 0; i < n; i++) y[i] = jt_f16_to_f32(x[i]);
 }
 
+void jt_ref_to_q8(const float *x, int n, int8_t *q, uint16_t *d) {
+    for (int b = 0; b < n; b += JT_KV_BLOCK, d++) {
+        int end = n < b + JT_KV_BLOCK ? n : b + JT_KV_BLOCK;
+        float a = 0;
+        for (int i = b; i < end; i++) {
+            float size = isnan(x[i]) ? INFINITY : fabsf(x[i]);
+            if (size > a) a = size;
+        }
+        *d = jt_f32_to_f16(a / 127);
+        float scale = jt_f16_to_f32(*d);
+        if (isinf(scale)) *d = 0x7e00; /* NaN */
+        for (int i = b; i < end; i++) {
+            float r = scale == 0 || isinf(scale) ? 0 : rintf(x[i] / scale);
+            q[i] = (int8_t)(r > 127 ? 127 : r < -127 ? -127 : r);
+        }
+    }
+}
+
 float jt_ref_max(const float *x, int n) {
     float m = -INFINITY;
     for (int i = 0; i < n; i++)

@@ -16,6 +16,7 @@ const jt_kernels jt_kernels_scalar = {
     .exp = jt_ref_exp,
     .to_f16 = jt_ref_to_f16,
     .from_f16 = jt_ref_from_f16,
+    .to_q8 = jt_ref_to_q8,
     .attn_tile = jt_ref_attn_tile,
     .attn_end = jt_ref_attn_end,
     .max = jt_ref_max,

@@ -1,12 +1,30 @@
 /* attention_avx2.c: an attention tile with AVX2, up to four queries sharing each load of keys and values. */
 #include "tensor/x86/avx2.h"
 
-JT_INLINE __m256 cache8_avx2(jt_type type, const void *p, size_t i) {
-    return type == JT_F16 ? jt_avx2_load_halfs((const uint16_t *)p + i) : _mm256_loadu_ps((const float *)p + i);
+enum { WIDEN_DIM_AVX2 = 128, WIDEN_QUERIES_AVX2 = 16 };
+
+/* 8 elements from i; `scale` is that of JT_Q8_0. */
+JT_INLINE __m256 cache8_avx2(jt_type type, const void *p, size_t i, __m256 scale) {
+    switch (type) {
+    case JT_F16: return jt_avx2_load_halfs((const uint16_t *)p + i);
+    case JT_Q8_0: return _mm256_mul_ps(scale, jt_avx2_load_bytes((const int8_t *)p + i));
+    default: return _mm256_loadu_ps((const float *)p + i);
+    }
 }
 
-JT_INLINE float cache1_avx2(jt_type type, const void *p, size_t i) {
-    return type == JT_F16 ? _cvtsh_ss(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+/* The scale of element j of value k, in all lanes. */
+JT_INLINE __m256 value_scale_avx2(jt_type type, const jt_attn_tile *t, int k, int j) {
+    if (type != JT_Q8_0) return _mm256_setzero_ps();
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)jt_attn_scales(t, t->v)[k * jt_kv_blocks(t->dim) + j / JT_KV_BLOCK]));
+}
+
+JT_INLINE float value1_avx2(jt_type type, const jt_attn_tile *t, int k, int j) {
+    size_t i = (size_t)k * (size_t)t->dim + (size_t)j;
+    switch (type) {
+    case JT_F16: return _cvtsh_ss(((const uint16_t *)t->v)[i]);
+    case JT_Q8_0: return _mm256_cvtss_f32(value_scale_avx2(type, t, k, j)) * (float)((const int8_t *)t->v)[i];
+    default: return ((const float *)t->v)[i];
+    }
 }
 
 /* scale * (query . key) for 32 keys, 16 at a time. */
@@ -16,14 +34,22 @@ JT_INLINE void scores_avx2(jt_type type, int nq, const jt_attn_tile *t, int firs
         __m256 acc[4][2];
         JT_UNROLL
         for (int n = 0; n < nq; n++) acc[n][0] = acc[n][1] = _mm256_setzero_ps();
-        for (int j = 0; j < t->dim; j++) {
-            size_t at = (size_t)j * JT_TILE + (size_t)k;
-            __m256 k0 = cache8_avx2(type, t->k, at), k1 = cache8_avx2(type, t->k, at + 8);
-            JT_UNROLL
-            for (int n = 0; n < nq; n++) {
-                __m256 q = _mm256_broadcast_ss(t->q[first + n] + j);
-                acc[n][0] = _mm256_fmadd_ps(q, k0, acc[n][0]);
-                acc[n][1] = _mm256_fmadd_ps(q, k1, acc[n][1]);
+        for (int b = 0, end; b < t->dim; b = end) { /* dimensions with one scale a key */
+            __m256 d0 = _mm256_setzero_ps(), d1 = d0;
+            end = type == JT_Q8_0 && b + JT_KV_BLOCK < t->dim ? b + JT_KV_BLOCK : t->dim;
+            if (type == JT_Q8_0) {
+                const uint16_t *d = jt_attn_scales(t, t->k) + b / JT_KV_BLOCK * JT_TILE + k;
+                d0 = jt_avx2_load_halfs(d), d1 = jt_avx2_load_halfs(d + 8);
+            }
+            for (int j = b; j < end; j++) {
+                size_t at = (size_t)j * JT_TILE + (size_t)k;
+                __m256 k0 = cache8_avx2(type, t->k, at, d0), k1 = cache8_avx2(type, t->k, at + 8, d1);
+                JT_UNROLL
+                for (int n = 0; n < nq; n++) {
+                    __m256 q = _mm256_broadcast_ss(t->q[first + n] + j);
+                    acc[n][0] = _mm256_fmadd_ps(q, k0, acc[n][0]);
+                    acc[n][1] = _mm256_fmadd_ps(q, k1, acc[n][1]);
+                }
             }
         }
         JT_UNROLL
@@ -72,9 +98,9 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
     }
     for (; any; any &= any - 1) {
         int k = __builtin_ctz(any);
-        __m256 v[2];
+        __m256 v[2], d = value_scale_avx2(type, t, k, j);
         JT_UNROLL
-        for (int h = 0; h < wide; h++) v[h] = cache8_avx2(type, t->v, (size_t)k * (size_t)t->dim + (size_t)(j + 8 * h));
+        for (int h = 0; h < wide; h++) v[h] = cache8_avx2(type, t->v, (size_t)k * (size_t)t->dim + (size_t)(j + 8 * h), d);
         bool shared = all >> k & 1;
         JT_UNROLL
         for (int n = 0; n < nq; n++) {
@@ -109,7 +135,7 @@ JT_INLINE void queries_avx2(jt_type type, int nq, const jt_attn_tile *t, int fir
         for (int n = 0; n < nq; n++) {
             float at = 0, *to = t->acc[first + n] + j;
             for (int k = 0; k < JT_TILE; k++)
-                if (t->visible[first + n] >> k & 1) at = fmaf(p[n][k], cache1_avx2(type, t->v, (size_t)k * (size_t)t->dim + (size_t)j), at);
+                if (t->visible[first + n] >> k & 1) at = fmaf(p[n][k], value1_avx2(type, t, k, j), at);
             *to = fmaf(at, ct[n], *to * c[n]);
         }
 }
@@ -125,11 +151,39 @@ JT_INLINE void attn_avx2(jt_type type, const jt_attn_tile *t) {
     }
 }
 
+void jt_avx2_attn_widen(const jt_attn_tile *t, float *k, float *v) {
+    if (t->type == JT_F16) {
+        jt_avx2_from_f16(t->k, t->dim * JT_TILE, k);
+        jt_avx2_from_f16(t->v, t->dim * JT_TILE, v);
+        return;
+    }
+    const int8_t *kq = t->k, *vq = t->v;
+    const uint16_t *d = jt_attn_scales(t, t->k);
+    for (int j = 0; j < t->dim; j++, kq += JT_TILE, k += JT_TILE) JT_UNROLL
+    for (int i = 0; i < JT_TILE; i += 8)
+        _mm256_storeu_ps(k + i, cache8_avx2(JT_Q8_0, kq, (size_t)i, jt_avx2_load_halfs(d + j / JT_KV_BLOCK * JT_TILE + i)));
+    for (int i = 0; i < JT_TILE; i++, vq += t->dim, v += t->dim) {
+        int j = 0;
+        for (; j + 8 <= t->dim; j += 8) _mm256_storeu_ps(v + j, cache8_avx2(JT_Q8_0, vq, (size_t)j, value_scale_avx2(JT_Q8_0, t, i, j)));
+        for (; j < t->dim; j++) v[j] = value1_avx2(JT_Q8_0, t, i, j);
+    }
+}
+
 void jt_avx2_attn_tile(const jt_attn_tile *t) {
-    if (t->type == JT_F16)
-        attn_avx2(JT_F16, t);
-    else
+    if (t->type == JT_F32) {
         attn_avx2(JT_F32, t);
+    } else if (t->type == JT_F16) {
+        attn_avx2(JT_F16, t);
+    } else if (t->nq >= WIDEN_QUERIES_AVX2 && t->dim <= WIDEN_DIM_AVX2) {
+        /* Many queries: keys and values are widened once for all of them. Halves, one instruction each, gain nothing. */
+        _Alignas(64) float k[WIDEN_DIM_AVX2 * JT_TILE], v[WIDEN_DIM_AVX2 * JT_TILE];
+        jt_attn_tile wide = *t;
+        jt_avx2_attn_widen(t, k, v);
+        wide.type = JT_F32, wide.k = k, wide.v = v;
+        attn_avx2(JT_F32, &wide);
+    } else {
+        attn_avx2(JT_Q8_0, t);
+    }
 }
 
 void jt_avx2_attn_end(const float *acc, float l, int dim, float *out) {

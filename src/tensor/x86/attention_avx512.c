@@ -1,17 +1,29 @@
 /* attention_avx512.c: an attention tile with AVX-512, up to six queries sharing each load of keys and values. */
 #include "tensor/x86/avx512.h"
 
-enum { QUERIES = 6, WIDEN_DIM = 128 };
+enum { QUERIES = 6, WIDEN_DIM = 128, WIDEN_QUERIES = 24 };
 
-JT_INLINE __m512 cache16_avx512(jt_type type, const void *p, size_t i) {
-    return type == JT_F16 ? jt_avx512_load_halfs((const uint16_t *)p + i) : _mm512_loadu_ps((const float *)p + i);
+/* Elements i.. of keys or values; `scale` is that of JT_Q8_0. */
+JT_INLINE __m512 cache16_avx512(jt_type type, const void *p, size_t i, __m512 scale) {
+    switch (type) {
+    case JT_F16: return jt_avx512_load_halfs((const uint16_t *)p + i);
+    case JT_Q8_0: return _mm512_mul_ps(scale, jt_avx512_load_bytes((const int8_t *)p + i, 0xffff));
+    default: return _mm512_loadu_ps((const float *)p + i);
+    }
 }
 
-/* Elements i.. of a row of values; lanes past the end are zero. */
-JT_INLINE __m512 values16_avx512(jt_type type, const void *p, size_t i, __mmask16 lanes) {
-    if (lanes == 0xffff) return cache16_avx512(type, p, i);
-    if (type == JT_F16) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, (const uint16_t *)p + i));
-    return _mm512_maskz_loadu_ps(lanes, (const float *)p + i);
+/* Elements from j of value k; lanes past the end are not read. */
+JT_INLINE __m512 values16_avx512(jt_type type, const jt_attn_tile *t, int k, int j, __mmask16 lanes) {
+    size_t i = (size_t)k * (size_t)t->dim + (size_t)j;
+    __m512 scale = _mm512_setzero_ps();
+    if (type == JT_Q8_0)
+        scale = _mm512_cvtph_ps(_mm256_set1_epi16((short)jt_attn_scales(t, t->v)[k * jt_kv_blocks(t->dim) + j / JT_KV_BLOCK]));
+    if (lanes == 0xffff) return cache16_avx512(type, t->v, i, scale);
+    switch (type) {
+    case JT_F16: return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, (const uint16_t *)t->v + i));
+    case JT_Q8_0: return _mm512_mul_ps(scale, jt_avx512_load_bytes((const int8_t *)t->v + i, lanes));
+    default: return _mm512_maskz_loadu_ps(lanes, (const float *)t->v + i);
+    }
 }
 
 /* Scales the chains of a query, adds its biases; gives the largest visible score. */
@@ -51,10 +63,9 @@ JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, co
     }
     for (; any; any &= any - 1) {
         int k = __builtin_ctz(any);
-        size_t at = (size_t)k * (size_t)t->dim + (size_t)j;
         __m512 v[4];
         JT_UNROLL
-        for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t->v, at + 16 * (size_t)h, lanes);
+        for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t, k, j + 16 * h, lanes);
         bool shared = all >> k & 1;
         JT_UNROLL
         for (int n = 0; n < nq; n++) {
@@ -80,13 +91,22 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
     __m512 s[QUERIES][2];
     JT_UNROLL
     for (int n = 0; n < nq; n++) s[n][0] = s[n][1] = _mm512_setzero_ps();
-    for (int j = 0; j < t->dim; j++) {
-        __m512 k0 = cache16_avx512(type, t->k, (size_t)j * JT_TILE), k1 = cache16_avx512(type, t->k, (size_t)j * JT_TILE + 16);
-        JT_UNROLL
-        for (int n = 0; n < nq; n++) {
-            __m512 q = _mm512_set1_ps(t->q[first + n][j]);
-            s[n][0] = _mm512_fmadd_ps(q, k0, s[n][0]);
-            s[n][1] = _mm512_fmadd_ps(q, k1, s[n][1]);
+    for (int b = 0, end; b < t->dim; b = end) { /* dimensions with one scale a key */
+        __m512 d0 = _mm512_setzero_ps(), d1 = d0;
+        end = type == JT_Q8_0 && b + JT_KV_BLOCK < t->dim ? b + JT_KV_BLOCK : t->dim;
+        if (type == JT_Q8_0) {
+            const uint16_t *d = jt_attn_scales(t, t->k) + b / JT_KV_BLOCK * JT_TILE;
+            d0 = jt_avx512_load_halfs(d), d1 = jt_avx512_load_halfs(d + 16);
+        }
+        for (int j = b; j < end; j++) {
+            size_t at = (size_t)j * JT_TILE;
+            __m512 k0 = cache16_avx512(type, t->k, at, d0), k1 = cache16_avx512(type, t->k, at + 16, d1);
+            JT_UNROLL
+            for (int n = 0; n < nq; n++) {
+                __m512 q = _mm512_set1_ps(t->q[first + n][j]);
+                s[n][0] = _mm512_fmadd_ps(q, k0, s[n][0]);
+                s[n][1] = _mm512_fmadd_ps(q, k1, s[n][1]);
+            }
         }
     }
     JT_UNROLL
@@ -116,15 +136,16 @@ JT_INLINE void attn_avx512(jt_type type, const jt_attn_tile *t) {
 void jt_avx512_attn_tile(const jt_attn_tile *t) {
     if (t->type == JT_F32) {
         attn_avx512(JT_F32, t);
-    } else if (t->nq < 4 * QUERIES || t->dim > WIDEN_DIM) {
-        attn_avx512(JT_F16, t);
-    } else {
-        /* Many queries: the halves are widened once for all of them. */
+    } else if (t->nq >= WIDEN_QUERIES && t->dim <= WIDEN_DIM) {
+        /* Many queries: keys and values are widened once for all of them. */
         _Alignas(64) float k[WIDEN_DIM * JT_TILE], v[WIDEN_DIM * JT_TILE];
         jt_attn_tile wide = *t;
-        jt_avx2_from_f16(t->k, t->dim * JT_TILE, k);
-        jt_avx2_from_f16(t->v, t->dim * JT_TILE, v);
+        jt_avx2_attn_widen(t, k, v);
         wide.type = JT_F32, wide.k = k, wide.v = v;
         attn_avx512(JT_F32, &wide);
+    } else if (t->type == JT_F16) {
+        attn_avx512(JT_F16, t);
+    } else {
+        attn_avx512(JT_Q8_0, t);
     }
 }

@@ -24,10 +24,13 @@ void jt_avx2_rope(float *x, int heads, int dim, int rot, int interleaved, const 
 void jt_avx2_exp(const float *x, int n, float *y);
 void jt_avx2_to_f16(const float *x, int n, uint16_t *y);
 void jt_avx2_from_f16(const uint16_t *x, int n, float *y);
+void jt_avx2_to_q8(const float *x, int n, int8_t *q, uint16_t *d);
 float jt_avx2_max(const float *x, int n);
 void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T);
 
 void jt_avx2_attn_tile(const jt_attn_tile *t);
+/* Keys and values of a tile as floats, [dim][JT_TILE] and [JT_TILE][dim]. */
+void jt_avx2_attn_widen(const jt_attn_tile *t, float *k, float *v);
 void jt_avx2_attn_end(const float *acc, float l, int dim, float *out);
 
 /* jt_expf on 8 lanes. */
@@ -81,5 +84,10 @@ static inline void jt_avx2_merge(int nq, const float *mt, const float *lt, float
 }
 
 static inline __m256 jt_avx2_load_halfs(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
+/* 8 quants of 8 bits as floats. */
+static inline __m256 jt_avx2_load_bytes(const void *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
 
 #endif

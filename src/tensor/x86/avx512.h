@@ -37,4 +37,10 @@ static inline float jt_avx512_tree(__m512 a) { return jt_avx2_tree(_mm512_castps
 
 static inline __m512 jt_avx512_load_halfs(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
+/* Those of 16 quants of 8 bits that `lanes` names, as floats; the others zero. */
+static inline __m512 jt_avx512_load_bytes(const void *p, __mmask16 lanes) {
+    __m128i q = lanes == 0xffff ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(lanes, p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
+}
+
 #endif

@@ -108,6 +108,44 @@ void jt_avx2_from_f16(const uint16_t *x, int n, float *y) {
     for (; i < n; i++) y[i] = _cvtsh_ss(x[i]);
 }
 
+/* 32 elements to quants and their scale. */
+static inline __m256i to_q8_block_avx2(const __m256 x[4], uint16_t *d) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i top = _mm256_setzero_si256(), r[4];
+    JT_UNROLL
+    for (int i = 0; i < 4; i++) top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(x[i]), magnitude));
+    __m128i h = _mm_max_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1)); /* NaN lies above all numbers */
+    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e));
+    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1));
+    h = _mm_min_epi32(h, _mm_set1_epi32(0x7f800000));
+    *d = _cvtss_sh(_mm_cvtss_f32(_mm_castsi128_ps(h)) / 127, _MM_FROUND_TO_NEAREST_INT);
+    if (*d == 0) return _mm256_setzero_si256();
+    if (*d == 0x7c00) {
+        *d = 0x7e00;
+        return _mm256_setzero_si256();
+    }
+    const __m256 scale = _mm256_set1_ps(_cvtsh_ss(*d));
+    JT_UNROLL
+    for (int i = 0; i < 4; i++) r[i] = _mm256_cvtps_epi32(_mm256_div_ps(x[i], scale));
+    __m256i q = _mm256_packs_epi16(_mm256_packs_epi32(r[0], r[1]), _mm256_packs_epi32(r[2], r[3]));
+    return _mm256_max_epi8(_mm256_permutevar8x32_epi32(q, order), _mm256_set1_epi8(-127));
+}
+
+void jt_avx2_to_q8(const float *x, int n, int8_t *q, uint16_t *d) {
+    __m256 v[4];
+    for (; n >= JT_KV_BLOCK; n -= JT_KV_BLOCK, x += JT_KV_BLOCK, q += JT_KV_BLOCK) {
+        JT_UNROLL
+        for (int i = 0; i < 4; i++) v[i] = _mm256_loadu_ps(x + 8 * i);
+        _mm256_storeu_si256((__m256i *)q, to_q8_block_avx2(v, d++));
+    }
+    if (n > 0) {
+        int8_t last[JT_KV_BLOCK];
+        for (int i = 0; i < 4; i++) v[i] = n > 8 * i ? _mm256_maskload_ps(x + 8 * i, first_lanes_avx2(n - 8 * i)) : _mm256_setzero_ps();
+        _mm256_storeu_si256((__m256i *)last, to_q8_block_avx2(v, d));
+        memcpy(q, last, (size_t)n);
+    }
+}
+
 float jt_avx2_max(const float *x, int n) {
     /* maxps gives its second operand when one is NaN: the running maximum. */
     __m256 a = _mm256_set1_ps(-INFINITY), b = a;

@@ -17,6 +17,7 @@ const jt_kernels jt_kernels_avx512 = {
     .exp = jt_avx512_exp,
     .to_f16 = jt_avx2_to_f16,
     .from_f16 = jt_avx2_from_f16,
+    .to_q8 = jt_avx2_to_q8,
     .attn_tile = jt_avx512_attn_tile,
     .attn_end = jt_avx2_attn_end,
     .max = jt_avx2_max,
