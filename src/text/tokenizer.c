@@ -84,11 +84,14 @@ static jt_status find_pretok(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_err
     return st;
 }
 
-/* Turns "a b" into ids by the tokens' written forms; of equal forms the last id counts. */
-static jt_status read_merges(const jt_tokenizer_spec *s, jt_bpe_rule *rule, jt_error *err) {
+/* Turns "a b" into ids by the tokens' written forms; of equal forms the last id counts. A merge of two tokens
+ * into what is no token is left out, since nothing could be written for it; files with such merges exist.
+ * *n gets the number of rules, which keep their order. */
+static jt_status read_merges(const jt_tokenizer_spec *s, jt_bpe_rule *rules, size_t *n, jt_error *err) {
     jt_words written;
     char both[JT_TOKEN_MOST_BYTES];
     jt_status st = jt_words_init(&written, s->tokens, s->vocab, err);
+    *n = 0;
     if (st != JT_OK) return st;
     for (size_t i = 0; i < s->vocab; i++) jt_words_put(&written, (uint32_t)i);
     for (size_t r = 0; r < s->n_merges; r++) {
@@ -100,21 +103,21 @@ static jt_status read_merges(const jt_tokenizer_spec *s, jt_bpe_rule *rule, jt_e
             break;
         }
         size_t left = (size_t)(gap - m.s), right = m.n - left - 1;
-        rule[r].left = jt_words_get(&written, m.s, left);
-        rule[r].right = jt_words_get(&written, gap + 1, right);
-        rule[r].result = JT_NO_TOKEN;
+        jt_bpe_rule rule = {0};
+        rule.left = jt_words_get(&written, m.s, left);
+        rule.right = jt_words_get(&written, gap + 1, right);
+        rule.result = JT_NO_TOKEN;
         if (left + right <= sizeof both) {
             memcpy(both, m.s, left);
             memcpy(both + left, gap + 1, right);
-            rule[r].result = jt_words_get(&written, both, left + right);
+            rule.result = jt_words_get(&written, both, left + right);
         }
-        if (rule[r].left == JT_NO_TOKEN || rule[r].right == JT_NO_TOKEN || rule[r].result == JT_NO_TOKEN) {
-            st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.merges[%zu]: \"%s\": %s is not a token", r, show(m.s, m.n).s,
-                              rule[r].left == JT_NO_TOKEN    ? "the left part"
-                              : rule[r].right == JT_NO_TOKEN ? "the right part"
-                                                             : "the two together");
+        if (rule.left == JT_NO_TOKEN || rule.right == JT_NO_TOKEN) {
+            st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.merges[%zu]: \"%s\": the %s part is not a token", r, show(m.s, m.n).s,
+                              rule.left == JT_NO_TOKEN ? "left" : "right");
             break;
         }
+        if (rule.result != JT_NO_TOKEN) rules[(*n)++] = rule;
     }
     jt_words_free(&written);
     return st;
@@ -122,12 +125,13 @@ static jt_status read_merges(const jt_tokenizer_spec *s, jt_bpe_rule *rule, jt_e
 
 /* Which ids stand for bytes, and their bytes: normal tokens that are spelt in the alphabet, and whatever a merge names.
  * Others keep their written form. Of tokens with equal bytes only the last takes part. */
-static jt_status read_names(jt_tokenizer *t, const jt_tokenizer_spec *s, const jt_bpe_rule *rule, uint8_t *part, jt_error *err) {
+static jt_status read_names(jt_tokenizer *t, const jt_tokenizer_spec *s, const jt_bpe_rule *rule, size_t n_rules, uint8_t *part,
+                            jt_error *err) {
     jt_words seen = {0};
     char bytes[JT_TOKEN_MOST_BYTES];
     uint8_t *merged = jt_alloc(s->vocab, 1);
     jt_status st = merged ? JT_OK : jt_nomem(err, "the vocabulary", s->vocab, 1);
-    for (size_t r = 0; merged && r < s->n_merges; r++) merged[rule[r].left] = merged[rule[r].right] = merged[rule[r].result] = 1;
+    for (size_t r = 0; merged && r < n_rules; r++) merged[rule[r].left] = merged[rule[r].right] = merged[rule[r].result] = 1;
     for (size_t i = 0; i < s->vocab && st == JT_OK; i++) {
         jt_view w = s->tokens[i];
         t->types[i] = s->types ? (uint8_t)s->types[i] : JT_TOKEN_NORMAL;
@@ -161,10 +165,11 @@ static jt_status load_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     jt_bpe_rule *rule = jt_alloc(s->n_merges, sizeof *rule);
     jt_status st = JT_OK;
     if (!part || !rule) st = jt_nomem(err, "the merges", s->n_merges, sizeof *rule);
-    if (st == JT_OK) st = read_merges(s, rule, err);
-    if (st == JT_OK) st = read_names(t, s, rule, part, err);
+    size_t n_rules = 0;
+    if (st == JT_OK) st = read_merges(s, rule, &n_rules, err);
+    if (st == JT_OK) st = read_names(t, s, rule, n_rules, part, err);
     if (st == JT_OK) {
-        st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, s->n_merges, s->ignore_merges || t->pretok->ignore_merges, err);
+        st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, n_rules, s->ignore_merges || t->pretok->ignore_merges, err);
         rule = NULL;
     }
     jt_free(part), jt_free(rule);
