@@ -89,13 +89,15 @@ typedef struct jt_stage_trace {
 
 typedef enum jt_event_kind {
     JT_EVENT_TOKEN, /* a decision, and the text it completes (may be empty). The token that ends the answer is one too */
-    JT_EVENT_END    /* the last event of a job; `text` is what was still held back */
+    JT_EVENT_END,   /* the last event of a job; `text` is what was still held back */
+    JT_EVENT_ANSWER /* the end of an answer that the strategy gave as a whole, after its tokens, with its reason and notes */
 } jt_event_kind;
 
 /* Pointers are valid until the next call on the driver. */
 typedef struct jt_event {
     jt_job job;
     jt_event_kind kind;
+    int answer; /* which answer of the job, from 0; answers of one job do not mix */
     jt_decision decision;
     const char *text; /* whole characters, NUL-terminated; text that could begin a stop string is held back */
     size_t n_text;
@@ -106,13 +108,18 @@ typedef struct jt_event {
     float eval_seconds; /* of the evaluation this token waited for */
     jt_end_reason reason;
     const char *message; /* of JT_END_ERROR */
-    int prompt_tokens, answer_tokens;
+    const int32_t *note; /* JT_EVENT_ANSWER: numbers that the strategy tells of the answer; the method says which */
+    int n_note;
+    int prompt_tokens, answer_tokens;      /* JT_EVENT_END: of the first answer, as is `reason` when the strategy is done */
     double prompt_seconds, answer_seconds; /* JT_EVENT_END: wall time to the first token, and after it */
 } jt_event;
 
 /* A driver for jobs on `m`. Free ends all jobs. One thread at a time calls it, but for jt_driver_cancel. */
 JT_API jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err);
 JT_API void jt_driver_free(jt_driver *d);
+/* A further model for methods that name its role ("draft", "large", "judge" ...). It must have the same tokens, outlive the
+ * driver, and be added before the first job. Errors: JT_INVALID, when the role is taken or the tokens differ. */
+JT_API jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err);
 /* Starts a job; everything that can be refused is refused here. */
 JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_error *err);
 /* Works until there is an event (returned) or no job is left (*e has kind JT_EVENT_END and job 0). A failure of one job is
@@ -120,6 +127,15 @@ JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out
 JT_API jt_status jt_driver_next(jt_driver *d, jt_event *e, jt_error *err);
 /* Asks the job to end; it ends with JT_END_CANCELLED before its next token. Any thread; also a signal handler. */
 JT_API void jt_driver_cancel(jt_driver *d, jt_job job);
+
+/* Counters since the driver was made. sequences / evals is the mean batch. */
+typedef struct jt_driver_counts {
+    uint64_t rounds;    /* at most one evaluation per model each */
+    uint64_t evals;     /* evaluations */
+    uint64_t sequences; /* spans in them: branches of any jobs that were evaluated together */
+    uint64_t rows;      /* new positions in them */
+} jt_driver_counts;
+JT_API void jt_driver_stats(const jt_driver *d, jt_driver_counts *out);
 
 #ifdef __cplusplus
 }

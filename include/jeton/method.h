@@ -111,9 +111,9 @@ enum {
     JT_NEEDS_HISTORY = 1,   /* jt_step_history, jt_step_counts */
     JT_NEEDS_TOKENIZER = 2, /* jt_setup.tokenizer, jt_step_tokenizer */
     JT_NEEDS_RAW = 4,       /* jt_step_raw: the model's own distribution */
-    JT_NEEDS_HIDDEN = 8,    /* the hidden state of a layer */
-    JT_NEEDS_MODEL2 = 16,   /* a second model's distribution */
-    JT_NEEDS_SIBLINGS = 32, /* the other branches of the request */
+    JT_NEEDS_HIDDEN = 8,    /* jt_step_hidden: the vector that the head multiplies */
+    JT_NEEDS_MODEL2 = 16,   /* jt_step_second: a second model's distribution; the row names its `role` */
+    JT_NEEDS_SIBLINGS = 32, /* jt_step_sibling: the other branches of the request */
     JT_NEEDS_GRADIENTS = 64
 };
 
@@ -129,7 +129,15 @@ typedef struct jt_count {
 } jt_count;
 JT_API const jt_count *jt_step_counts(jt_step *s, int first, int *n);
 JT_API const jt_tokenizer *jt_step_tokenizer(const jt_step *s);
-JT_API jt_dist *jt_step_raw(jt_step *s); /* read only */
+JT_API jt_dist *jt_step_raw(jt_step *s); /* read only; NULL in `push` */
+/* What the model of the row's role says at the same place, after the same tokens; read only, NULL in `push`. */
+JT_API jt_dist *jt_step_second(jt_step *s);
+/* [*n] floats: the final hidden vector, after the norm. NULL in `push`. */
+JT_API const float *jt_step_hidden(const jt_step *s, int *n);
+/* The other branches of the request, in order: how many, and all tokens of one, prompt included. A branch decides after
+ * those before it, so it sees what they chose at this step. None in `push`. */
+JT_API int jt_step_siblings(const jt_step *s);
+JT_API const int32_t *jt_step_sibling(const jt_step *s, int i, int *n);
 /* The random number in (0, 1) at this position, method, purpose and index. Purposes are the method's own words. */
 JT_API double jt_step_u(const jt_step *s, const char *purpose, uint32_t index);
 JT_API void *jt_step_self(const jt_step *s); /* the row's `self` */
@@ -218,6 +226,7 @@ typedef struct jt_setup {
     const jt_tokenizer *tokenizer; /* NULL unless declared */
     const int32_t *prompt;
     int n_prompt;
+    int context; /* declared: tokens that prompt and answer may have */
 } jt_setup;
 
 typedef struct jt_results jt_results; /* what a strategy asked for */
@@ -235,10 +244,11 @@ typedef struct jt_method {
     int n_param;
     size_t param_size;
     uint32_t needs;
+    const char *role; /* JT_NEEDS_MODEL2: which of the driver's models; NULL: "guide" */
     /* State of one job: flat bytes, zeroed, copied when a branch forks. `state_bytes` (if not NULL) gives the size in place
      * of `state_size`; `open` (may be NULL) fills it and may refuse the job. */
     size_t state_size;
-    size_t (*state_bytes)(const void *par);
+    size_t (*state_bytes)(const void *par, const jt_setup *u);
     jt_status (*open)(const void *par, void *state, const jt_setup *u, jt_error *err);
     void *self; /* yours; see jt_step_self */
     union {
@@ -251,6 +261,7 @@ typedef struct jt_method {
         struct {
             jt_status (*advance)(const void *par, void *state, const jt_results *r, jt_work *w);
             bool inner; /* it drives an inner strategy; else it is a leaf */
+            bool many;  /* it gives several answers, so it stands outermost */
         } strategy;
     };
 } jt_method;

@@ -1,19 +1,25 @@
 /* driver.h: the inside of the driver.
  *
- * A round: jobs that were cancelled or are out of time end; every job that waits
- * for a row gives a span of its pending inputs; the spans are one ragged
- * evaluation; each job whose row is there advances its strategy, which decides,
- * pushes, emits and asks again. What is emitted waits in the job until
- * jt_driver_next has handed it out.
+ * A round: jobs that were cancelled or are out of time end; every branch of every
+ * job that waits for rows gives a span of its pending inputs; the spans are one
+ * ragged evaluation per model; each strategy whose rows and children are there is
+ * advanced, which decides, pushes, emits and asks again. What is emitted waits in
+ * the job until jt_driver_next has handed it out.
  *
- *   driver.c    jobs: submitting, rounds, handing out
- *   work.c      what strategies ask for; the pipeline over one row
- *   answer.c    text, stop strings and limits of one answer
- *   evaluator.c the driver of a real model */
+ *   driver.c    the driver, its models, handing out
+ *   submit.c    a request becomes a job
+ *   round.c     gathering, evaluating, delivering
+ *   inst.c      instances of strategies, and the children inside them
+ *   branch.c    inputs, decisions and states of a branch, shared by forks
+ *   work.c      what strategies ask for
+ *   shape.c     the pipeline over one row
+ *   reply.c     text, stop strings and limits of one answer
+ *   evaluator.c the driver of real models */
 #ifndef JT_DECODE_DRIVER_H
 #define JT_DECODE_DRIVER_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "decode/pipeline.h"
 #include "step/dist.h"
@@ -23,27 +29,136 @@
 /* What the driver needs from a model. Tests give one whose logits are a function of the tokens alone. */
 typedef struct jt_evaluator {
     void *self;
-    int vocab, context; /* context: the trained one */
+    int vocab, hidden, context; /* context: the trained one */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;
     jt_status (*open)(void *self, int context, jt_state **out, jt_error *err);
     void (*close)(void *self, jt_state *s);
+    jt_status (*fork)(void *self, const jt_state *s, jt_state **out, jt_error *err);
+    jt_status (*truncate)(void *self, jt_state *s, int n, jt_error *err);
+    jt_status (*truncate_to)(void *self, jt_state *s, int node, jt_error *err);
     jt_status (*eval)(void *self, const jt_batch *b, jt_error *err);
     double (*now)(void *self); /* seconds */
 } jt_evaluator;
 
 jt_status jt_driver_new_with(const jt_evaluator *ev, jt_driver **out, jt_error *err);
+jt_status jt_driver_add_with(jt_driver *d, const char *role, const jt_evaluator *ev, jt_error *err);
 
 enum {
     JT_JOBS = 4096,       /* live jobs at most */
+    JT_MODELS = 8,        /* of one driver */
     JT_ROWS_ALONE = 512,  /* prompt rows in a round in which no job waits for its next token */
     JT_ROWS_BESIDE = 128, /* and in one where some do */
     JT_ROWS_SHORT = 8,    /* spans up to this are never put off */
+    JT_ROWS_TREE = 256,   /* of one slot in one request */
     JT_TOP_TRACED = 10,
     JT_TOP_MOST = 20
 };
 
-/* An emitted token that waits to be handed out; text, top and stage lie in the job's arrays. */
+typedef struct jt_live jt_live;
+typedef struct jt_inst jt_inst;
+typedef struct jt_branch jt_branch;
+
+/* ---- decisions with what a trace tells of them ---- */
+
+typedef struct jt_made {
+    jt_decision decision;
+    float eval_seconds;
+    bool traced;
+} jt_made;
+
+/* Entry i: made[i], top[i * top of the job ...], stage[i * stages ...]. */
+typedef struct jt_trail {
+    jt_made *made;
+    jt_candidate *top;
+    jt_stage_trace *stage;
+    size_t cap;
+} jt_trail;
+jt_status jt_trail_reserve(const jt_live *j, jt_trail *t, size_t n, jt_error *err);
+/* Copies entry `from` of f to entry `to` of t, for which room is reserved. */
+void jt_trail_copy(const jt_live *j, jt_trail *t, size_t to, const jt_trail *f, size_t from, size_t n);
+void jt_trail_free(jt_trail *t);
+
+/* ---- branches ---- */
+
+/* An input that is not its id's embedding: n ids with weights, or n = 0 and a vector in the weights. */
+typedef struct jt_blend {
+    int position, n;
+    size_t at, used; /* in blend_id and blend_w */
+} jt_blend;
+
+/* Inputs of a branch; forks share it until one of them writes. */
+typedef struct jt_past {
+    int refs;
+    size_t cap;
+    int32_t *ids;   /* [cap] */
+    jt_trail trail; /* from the prompt's end on */
+    jt_blend *blend;
+    size_t n_blend, cap_blend, cap_blend_id, cap_blend_w;
+    int32_t *blend_id;
+    float *blend_w;
+} jt_past;
+
+/* The states of the stages of the pipeline, at j->stage_at[i]; shared like the past. */
+typedef struct jt_stages {
+    int refs;
+    _Alignas(max_align_t) unsigned char bytes[];
+} jt_stages;
+
+/* A row of the tree that hangs at the end of a branch. */
+typedef struct jt_twig {
+    int parent; /* twig or JT_LAST */
+    int32_t id, depth, rank, place;
+    bool ranked, placed, layered;
+    jt_layers layers;
+    jt_made made; /* how its id was decided at its parent, if it was */
+} jt_twig;
+
+struct jt_branch {
+    uint64_t serial; /* of the contents; rows name it */
+    int model;       /* of the driver */
+    jt_state *state; /* nodes: inputs 0 .. evaluated - 1, then the evaluated tree */
+    jt_past *past;
+    jt_stages *stages;
+    uint64_t stream;
+    int n, evaluated, follows; /* follows: a slot, -1: none */
+    jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
+    jt_twig *twig;
+    int n_twig;
+    size_t cap_twig;
+    bool grown; /* the tree is in the state */
+    bool asked; /* rows are wanted */
+
+    /* Of a slot with a child. */
+    jt_inst *child;
+    jt_trail said;
+    int n_said, forwarded, run; /* run: tokens left, -1: to the end, 0: not running */
+    struct jt_reply *reply;     /* where the transcript ends */
+};
+
+jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err);
+void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b);
+/* tag < 0: the same stream. The tree stays with `from`. */
+jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int tag, jt_branch **out, jt_error *err);
+void jt_branch_restream(jt_branch *b, int tag);
+/* Appends an input; `t` is entry `at` of a trail or NULL. */
+jt_status jt_branch_append(jt_live *j, jt_branch *b, const jt_made *made, const jt_trail *t, size_t at, const jt_input *in, int hidden,
+                           jt_error *err);
+/* Makes the past the branch's own with room for n inputs. */
+jt_status jt_branch_own(const jt_live *j, jt_branch *b, int n, jt_error *err);
+/* Drops the tree. */
+jt_status jt_branch_prune(jt_driver *d, jt_branch *b, jt_error *err);
+jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err);
+/* Gives a follower the inputs of `of`. */
+jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err);
+/* The blend at position p, NULL if the input is its id. */
+const jt_blend *jt_branch_blend(const jt_branch *b, int p);
+/* A copy of the stages' states that b alone has. */
+jt_status jt_branch_own_stages(const jt_live *j, jt_branch *b, jt_error *err);
+
+/* ---- answers ---- */
+
+/* An emitted token that waits to be handed out; text, top and stage lie in the reply's arrays. */
 typedef struct jt_record {
     jt_decision decision;
     size_t text, n_text, top, stage;
@@ -51,84 +166,200 @@ typedef struct jt_record {
     float eval_seconds;
 } jt_record;
 
-typedef struct jt_live jt_live;
+typedef struct jt_reply {
+    struct jt_reply *next; /* in the order of handing out */
+    int index;
+    bool silent; /* only finds its end, keeps no records */
+    jt_detok detok;
+    char *held; /* text that could begin a stop string */
+    size_t n_held, cap_held;
+    int n;
+    double first, ended;
+    jt_record *record; /* [n_record], those before `handed` are out */
+    size_t n_record, cap_record, handed;
+    jt_str text;
+    jt_candidate *top;
+    size_t n_top, cap_top;
+    jt_stage_trace *stage;
+    size_t n_stage, cap_stage;
+    jt_end_reason end; /* JT_END_NONE: open */
+    size_t end_text;   /* where the end event's text begins in `text` */
+    int32_t *note;
+    int n_note;
+} jt_reply;
+
+/* Takes entry `at` of the trail into the reply: text, stops, limits, a record. On failure the reply is as it was. */
+jt_status jt_reply_take(jt_driver *d, jt_live *j, jt_reply *a, const jt_trail *t, size_t at, jt_error *err);
+/* Ends it; the text held back goes into a->text. */
+void jt_reply_end(jt_driver *d, const jt_live *j, jt_reply *a, jt_end_reason why);
+/* What needs no text: end tokens, stop ids, limits. `n`: tokens with this one. */
+jt_end_reason jt_reply_why(const jt_driver *d, const jt_live *j, const jt_decision *made, int n);
+jt_status jt_reply_copy(const jt_reply *from, jt_reply **out, jt_error *err); /* of a silent one */
+void jt_reply_free(jt_reply *a);
+
+/* ---- instances ---- */
+
+/* Memory of a row's results. */
+typedef struct jt_room {
+    struct jt_room *next;
+    float *logits, *second, *hidden; /* [vocab], [vocab], [hidden] or NULL */
+    int32_t *top_ids, *targets;
+    float *top_logits;
+    double *target_logprob;
+    size_t cap_top, cap_top_logits, cap_targets, cap_logprob;
+    double log_sum, log_sum2, entropy;
+} jt_room;
+
+/* A row that is asked for, and its results. */
+typedef struct jt_asked {
+    jt_slot slot;
+    int node, n_top, n_targets; /* node: of the slot's tree, -1: the end */
+    uint32_t want;
+    bool ready;
+    uint64_t serial;
+    int32_t position;
+    jt_room *room;
+    float eval_seconds;
+    jt_decision newest; /* decided at this row; position -1: none */
+    jt_trail trace;     /* its entry, one */
+} jt_asked;
+
+struct jt_inst {
+    const jt_node *node;
+    int level; /* in the pipeline's strategies */
+    size_t bytes;
+    void *state;
+    jt_branch **slot;
+    size_t n_slot, cap_slot;
+    jt_asked *asked; /* [n_asked] asked now; [n_asked, n_asked + n_late): asked by the advance that runs */
+    size_t n_asked, n_late, cap_asked;
+    jt_slot *ran; /* children that run, in the order of the requests; the same two parts */
+    size_t n_ran, n_ran_late, cap_ran;
+    jt_out *out;
+    jt_child_end *ends;
+    size_t cap_out, cap_ends;
+    bool done;
+    jt_end_reason end;
+    jt_trail emitted; /* by a child: what the level above has not taken begins at `taken` */
+    int n_emitted, taken;
+};
+
+/* An instance of strategy number `level`; `main` (owned by it on success) is its main slot. */
+jt_status jt_inst_new(jt_driver *d, jt_live *j, int level, jt_branch *main, jt_inst **out, jt_error *err);
+void jt_inst_free(jt_driver *d, jt_live *j, jt_inst *i);
+jt_status jt_inst_fork(jt_driver *d, jt_live *j, const jt_inst *from, int tag, jt_inst **out, jt_error *err);
+/* Advances all that can be, the innermost first; the job may end. */
+void jt_inst_settle(jt_driver *d, jt_live *j);
+jt_status jt_inst_room(jt_live *j, jt_asked *a, const int32_t *targets, jt_error *err);
+jt_status jt_inst_slots(jt_inst *i, jt_slot most, jt_error *err); /* makes room for slots 0 .. most */
+/* Where entry `at` of a trail goes that the instance emits. */
+jt_status jt_inst_emit(jt_driver *d, jt_live *j, jt_inst *i, const jt_trail *t, size_t at, jt_error *err);
+/* Takes the child out of the slot; the slot is a branch again, with its transcript forgotten. */
+void jt_inst_unseat(jt_driver *d, jt_live *j, jt_branch *b);
+
+/* ---- jobs ---- */
+
 struct jt_live {
     jt_live *next; /* in order of submission */
     jt_job id;
     const jt_pipeline *pipeline;
     uint64_t seed, stream;
-    int max_tokens, context, n_prompt, top;
+    uint32_t choice;
+    int max_tokens, context, n_prompt, top, vocab, hidden; /* hidden: the widest model's */
     bool ignore_end, special, trace;
-    double submitted, deadline, first_token, eval_seconds;
+    double submitted, deadline;
     char **stop; /* [n_stop], each NUL-terminated */
     size_t *stop_len, n_stop;
     int32_t *stop_ids;
     size_t n_stop_ids;
 
-    jt_state *state;
-    int32_t *ids; /* [context]: prompt and answer */
-    int n, evaluated;
-    float *logits; /* [vocab] of the last row asked for */
-    double log_sum, entropy;
-    bool waits, started; /* waits: the strategy asked for the row after ids[n - 1] */
-    void *strategy_state, **stage_state;
+    size_t *stage_at, stage_bytes; /* in jt_stages.bytes */
+    jt_stages *fresh;              /* states of the stages at the prompt's end */
+    int model2;                    /* of the driver; -1: no stage asks for one */
+    bool needs_hidden, siblings;
+    uint64_t serial; /* the newest branch's */
+    jt_inst *root;
+    jt_room *rooms; /* free ones */
+    jt_kin *kin;
+    size_t n_kin, cap_kin;
+    int advances; /* since the last evaluation */
 
-    /* The newest decision, for the trace of the token that is emitted from it. */
-    int decided; /* its position, -1: none */
-    int n_top, n_trace;
-    jt_candidate top_now[JT_TOP_MOST];
-    jt_stage_trace *trace_now; /* [stages] */
-
-    jt_detok detok;
-    char *held; /* text that could begin a stop string */
-    size_t n_held, cap_held;
-    int n_answer;
-
-    jt_record *record; /* [n_record], those before `handed` are out */
-    size_t n_record, cap_record, handed;
-    jt_str text;
-    jt_candidate *top_all;
-    size_t n_top_all, cap_top_all;
-    jt_stage_trace *stage_all;
-    size_t n_stage_all, cap_stage_all;
-
-    jt_end_reason end; /* JT_END_NONE: live */
-    size_t end_text;   /* where the end event's text begins in `text` */
-    double ended;
+    jt_reply *first, *main; /* answers to hand out; what the root emits */
+    jt_reply *given;        /* handed out whole, freed by the next call */
+    int n_yielded;
+    jt_end_reason end;  /* JT_END_NONE: live */
+    jt_end_reason zero; /* the end of answer 0, when it was given as a whole */
+    int zero_tokens;
+    double zero_first, ended;
     jt_error error;
 };
 
-struct jt_driver {
+/* One branch's part of a round. */
+typedef struct jt_part {
+    jt_live *job;
+    jt_branch *branch;
+    jt_inst *inst;
+    jt_slot slot;
+    bool shadow; /* of inst's slot */
+    int inputs;  /* pending inputs in it; the tree follows if it is all of them */
+    bool whole;
+    int span, rows;
+} jt_part;
+
+/* A model of the driver and its batch of a round. */
+typedef struct jt_side {
+    char role[32];
     jt_evaluator ev;
+    jt_part *part;
+    jt_span *span;
+    jt_want *want;
+    size_t n_part, cap_part, cap_span, cap_want, n_want;
+    /* Rows of spans that are not plain ids. */
+    int32_t *ids, *parent, *rank, *place;
+    jt_input *input;
+    jt_layers *layers;
+    size_t n_row, cap_row;
+} jt_side;
+
+struct jt_driver {
+    jt_side model[JT_MODELS]; /* the first is the main one */
+    int n_model;
     jt_pipeline *greedy;
-    jt_dist *raw, *staged, *before; /* before: what a traced stage was given */
+    jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;
     uint32_t site;         /* of the ordinary draw */
     jt_live *first, *gone; /* gone: its end was handed out; freed by the next call */
-    size_t n_live, cap_span;
+    size_t n_live;
     jt_job last;
-    jt_span *span;
-    jt_want *want;
-    jt_live **of;                        /* [cap_span]: whose span */
-    int n_span;                          /* of the evaluation that runs */
+    const jt_side *running; /* the evaluation that runs: its parts run_first .. run_end - 1 */
+    size_t run_first, run_end;
+    jt_driver_counts counts;
     _Atomic uint64_t cancelled[JT_JOBS]; /* at id % JT_JOBS: the newest job there that was cancelled */
 };
 
+/* While an instance is advanced. */
 struct jt_work {
     jt_driver *d;
     jt_live *j;
-    bool staged, asked; /* staged: d->staged is this row's */
-    jt_status status;   /* the first failure, its message in j->error */
+    jt_inst *i;
+    int staged;       /* the row that d->raw and d->staged hold: staged, or ... */
+    int raw;          /* only raw; -1: none */
+    jt_status status; /* the first failure, its message in j->error */
 };
 
 bool jt_live_cancelled(const jt_driver *d, const jt_live *j);
 void jt_live_end(jt_driver *d, jt_live *j, jt_end_reason why);
-/* Runs the strategy on the row it waited for; ends the job on failure. In work.c. */
-void jt_live_advance(jt_driver *d, jt_live *j);
-/* Takes a token into the answer: text, stops, limits, a record. In answer.c. */
-jt_status jt_answer_take(jt_driver *d, jt_live *j, const jt_decision *made, jt_error *err);
-/* Puts the text held back into j->text, at the answer's end. */
-void jt_answer_flush(jt_live *j);
+void jt_live_free(jt_driver *d, jt_live *j);
+double jt_driver_now(const jt_driver *d);
+int jt_driver_role(const jt_driver *d, const char *role); /* -1: none */
+void jt_driver_round(jt_driver *d);
+/* Room for one more part with that many rows and wants, beside those of `parts` others. In round.c. */
+jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, jt_error *err);
+
+/* In shape.c: stages see the decision; b's stages become its own. */
+jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err);
+/* Calls f for every branch that decides, in order. */
+void jt_inst_leaves(jt_inst *i, void (*f)(void *self, jt_branch *b), void *self);
 
 #endif

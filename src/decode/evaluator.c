@@ -9,6 +9,21 @@ static void model_close_state(void *self, jt_state *s) {
     jt_state_free(s);
 }
 
+static jt_status model_fork_state(void *self, const jt_state *s, jt_state **out, jt_error *err) {
+    (void)self;
+    return jt_state_fork(s, out, err);
+}
+
+static jt_status model_truncate_state(void *self, jt_state *s, int n, jt_error *err) {
+    (void)self;
+    return jt_state_truncate(s, n, err);
+}
+
+static jt_status model_truncate_state_to(void *self, jt_state *s, int node, jt_error *err) {
+    (void)self;
+    return jt_state_truncate_to(s, node, err);
+}
+
 static jt_status model_evaluate(void *self, const jt_batch *b, jt_error *err) { return jt_eval(self, b, err); }
 
 static double model_now(void *self) {
@@ -16,18 +31,31 @@ static double model_now(void *self) {
     return jt_seconds();
 }
 
-jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err) {
+static jt_evaluator model_evaluator(jt_model *m) {
     jt_model_info info;
     int known;
     jt_model_get_info(m, &info);
-    return jt_driver_new_with(&(jt_evaluator){.self = m,
-                                              .vocab = info.vocab,
-                                              .context = info.context_trained,
-                                              .tokenizer = jt_model_tokenizer(m),
-                                              .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),
-                                              .open = model_open_state,
-                                              .close = model_close_state,
-                                              .eval = model_evaluate,
-                                              .now = model_now},
-                              out, err);
+    return (jt_evaluator){.self = m,
+                          .vocab = info.vocab,
+                          .hidden = info.hidden,
+                          .context = info.context_trained,
+                          .tokenizer = jt_model_tokenizer(m),
+                          .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),
+                          .open = model_open_state,
+                          .close = model_close_state,
+                          .fork = model_fork_state,
+                          .truncate = model_truncate_state,
+                          .truncate_to = model_truncate_state_to,
+                          .eval = model_evaluate,
+                          .now = model_now};
+}
+
+jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err) {
+    jt_evaluator ev = model_evaluator(m);
+    return jt_driver_new_with(&ev, out, err);
+}
+
+jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err) {
+    jt_evaluator ev = model_evaluator(m);
+    return jt_driver_add_with(d, role, &ev, err);
 }

@@ -1,204 +1,449 @@
-/* work.c: what strategies ask for, and the pipeline over one row. */
-#include <float.h>
-
-#include "core/random.h"
+/* work.c: what strategies ask for. Every request checks its slots; the first that
+ * fails is kept, and later ones do nothing. */
 #include "decode/driver.h"
 
-static jt_step work_step(const jt_work *w, const jt_node *node) {
-    jt_driver *d = w->d;
-    jt_live *j = w->j;
-    return (jt_step){.method = node->m,
-                     .occurrence = node->occurrence,
-                     .vocab = d->ev.vocab,
-                     .history = j->ids,
-                     .n = j->n,
-                     .n_prompt = j->n_prompt,
-                     .seed = j->seed,
-                     .stream = j->stream,
-                     .tokenizer = d->ev.tokenizer,
-                     .raw = d->raw,
-                     .seen = d->seen,
-                     .count = d->count,
-                     .err = &j->error};
-}
+#include <string.h>
+
+#include "core/random.h"
+#include "decode/shape.h"
+
+static bool work_lives(const jt_work *w) { return w->status == JT_OK && !w->i->done && w->j->end == JT_END_NONE; }
 
 static void work_fail(jt_work *w, jt_status e) {
     if (w->status == JT_OK) w->status = e;
 }
 
-void jt_work_next(jt_work *w, jt_slot slot) {
-    if (slot != JT_MAIN)
-        work_fail(w, jt_error_set(&w->j->error, JT_UNSUPPORTED, "the strategy %s asks for slot %d; this driver has the main slot alone",
-                                  w->j->pipeline->strategy[0].m->name, slot));
-    w->asked = true;
+static jt_branch *work_at(const jt_work *w, jt_slot slot) { return slot >= 0 && (size_t)slot < w->i->n_slot ? w->i->slot[slot] : NULL; }
+
+/* The slot's branch, or a failure. leaf: no child may be in it. */
+static jt_branch *work_slot(jt_work *w, jt_slot slot, bool leaf) {
+    jt_branch *b = work_lives(w) ? work_at(w, slot) : NULL;
+    if (work_lives(w) && (!b || (leaf && b->child)))
+        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s uses slot %d, which %s", w->i->node->m->name, slot,
+                                  b ? "a child runs" : "is empty"));
+    return w->status == JT_OK ? b : NULL;
 }
 
-/* Probability that survived a stage, under what came in. */
-static float work_mass(jt_dist *before, jt_dist *after) {
-    if (jt_dist_count(before) == jt_dist_count(after)) return 1;
-    double sum = 0;
-    for (int32_t id = jt_dist_next(after, -1); id >= 0; id = jt_dist_next(after, id)) sum += jt_dist_p(before, id);
-    return (float)(sum < 1 ? sum : 1);
-}
-
-static jt_status work_run_stage(jt_work *w, int i) {
-    jt_driver *d = w->d;
-    jt_live *j = w->j;
-    const jt_node *node = &j->pipeline->stage[i];
-    jt_step step = work_step(w, node);
-    double start = 0;
-    int before = jt_dist_count(d->staged);
-    if (j->trace) {
-        jt_dist_copy(d->before, d->staged);
-        start = d->ev.now(d->ev.self);
+/* What hangs at the end of the slot goes before it is written. */
+static jt_branch *work_write(jt_work *w, jt_slot slot) {
+    jt_branch *b = work_slot(w, slot, true);
+    if (b && b->follows >= 0) {
+        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s writes to slot %d, which follows another", w->i->node->m->name,
+                                  slot));
+        return NULL;
     }
-    j->error.message[0] = 0;
-    jt_status e = node->m->stage.run(node->par, j->stage_state[i], d->staged, &step);
-    if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the stage failed without a message");
-    if (e != JT_OK) return jt_error_in(&j->error, e, "stage %s, position %d", node->m->name, j->n);
-    if (j->trace)
-        j->trace_now[i] = (jt_stage_trace){.method = node->m->name,
-                                           .before = before,
-                                           .after = jt_dist_count(d->staged),
-                                           .mass = work_mass(d->before, d->staged),
-                                           .seconds = (float)(d->ev.now(d->ev.self) - start)};
-    return e;
+    if (b && b->n_twig) work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
+    return w->status == JT_OK ? b : NULL;
 }
 
-/* The model's row into d->raw; refused if it is broken. */
-static jt_status work_load(jt_work *w) {
-    jt_driver *d = w->d;
-    jt_live *j = w->j;
-    jt_status e = jt_dist_load(d->raw, j->logits, &j->error);
-    if (e == JT_OK && jt_dist_count(d->raw) != d->ev.vocab) {
-        int i = 0;
-        while (j->logits[i] >= -FLT_MAX) i++;
-        e = jt_error_set(&j->error, JT_INVALID, "the logit of token %d is infinite; the model file may be damaged, or its numbers overflow",
-                         i);
+/* ---- rows ---- */
+
+static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like) {
+    jt_inst *i = w->i;
+    size_t old = i->cap_asked, n = i->n_asked + i->n_late;
+    if (w->status != JT_OK) return NULL;
+    for (size_t k = i->n_asked; k < n; k++)
+        if (i->asked[k].slot == slot && i->asked[k].node == node) {
+            work_fail(w,
+                      jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks twice for one row of slot %d", i->node->m->name, slot));
+            return NULL;
+        }
+    if (like->n_top < 0 || like->n_top > 4096 || like->n_top > w->d->model->ev.vocab || like->n_targets < 0) {
+        work_fail(w,
+                  jt_error_set(&w->j->error, JT_LIMIT, "the strategy %s asks for %d candidates of a row", i->node->m->name, like->n_top));
+        return NULL;
     }
-    if (e == JT_OK && !isfinite(j->log_sum)) e = jt_error_set(&j->error, JT_INVALID, "the logits have no finite sum");
-    return e == JT_OK ? e : jt_error_in(&j->error, e, "position %d", j->n);
+    work_fail(w, jt_grow((void **)&i->asked, &i->cap_asked, n + 1, sizeof *i->asked, &w->j->error));
+    if (w->status != JT_OK) return NULL;
+    if (i->cap_asked > old) memset(i->asked + old, 0, (i->cap_asked - old) * sizeof *i->asked);
+    jt_asked *a = &i->asked[n];
+    jt_trail trace = a->trace;
+    *a = (jt_asked){.slot = slot,
+                    .node = node,
+                    .want = like->want,
+                    .n_top = like->want & JT_WANT_TOP ? like->n_top : 0,
+                    .n_targets = like->want & JT_WANT_TARGETS ? like->n_targets : 0,
+                    .newest = {.position = -1},
+                    .trace = trace};
+    i->n_late++;
+    if (a->n_targets) work_fail(w, jt_inst_room(w->j, a, like->targets, &w->j->error));
+    return a;
 }
 
-/* A row can be read until something is pushed after it. */
-static jt_status work_there(const jt_work *w, const jt_out *o) {
-    if (w->j->started && o->position == w->j->n) return JT_OK;
-    return jt_error_set(&w->j->error, JT_INVALID, "the strategy %s reads a row that is not there", w->j->pipeline->strategy[0].m->name);
+void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like) {
+    jt_branch *b = work_slot(w, slot, true);
+    if (b && b->grown) work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
+    if (b) work_ask(w, slot, -1, like);
 }
 
-/* The pipeline over the row, once. */
-static jt_status work_stage(jt_work *w, const jt_out *o) {
-    jt_driver *d = w->d;
-    jt_live *j = w->j;
-    if (w->staged) return JT_OK;
-    jt_status e = work_there(w, o);
-    if (e == JT_OK) e = work_load(w);
-    if (e == JT_OK) jt_dist_view(d->staged, d->raw);
-    for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++) e = work_run_stage(w, i);
-    w->staged = e == JT_OK;
-    return e;
-}
+void jt_work_next(jt_work *w, jt_slot slot) { jt_work_want(w, slot, &(jt_row){.want = JT_WANT_DIST}); }
 
-jt_dist *jt_work_raw(jt_work *w, const jt_out *o) {
-    jt_status e = w->status;
-    if (e == JT_OK) e = work_there(w, o);
-    if (e == JT_OK && !w->staged) e = work_load(w);
-    work_fail(w, e);
-    return w->status == JT_OK ? w->d->raw : NULL;
-}
-
-jt_dist *jt_work_staged(jt_work *w, const jt_out *o) {
-    if (w->status == JT_OK) w->status = work_stage(w, o);
-    return w->status == JT_OK ? w->d->staged : NULL;
-}
-
-static float work_logprob(jt_work *w, int32_t id, float raw) {
-    return w->j->pipeline->n_stage ? (float)jt_dist_lnp(w->d->staged, id) : raw;
-}
-
-static float work_raw_logprob(const jt_work *w, int32_t id) { return (float)((double)w->j->logits[id] - w->j->log_sum); }
-
-/* Fills in what is recorded of a decision for `id` at the row. */
-static jt_decision work_record(jt_work *w, int32_t id, double u, uint32_t attempt) {
-    jt_driver *d = w->d;
-    jt_live *j = w->j;
-    jt_decision made = {.id = id, .position = j->n, .raw_logprob = NAN, .logprob = NAN, .u = u, .attempt = attempt, .entropy = NAN};
-    made.candidates = jt_dist_count(d->staged);
-    if (j->trace) made.entropy = (float)j->entropy;
-    if (id >= 0) {
-        made.raw_logprob = work_raw_logprob(w, id);
-        made.logprob = work_logprob(w, id, made.raw_logprob);
+/* The decision at `node` whose token is this, if it was made. */
+static jt_made work_decided(const jt_work *w, jt_slot slot, int node, int32_t id, int32_t position) {
+    for (size_t k = 0; k < w->i->n_asked; k++) {
+        const jt_asked *a = &w->i->asked[k];
+        if (a->slot == slot && a->node == node && a->newest.position == position && a->newest.id == id)
+            return (jt_made){.decision = a->newest, .eval_seconds = a->eval_seconds};
     }
-    j->decided = j->n;
-    j->n_trace = j->trace ? j->pipeline->n_stage : 0;
-    j->n_top = j->top < d->ev.vocab ? j->top : d->ev.vocab;
-    const jt_cand *c = jt_dist_top(d->raw, j->n_top);
-    for (int i = 0; i < j->n_top; i++) {
-        float raw = work_raw_logprob(w, c[i].id);
-        j->top_now[i] = (jt_candidate){.id = c[i].id, .raw_logprob = raw, .logprob = work_logprob(w, c[i].id, raw)};
-    }
-    return made;
+    return (jt_made){.decision = {.id = id, .position = position, .raw_logprob = NAN, .logprob = NAN, .u = NAN, .entropy = NAN}};
 }
 
-static const jt_decision work_nothing = {.id = -1, .position = -1, .raw_logprob = NAN, .logprob = NAN, .u = NAN, .entropy = NAN};
-
-jt_decision jt_work_decide(jt_work *w, const jt_out *o, uint32_t attempt) {
-    jt_dist *staged = jt_work_staged(w, o);
-    if (!staged) return work_nothing;
+static void work_twig(jt_work *w, const jt_row *r) {
+    jt_branch *b = work_slot(w, r->slot, true);
     jt_live *j = w->j;
-    double u = jt_random_u(
-        &(jt_address){.seed = j->seed, .stream = j->stream, .position = (uint32_t)j->n, .site = w->d->site, .attempt = attempt});
-    return work_record(w, jt_dist_draw(staged, u), u, attempt);
-}
-
-jt_decision jt_work_best(jt_work *w, const jt_out *o) {
-    jt_dist *staged = jt_work_staged(w, o);
-    if (!staged) return work_nothing;
-    return work_record(w, jt_dist_count(staged) ? jt_dist_top(staged, 1)->id : -1, NAN, 0);
-}
-
-void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) {
-    jt_live *j = w->j;
-    if (w->status != JT_OK || j->end != JT_END_NONE || made->id < 0) return;
-    if (slot != JT_MAIN || made->id >= w->d->ev.vocab || j->n >= j->context) {
-        work_fail(w, jt_error_set(&j->error, JT_LIMIT,
-                                  "the strategy %s pushes token %d at position %d of slot %d; the declared context has %d",
-                                  j->pipeline->strategy[0].m->name, (int)made->id, j->n, slot, j->context));
+    bool late = false;
+    if (!b) return;
+    for (size_t k = w->i->n_asked; k < w->i->n_asked + w->i->n_late; k++)
+        late |= w->i->asked[k].slot == r->slot && w->i->asked[k].node >= 0;
+    if (!late && (b->grown || b->follows >= 0)) b = work_write(w, r->slot);
+    if (!b) return;
+    if (r->id < 0 || r->id >= w->d->model->ev.vocab || r->parent < JT_LAST || r->parent >= b->n_twig || b->n_twig == JT_ROWS_TREE ||
+        b->n + b->n_twig + 1 > j->context) {
+        work_fail(w,
+                  jt_error_set(&j->error, JT_LIMIT,
+                               "the strategy %s asks for token %d under row %d of %d at position %d; a tree has %d rows and the declared "
+                               "context %d",
+                               w->i->node->m->name, (int)r->id, r->parent, b->n_twig, b->n, JT_ROWS_TREE, j->context));
         return;
     }
-    for (int i = 0; i < j->pipeline->n_stage; i++) {
-        const jt_node *node = &j->pipeline->stage[i];
-        jt_step step = work_step(w, node);
-        if (node->m->stage.push) node->m->stage.push(node->par, j->stage_state[i], made, &step);
-    }
-    j->ids[j->n++] = made->id;
-    w->staged = false;
+    work_fail(w, jt_grow((void **)&b->twig, &b->cap_twig, (size_t)b->n_twig + 1, sizeof *b->twig, &j->error));
+    if (w->status != JT_OK) return;
+    jt_twig *t = &b->twig[b->n_twig++];
+    *t = (jt_twig){.parent = r->parent, .id = r->id, .depth = r->parent < 0 ? 0 : b->twig[r->parent].depth + 1};
+    t->ranked = r->rank, t->placed = r->place, t->layered = r->layers;
+    t->rank = r->rank ? *r->rank : b->n + t->depth, t->place = r->place ? *r->place : b->n + t->depth;
+    if (r->layers) t->layers = *r->layers;
+    t->made = work_decided(w, r->slot, r->parent, r->id, b->n + t->depth);
+    if (r->want) work_ask(w, r->slot, b->n_twig - 1, r);
 }
 
+void jt_work_rows(jt_work *w, const jt_row *row, int n) {
+    for (int k = 0; k < n && work_lives(w); k++) work_twig(w, &row[k]);
+}
+
+void jt_work_keep(jt_work *w, const jt_out *o) {
+    jt_branch *b = work_slot(w, o->slot, true);
+    jt_live *j = w->j;
+    int path[JT_ROWS_TREE], n = 0;
+    if (!b) return;
+    if (o->row < 0 || (size_t)o->row >= w->i->n_asked || w->i->asked[o->row].serial != b->serial || o->node >= b->n_twig || !b->grown) {
+        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s keeps a row that is not there", w->i->node->m->name));
+        return;
+    }
+    for (int t = o->node; t >= 0; t = b->twig[t].parent) path[n++] = t;
+    for (jt_branch *x = b; n && x && w->status == JT_OK; x = x->shadow) {
+        const jt_evaluator *ev = &w->d->model[x->model].ev;
+        work_fail(w, ev->truncate_to(ev->self, x->state, b->n + o->node, &j->error));
+        if (w->status == JT_OK) x->grown = false, x->evaluated = b->n + n;
+    }
+    if (!n) return work_fail(w, jt_branch_prune(w->d, b, &j->error));
+    for (int k = n - 1; k >= 0 && w->status == JT_OK; k--) {
+        jt_made made = b->twig[path[k]].made;
+        if (isnan(made.decision.raw_logprob)) /* decided since the row was asked for */
+            made = work_decided(w, o->slot, b->twig[path[k]].parent, made.decision.id, made.decision.position);
+        work_fail(w, jt_shape_push(w->d, j, b, &made, &j->error));
+        if (w->status == JT_OK) work_fail(w, jt_branch_append(j, b, &made, NULL, 0, NULL, 0, &j->error));
+        if (w->status == JT_OK && b->shadow) work_fail(w, jt_branch_append(j, b->shadow, &made, NULL, 0, NULL, 0, &j->error));
+    }
+    b->n_twig = 0;
+    b->serial = ++j->serial;
+    if (b->shadow) b->shadow->n_twig = 0;
+}
+
+/* ---- writing ---- */
+
+/* The row's own record of this decision, with its trace; else one made of the decision alone. */
+static const jt_trail *work_record(const jt_work *w, const jt_decision *d, jt_made *bare, jt_trail *one) {
+    for (size_t k = 0; k < w->i->n_asked; k++) {
+        const jt_asked *a = &w->i->asked[k];
+        if (a->trace.cap && a->newest.position == d->position && !memcmp(&a->newest.raw_logprob, &d->raw_logprob, sizeof(float)) &&
+            a->newest.id == d->id)
+            return &a->trace;
+    }
+    *bare = (jt_made){.decision = *d};
+    for (size_t k = 0; k < w->i->n_asked; k++)
+        if (w->i->asked[k].position == d->position) bare->eval_seconds = w->i->asked[k].eval_seconds;
+    *one = (jt_trail){.made = bare};
+    return one;
+}
+
+void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *made, const jt_input *in) {
+    jt_branch *b = work_lives(w) && made->id >= 0 ? work_write(w, slot) : NULL;
+    jt_live *j = w->j;
+    jt_made bare;
+    jt_trail one;
+    if (!b) return;
+    if (made->id >= w->d->model->ev.vocab || b->n >= j->context) {
+        work_fail(w, jt_error_set(&j->error, JT_LIMIT,
+                                  "the strategy %s pushes token %d at position %d of slot %d; the declared context has %d",
+                                  w->i->node->m->name, (int)made->id, b->n, slot, j->context));
+        return;
+    }
+    const jt_trail *t = work_record(w, made, &bare, &one);
+    work_fail(w, jt_shape_push(w->d, j, b, t->made, &j->error));
+    if (w->status == JT_OK) work_fail(w, jt_branch_append(j, b, t->made, t, 0, in, w->d->model[b->model].ev.hidden, &j->error));
+}
+
+void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) { jt_work_push_input(w, slot, made, NULL); }
+
+jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *made) {
+    const jt_branch *b = work_at(w, slot);
+    if (made->id < 0) return JT_END_DEAD;
+    return jt_reply_why(w->d, w->j, made, b ? jt_work_length(w, slot) - w->j->n_prompt + 1 : 1);
+}
+
+double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index) {
+    const jt_branch *b = work_at(w, slot);
+    return jt_random_u(&(jt_address){.seed = w->j->seed,
+                                     .stream = b ? b->stream : w->j->stream,
+                                     .position = (uint32_t)jt_work_length(w, slot),
+                                     .site = jt_random_site(w->i->node->m->name, w->i->node->occurrence, purpose),
+                                     .index = index});
+}
+
+/* ---- slots ---- */
+
+void jt_work_drop(jt_work *w, jt_slot slot) {
+    jt_branch *b = work_slot(w, slot, false);
+    if (!b) return;
+    w->i->slot[slot] = NULL;
+    jt_branch_free(w->d, w->j, b);
+}
+
+void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag) {
+    jt_branch *b = work_slot(w, from, false), *made = NULL;
+    if (!b) return;
+    if (to == from) {
+        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s forks slot %d onto itself", w->i->node->m->name, to));
+        return;
+    }
+    work_fail(w, jt_inst_slots(w->i, to, &w->j->error));
+    if (w->status == JT_OK) work_fail(w, jt_branch_fork(w->d, w->j, b, tag, &made, &w->j->error));
+    if (w->status != JT_OK) return;
+    jt_branch_free(w->d, w->j, w->i->slot[to]);
+    w->i->slot[to] = made;
+}
+
+void jt_work_swap(jt_work *w, jt_slot a, jt_slot b) {
+    if (!work_lives(w)) return;
+    work_fail(w, jt_inst_slots(w->i, a > b ? a : b, &w->j->error));
+    if (w->status != JT_OK || a < 0 || b < 0) return;
+    jt_branch *t = w->i->slot[a];
+    w->i->slot[a] = w->i->slot[b], w->i->slot[b] = t;
+}
+
+void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
+    if (!work_lives(w) || n < 1) return;
+    jt_branch **now = jt_alloc((size_t)n, sizeof *now);
+    if (!now) work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
+    for (int k = 0; k < n && w->status == JT_OK; k++) { /* who stays where it is */
+        if (src[k] < 0 || src[k] >= n || !work_slot(w, (jt_slot)(first + src[k]), false)) break;
+        if (src[k] == k) now[k] = w->i->slot[first + k];
+    }
+    for (int k = 0; k < n && w->status == JT_OK; k++) {
+        if (now[k]) continue;
+        jt_branch *from = src[k] >= 0 && src[k] < n ? work_slot(w, (jt_slot)(first + src[k]), false) : NULL;
+        if (!from && w->status == JT_OK)
+            work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
+        if (from) work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
+    }
+    for (int k = 0; now && k < n; k++) {
+        jt_branch **at = k + first < (int)w->i->n_slot ? &w->i->slot[first + k] : NULL;
+        if (w->status != JT_OK) {
+            if (now[k] && (!at || now[k] != *at)) jt_branch_free(w->d, w->j, now[k]);
+        } else if (now[k] != *at) {
+            jt_branch_free(w->d, w->j, *at);
+            *at = now[k];
+        }
+    }
+    jt_free(now);
+}
+
+/* The branch of the innermost main slot, without its transcript's inputs past `n`, takes the place of the slot's child. */
+static void work_unseat(jt_work *w, jt_branch *b, int n) {
+    jt_live *j = w->j;
+    jt_branch *m = b, **at = NULL;
+    while (m->child && m->child->slot[JT_MAIN]) at = &m->child->slot[JT_MAIN], m = *at;
+    if (!at || m->child || m->follows >= 0) {
+        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates a child whose main slot is gone", w->i->node->m->name));
+        return;
+    }
+    jt_trail said = b->said;
+    int same = j->n_prompt;
+    while (same < n && same < m->n && m->past->ids[same] == said.made[same - j->n_prompt].decision.id && !jt_branch_blend(m, same)) same++;
+    work_fail(w, jt_branch_truncate(w->d, m, same, &j->error));
+    if (w->status == JT_OK) work_fail(w, jt_shape_replay(w->d, j, m, &j->error));
+    for (int p = same; p < n && w->status == JT_OK; p++) {
+        work_fail(w, jt_shape_push(w->d, j, m, &said.made[p - j->n_prompt], &j->error));
+        if (w->status == JT_OK)
+            work_fail(w, jt_branch_append(j, m, &said.made[p - j->n_prompt], &said, (size_t)(p - j->n_prompt), NULL, 0, &j->error));
+    }
+    if (w->status != JT_OK) return;
+    *at = NULL;
+    jt_inst_unseat(w->d, j, b);
+    jt_branch shell = *b;
+    *b = *m;
+    b->stream = shell.stream, b->asked = false;
+    jt_free(m);
+}
+
+void jt_work_truncate(jt_work *w, jt_slot slot, int n) {
+    jt_branch *b = work_slot(w, slot, false);
+    jt_live *j = w->j;
+    if (!b) return;
+    if (n < j->n_prompt || n > jt_work_length(w, slot) || b->follows >= 0) {
+        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates slot %d of %d inputs to %d", w->i->node->m->name, slot,
+                                  jt_work_length(w, slot), n));
+        return;
+    }
+    if (b->child) return work_unseat(w, b, n);
+    work_fail(w, jt_branch_truncate(w->d, b, n, &j->error));
+    if (w->status == JT_OK) work_fail(w, jt_shape_replay(w->d, j, b, &j->error));
+    b->serial = ++j->serial;
+}
+
+int jt_work_length(const jt_work *w, jt_slot slot) {
+    const jt_branch *b = work_at(w, slot);
+    if (b && b->follows >= 0) b = work_at(w, (jt_slot)b->follows);
+    return !b ? 0 : b->child ? w->j->n_prompt + b->n_said : b->n;
+}
+
+void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
+    jt_live *j = w->j;
+    jt_branch *from = work_slot(w, of, true), *b = NULL;
+    if (!from) return;
+    int model = jt_driver_role(w->d, role);
+    if (model < 0 || slot == of) {
+        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s follows slot %d in slot %d on the model \"%s\", %s",
+                                  w->i->node->m->name, of, slot, role, model < 0 ? "which this driver lacks" : "which is itself"));
+        return;
+    }
+    work_fail(w, jt_inst_slots(w->i, slot, &j->error));
+    if (w->status != JT_OK) return;
+    b = w->i->slot[slot];
+    if (!b || b->model != model || b->follows < 0) {
+        work_fail(w, jt_branch_new(w->d, j, model, &b, &j->error));
+        if (w->status != JT_OK) return;
+        jt_branch_free(w->d, j, w->i->slot[slot]);
+        w->i->slot[slot] = b;
+    }
+    b->follows = of;
+}
+
+void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i) {
+    jt_branch *b = work_slot(w, slot, true);
+    if (b) b->stream = jt_stream_choice(w->j->choice + i);
+}
+
+/* ---- children ---- */
+
+/* The slot's branch moves into a new instance of the next strategy; what it has decided begins the transcript. */
+static void work_seat(jt_work *w, jt_slot slot, jt_branch *b) {
+    jt_live *j = w->j;
+    jt_branch *m = jt_alloc(1, sizeof *m);
+    jt_inst *c = NULL;
+    jt_status e = m ? JT_OK : jt_nomem(&j->error, "a child", 1, sizeof *m);
+    int n = b->n - j->n_prompt;
+    jt_reply *a = e == JT_OK ? jt_alloc(1, sizeof *a) : NULL;
+    if (e == JT_OK && !a) e = jt_nomem(&j->error, "a transcript", 1, sizeof *a);
+    if (a) a->silent = true;
+    if (e == JT_OK && n) e = jt_trail_reserve(j, &b->said, (size_t)n, &j->error);
+    if (e == JT_OK) e = jt_inst_new(w->d, j, w->i->level + 1, b, &c, &j->error);
+    if (c) c->slot[JT_MAIN] = NULL;
+    for (int k = 0; e == JT_OK && k < n && a->end == JT_END_NONE; k++) {
+        e = jt_reply_take(w->d, j, a, &b->past->trail, (size_t)k, &j->error);
+        if (e == JT_OK) jt_trail_copy(j, &b->said, (size_t)k, &b->past->trail, (size_t)k, 1), b->n_said = k + 1;
+    }
+    if (e != JT_OK) {
+        jt_free(m);
+        jt_reply_free(a);
+        jt_inst_free(w->d, j, c);
+        return work_fail(w, e);
+    }
+    jt_branch shell = {
+        .serial = b->serial, .follows = -1, .stream = b->stream, .child = c, .said = b->said, .n_said = b->n_said, .reply = a};
+    shell.model = b->model, shell.forwarded = b->n_said;
+    *m = *b;
+    m->said = (jt_trail){0}, m->n_said = 0;
+    *b = shell;
+    c->slot[JT_MAIN] = m;
+    (void)slot;
+}
+
+void jt_work_child(jt_work *w, jt_slot slot, int n) {
+    jt_branch *b = work_slot(w, slot, false);
+    jt_inst *i = w->i;
+    jt_live *j = w->j;
+    if (!b) return;
+    if (!i->node->m->strategy.inner || i->level + 1 >= j->pipeline->n_strategy || b->follows >= 0 || n < 0 ||
+        (b->reply && b->reply->end != JT_END_NONE)) {
+        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s runs slot %d, %s", i->node->m->name, slot,
+                                  b->reply && b->reply->end != JT_END_NONE ? "which has ended" : "which can have no child"));
+        return;
+    }
+    if (!b->child && b->n_twig) work_fail(w, jt_branch_prune(w->d, b, &j->error));
+    if (!b->child && w->status == JT_OK) work_seat(w, slot, b);
+    size_t at = i->n_ran + i->n_ran_late;
+    if (w->status == JT_OK) work_fail(w, jt_grow((void **)&i->ran, &i->cap_ran, at + 1, sizeof *i->ran, &j->error));
+    if (w->status != JT_OK) return;
+    i->ran[at] = slot, i->n_ran_late++;
+    b->run = n ? n : -1;
+}
+
+void jt_work_forward(jt_work *w, jt_slot slot) {
+    jt_branch *b = work_slot(w, slot, false);
+    while (b && b->forwarded < b->n_said && work_lives(w))
+        work_fail(w, jt_inst_emit(w->d, w->j, w->i, &b->said, (size_t)b->forwarded++, &w->j->error));
+}
+
+/* ---- answers ---- */
+
 void jt_work_emit(jt_work *w, const jt_decision *made) {
-    if (w->status != JT_OK || w->j->end != JT_END_NONE) return;
-    if (made->id < 0)
-        jt_live_end(w->d, w->j, JT_END_DEAD);
-    else
-        work_fail(w, jt_answer_take(w->d, w->j, made, &w->j->error));
+    jt_made bare;
+    jt_trail one;
+    if (!work_lives(w)) return;
+    if (made->id < 0) return jt_work_done(w, JT_END_DEAD);
+    work_fail(w, jt_inst_emit(w->d, w->j, w->i, work_record(w, made, &bare, &one), 0, &w->j->error));
+}
+
+static void work_yield_up(jt_work *w, const jt_trail *t, int n, int choice) {
+    if (choice)
+        return work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s gives answer %d inside another strategy",
+                                         w->i->node->m->name, choice));
+    for (int k = 0; k < n && work_lives(w); k++) work_fail(w, jt_inst_emit(w->d, w->j, w->i, t, (size_t)k, &w->j->error));
+}
+
+void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, int n_note) {
+    jt_branch *b = work_slot(w, slot, false);
+    jt_live *j = w->j;
+    if (!b) return;
+    const jt_trail *t = b->child ? &b->said : &b->past->trail;
+    int n = b->child ? b->n_said : b->n - j->n_prompt;
+    if (w->i->level) return work_yield_up(w, t, n, choice);
+    jt_reply *a = jt_alloc(1, sizeof *a), **at;
+    jt_status e = a ? JT_OK : jt_nomem(&j->error, "an answer", 1, sizeof *a);
+    if (a) a->index = choice;
+    if (e == JT_OK && n_note && !(a->note = jt_alloc((size_t)n_note, sizeof *a->note)))
+        e = jt_nomem(&j->error, "the notes of an answer", (size_t)n_note, sizeof *a->note);
+    for (int k = 0; e == JT_OK && k < n && a->end == JT_END_NONE; k++) e = jt_reply_take(w->d, j, a, t, (size_t)k, &j->error);
+    if (e != JT_OK) {
+        jt_reply_free(a);
+        return work_fail(w, e);
+    }
+    if (n_note) memcpy(a->note, note, (size_t)n_note * sizeof *note);
+    a->n_note = n_note;
+    jt_reply_end(w->d, j, a, b->reply && b->reply->end != JT_END_NONE ? b->reply->end : JT_END_STOP);
+    for (at = &j->first; *at; at = &(*at)->next) {
+    }
+    *at = a;
+    j->n_yielded++;
+    if (!choice) j->zero = a->end, j->zero_tokens = a->n, j->zero_first = a->first;
 }
 
 void jt_work_done(jt_work *w, jt_end_reason why) {
-    if (w->status == JT_OK && w->j->end == JT_END_NONE) jt_live_end(w->d, w->j, why);
-}
-
-void jt_live_advance(jt_driver *d, jt_live *j) {
-    const jt_node *s = &j->pipeline->strategy[0];
-    jt_work w = {.d = d, .j = j};
-    jt_out out = {.slot = JT_MAIN, .position = j->n};
-    jt_results r = {.out = &out, .n_out = j->started};
-    j->error.message[0] = 0;
-    j->decided = -1;
-    jt_status e = s->m->strategy.advance(s->par, j->strategy_state, &r, &w);
-    if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the strategy %s failed without a message", s->m->name);
-    if (e == JT_OK) e = w.status;
-    if (e == JT_OK && !w.asked && j->end == JT_END_NONE)
-        e = jt_error_set(&j->error, JT_INVALID, "the strategy %s asks for nothing and is not done", s->m->name);
-    j->started = true, j->waits = w.asked;
-    if (e != JT_OK && j->end == JT_END_NONE) jt_live_end(d, j, JT_END_ERROR);
+    if (!work_lives(w)) return;
+    if (w->i->level)
+        w->i->done = true, w->i->end = why;
+    else
+        jt_live_end(w->d, w->j, w->j->zero != JT_END_NONE ? w->j->zero : why);
 }

@@ -74,6 +74,8 @@ size_t jt_param_default(const jt_param *p, char *out, size_t cap) {
         jt_str_add(&b, s, n);
     else if (p->type == JT_PARAM_REAL || p->type == JT_PARAM_INT)
         param_put_number(&b, p->def);
+    else if (p->type == JT_PARAM_TEXT)
+        jt_str_puts(&b, "\"\"");
     return param_give(&b, out, cap);
 }
 

@@ -28,6 +28,22 @@ const jt_count *jt_step_counts(jt_step *s, int first, int *n) {
 
 const jt_tokenizer *jt_step_tokenizer(const jt_step *s) { return step_needs(s, JT_NEEDS_TOKENIZER) ? s->tokenizer : NULL; }
 jt_dist *jt_step_raw(jt_step *s) { return step_needs(s, JT_NEEDS_RAW) ? s->raw : NULL; }
+jt_dist *jt_step_second(jt_step *s) { return step_needs(s, JT_NEEDS_MODEL2) ? s->second : NULL; }
+
+const float *jt_step_hidden(const jt_step *s, int *n) {
+    bool yes = step_needs(s, JT_NEEDS_HIDDEN) && s->hidden;
+    *n = yes ? s->n_hidden : 0;
+    return yes ? s->hidden : NULL;
+}
+
+int jt_step_siblings(const jt_step *s) { return step_needs(s, JT_NEEDS_SIBLINGS) ? s->n_kin : 0; }
+
+const int32_t *jt_step_sibling(const jt_step *s, int i, int *n) {
+    bool yes = i >= 0 && i < jt_step_siblings(s);
+    *n = yes ? s->kin[i].n : 0;
+    return yes ? s->kin[i].ids : NULL;
+}
+
 void *jt_step_self(const jt_step *s) { return s->method->self; }
 jt_error *jt_step_error(jt_step *s) { return s->err; }
 

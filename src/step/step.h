@@ -5,6 +5,12 @@
 
 #include "jeton/method.h"
 
+/* All tokens of another branch. */
+typedef struct jt_kin {
+    const int32_t *ids;
+    int n;
+} jt_kin;
+
 struct jt_step {
     const jt_method *method; /* whose hook is running */
     uint32_t occurrence;     /* which of several stages of that name in the pipeline, from 0 */
@@ -13,7 +19,10 @@ struct jt_step {
     int n, n_prompt; /* tokens in history; of those, the prompt's */
     uint64_t seed, stream;
     const jt_tokenizer *tokenizer;
-    jt_dist *raw;
+    jt_dist *raw, *second;
+    const float *hidden;
+    int n_hidden, n_kin;
+    const jt_kin *kin;
     int32_t *seen;   /* [vocab], all zero between calls */
     jt_count *count; /* [vocab] */
     jt_error *err;

@@ -16,9 +16,10 @@
 
 enum { FAKE_WORDS = 256, FAKE_END = 264, FAKE_VOCAB = 265, FAKE_CONTEXT = 200 };
 
+/* Nodes of a tree; what a node holds is its id, or a hash of its mixture. */
 struct jt_state {
     int n, context;
-    int32_t *ids;
+    int32_t *ids, *parent, *path;
 };
 
 typedef struct fake {
@@ -40,12 +41,23 @@ static float fake_logit(const int32_t *ids, int n, int32_t id) {
     return id == FAKE_END ? x - 3 : id >= FAKE_WORDS || (id >= 'a' && id <= 'z') || id == ' ' ? x : x - 12;
 }
 
+static void fake_close(void *self, jt_state *s) {
+    ((fake *)self)->open--;
+    jt_free(s->ids), jt_free(s->parent), jt_free(s->path);
+    jt_free(s);
+}
+
 static jt_status fake_open(void *self, int context, jt_state **out, jt_error *err) {
     fake *f = self;
     jt_state *s = jt_alloc(1, sizeof *s);
-    if (s) s->ids = jt_alloc((size_t)context, sizeof *s->ids);
-    if (!s || !s->ids) {
-        jt_free(s);
+    if (s) s->ids = jt_alloc(2 * (size_t)context + 300, sizeof *s->ids), s->parent = jt_alloc(2 * (size_t)context + 300, sizeof *s->parent);
+    if (s) s->path = jt_alloc(2 * (size_t)context + 300, sizeof *s->path);
+    if (!s || !s->ids || !s->parent || !s->path) {
+        f->open++;
+        if (s)
+            fake_close(f, s);
+        else
+            f->open--;
         return jt_nomem(err, "a fake state", (size_t)context, sizeof *s->ids);
     }
     s->context = context;
@@ -54,10 +66,74 @@ static jt_status fake_open(void *self, int context, jt_state **out, jt_error *er
     return JT_OK;
 }
 
-static void fake_close(void *self, jt_state *s) {
-    ((fake *)self)->open--;
-    jt_free(s->ids);
-    jt_free(s);
+static jt_status fake_fork(void *self, const jt_state *s, jt_state **out, jt_error *err) {
+    jt_status e = fake_open(self, s->context, out, err);
+    if (e != JT_OK) return e;
+    (*out)->n = s->n;
+    memcpy((*out)->ids, s->ids, (size_t)s->n * sizeof *s->ids);
+    memcpy((*out)->parent, s->parent, (size_t)s->n * sizeof *s->parent);
+    return JT_OK;
+}
+
+static jt_status fake_truncate(void *self, jt_state *s, int n, jt_error *err) {
+    (void)self;
+    if (n < 0 || n > s->n) return jt_error_set(err, JT_INVALID, "the fake state has %d nodes, not %d", s->n, n);
+    s->n = n;
+    return JT_OK;
+}
+
+/* The values from the root to the node, into s->path; their number. */
+static int fake_path(jt_state *s, int node) {
+    int n = 0;
+    for (int k = node; k >= 0; k = s->parent[k]) n++;
+    for (int k = node, at = n; k >= 0; k = s->parent[k]) s->path[--at] = s->ids[k];
+    return n;
+}
+
+static jt_status fake_truncate_to(void *self, jt_state *s, int node, jt_error *err) {
+    (void)self;
+    if (node < 0 || node >= s->n) return jt_error_set(err, JT_INVALID, "the fake state has no node %d", node);
+    s->n = fake_path(s, node);
+    memcpy(s->ids, s->path, (size_t)s->n * sizeof *s->ids);
+    for (int k = 0; k < s->n; k++) s->parent[k] = k - 1;
+    return JT_OK;
+}
+
+static int32_t fake_value(const jt_span *p, int k) {
+    const jt_input *in = p->input ? &p->input[k] : NULL;
+    if (!in) return p->ids[k];
+    if (in->n == 1 && in->w[0] == 1) return in->ids[0];
+    uint64_t h =
+        jt_hash_bytes(in->n ? 3 : 4, in->n ? (const void *)in->w : (const void *)in->vec, (in->n ? (size_t)in->n : 2) * sizeof(float));
+    return (int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000;
+}
+
+/* Fills in what is wanted of the row whose path is ids[0..n). */
+static void fake_row(const fake *f, const int32_t *ids, int n, const jt_want *w) {
+    static float x[FAKE_VOCAB];
+    double max = -INFINITY, S = 0, T = 0;
+    for (int32_t id = 0; id < FAKE_VOCAB; id++) {
+        x[id] = f->logit(ids, n, id);
+        max = fmax(max, (double)x[id]);
+    }
+    for (int32_t id = 0; id < FAKE_VOCAB; id++) {
+        double e = exp((double)x[id] - max);
+        S += e, T += e > 0 ? e * ((double)x[id] - max) : 0;
+    }
+    if (w->logits) memcpy(w->logits, x, sizeof x);
+    if (w->log_sum_exp) *w->log_sum_exp = max + log(S);
+    if (w->entropy) *w->entropy = log(S) - T / S;
+    if (w->final) w->final[0] = x[0], w->final[1] = (float)n;
+    for (int k = 0; k < w->n_targets; k++) w->target_logprob[k] = (double)x[w->targets[k]] - max - log(S);
+    for (int k = 0; k < w->n_top; k++) {
+        int32_t best = -1;
+        for (int32_t id = 0; id < FAKE_VOCAB; id++) {
+            bool had = false;
+            for (int q = 0; q < k; q++) had |= w->top_ids[q] == id;
+            if (!had && (best < 0 || x[id] > x[best])) best = id;
+        }
+        w->top_ids[k] = best, w->top_logits[k] = x[best];
+    }
 }
 
 static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
@@ -69,27 +145,22 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
     f->evals++;
     if (f->cancel_in) jt_driver_cancel(f->cancel_in, f->cancel_job);
     if (b->cancelled && b->cancelled(b->cancelled_self)) return jt_error_set(err, JT_CANCELLED, "cancelled");
-    for (int i = 0; i < b->n_span; i++)
+    for (int i = 0; i < b->n_span; i++) {
+        for (int k = 0; k < i; k++)
+            if (b->span[k].state == b->span[i].state) return jt_error_set(err, JT_INVALID, "one state in two spans");
         for (int k = 0; k < b->span[i].n; k++)
             if (b->span[i].ids[k] == f->fail_at) return jt_error_set(err, JT_IO, "the fake model fails at token %d", f->fail_at);
+    }
     for (int i = 0; i < b->n_span; i++) {
-        jt_state *s = b->span[i].state;
-        if (s->n + b->span[i].n > s->context) return jt_error_set(err, JT_LIMIT, "the fake context is full");
-        for (int k = 0; k < b->span[i].n; k++, row++) {
-            s->ids[s->n++] = b->span[i].ids[k];
-            if (want == b->n_want || b->want[want].row != row) continue;
-            const jt_want *w = &b->want[want++];
-            double max = -INFINITY, S = 0, T = 0;
-            for (int32_t id = 0; id < FAKE_VOCAB; id++) {
-                w->logits[id] = f->logit(s->ids, s->n, id);
-                max = fmax(max, (double)w->logits[id]);
-            }
-            for (int32_t id = 0; id < FAKE_VOCAB; id++) {
-                double e = exp((double)w->logits[id] - max);
-                S += e, T += e > 0 ? e * ((double)w->logits[id] - max) : 0;
-            }
-            *w->log_sum_exp = max + log(S);
-            if (w->entropy) *w->entropy = log(S) - T / S;
+        const jt_span *p = &b->span[i];
+        jt_state *s = p->state;
+        for (int k = 0; k < p->n; k++, row++) {
+            int up = p->parent ? p->parent[k] : JT_PREVIOUS;
+            s->parent[s->n] = up == JT_PREVIOUS ? s->n - 1 : up;
+            s->ids[s->n++] = fake_value(p, k);
+            int n = fake_path(s, s->n - 1);
+            if (n > s->context || s->n > 2 * s->context + 290) return jt_error_set(err, JT_LIMIT, "the fake context is full");
+            if (want < b->n_want && b->want[want].row == row) fake_row(f, s->path, n, &b->want[want++]);
         }
     }
     f->rows += row;
@@ -140,11 +211,15 @@ static void fake_make(fake *f) {
     *f = (fake){.fail_at = -1, .logit = fake_logit, .tick = 1e-4, .tokenizer = fake_tokenizer()};
     f->ev = (jt_evaluator){.self = f,
                            .vocab = FAKE_VOCAB,
+                           .hidden = 2,
                            .context = FAKE_CONTEXT,
                            .tokenizer = f->tokenizer,
                            .kernels = jt_kernels_pick(NULL, &known),
                            .open = fake_open,
                            .close = fake_close,
+                           .fork = fake_fork,
+                           .truncate = fake_truncate,
+                           .truncate_to = fake_truncate_to,
                            .eval = fake_eval,
                            .now = fake_now};
 }

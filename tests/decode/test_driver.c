@@ -497,7 +497,7 @@ static void refusals_come_at_submission(void **state) {
     (void)state;
     static const int32_t bad[] = {1, 4000};
     static const char *const empty[] = {""};
-    const jt_method hidden = {.name = "hidden", .kind = JT_STAGE, .needs = JT_NEEDS_HIDDEN, .stage = {.run = needs_more}};
+    const jt_method hidden = {.name = "hidden", .kind = JT_STAGE, .needs = JT_NEEDS_GRADIENTS, .stage = {.run = needs_more}};
     jt_methods *mine;
     jt_pipeline *p, *two = parse("logit-bias:\"no such\"=1"), *range = parse("logit-bias:300=1"), *twice = parse("logit-bias:97=1,\"a\"=2");
     jt_error err;
@@ -527,7 +527,7 @@ static void refusals_come_at_submission(void **state) {
         {{.prompt = hello, .n_prompt = 5, .stop = empty, .n_stop = 1}, JT_INVALID, "stop string 0 is empty"},
         {{.prompt = hello, .n_prompt = 5, .stop = empty, .n_stop = 65}, JT_LIMIT, "at most 64"},
         {{.prompt = hello, .n_prompt = 5, .stop_ids = bad, .n_stop_ids = 2}, JT_INVALID, "stop id 4000"},
-        {{.prompt = hello, .n_prompt = 5, .pipeline = p}, JT_UNSUPPORTED, "stage hidden needs the hidden state of a layer"},
+        {{.prompt = hello, .n_prompt = 5, .pipeline = p}, JT_UNSUPPORTED, "stage hidden needs gradients"},
         {{.prompt = hello, .n_prompt = 5, .pipeline = two}, JT_INVALID, "\"no such\" is 7 tokens of this model, not one"},
         {{.prompt = hello, .n_prompt = 5, .pipeline = range}, JT_INVALID, "token 300 is outside of the vocabulary"},
         {{.prompt = hello, .n_prompt = 5, .pipeline = twice}, JT_INVALID, "token 97 is given twice"},

@@ -293,8 +293,8 @@ static void ranges_and_defaults_in_words(void **state) {
     assert_string_equal(t, "text or @file");
     assert_int_equal(jt_param_range(&k->param[0], small, sizeof small), 13);
     assert_string_equal(small, "0 t");
-    assert_int_equal(jt_param_default(&texts_row.param[0], t, sizeof t), 0);
-    assert_string_equal(t, "");
+    assert_int_equal(jt_param_default(&texts_row.param[0], t, sizeof t), 2);
+    assert_string_equal(t, "\"\"");
 }
 
 static void broken_rows_are_refused(void **state) {

@@ -43,9 +43,10 @@ static void run_with(const char *text, jt_dist *d, const int32_t *history, int n
         const jt_method *m = p->stage[i].m;
         jt_step s = {
             .method = m, .vocab = d->vocab, .history = history, .n = n, .n_prompt = n_prompt, .seen = seen, .count = count, .err = &err};
-        size_t bytes = m->state_bytes ? m->state_bytes(p->stage[i].par) : m->state_size;
+        jt_setup u = {.vocab = d->vocab, .prompt = history, .n_prompt = n_prompt, .context = n + 16};
+        size_t bytes = m->state_bytes ? m->state_bytes(p->stage[i].par, &u) : m->state_size;
         void *state = calloc(1, bytes + 1);
-        if (m->open) assert_int_equal(m->open(p->stage[i].par, state, &(jt_setup){.vocab = d->vocab}, &err), JT_OK);
+        if (m->open) assert_int_equal(m->open(p->stage[i].par, state, &u, &err), JT_OK);
         assert_int_equal(m->stage.run(p->stage[i].par, state, d, &s), JT_OK);
         free(state);
     }

@@ -10,7 +10,10 @@
 #define LOGIT_BIAS(X, T) X(T, BIAS, bias, JT_REQUIRED, JT_RANGE(-10000, 10000), "added to the token's logit; -inf bans it")
 JT_PARAMS(logit_bias, LOGIT_BIAS)
 
-static size_t logit_bias_bytes(const void *par) { return (size_t)((const struct logit_bias *)par)->bias.n * sizeof(int32_t); }
+static size_t logit_bias_bytes(const void *par, const jt_setup *u) {
+    (void)u;
+    return (size_t)((const struct logit_bias *)par)->bias.n * sizeof(int32_t);
+}
 
 static jt_status logit_bias_token(const jt_tokenizer *t, const jt_bias *b, int32_t *id, jt_error *err) {
     int shown = b->n_text > 60 ? 60 : (int)b->n_text;

@@ -1,0 +1,216 @@
+/* submit.c: a request becomes a job: everything that can be refused is refused here. */
+#include <limits.h>
+#include <string.h>
+
+#include "core/random.h"
+#include "decode/driver.h"
+
+enum { STOPS_MOST = 64, STOP_LENGTH_MOST = 4096, CONTEXT_MOST = 1 << 24, RESERVE_MOST = 1 << 16 };
+
+/* The needs of a method that a job's driver cannot give, by name. */
+static jt_status submit_method(const jt_driver *d, const jt_method *m, jt_error *err) {
+    const char *role = m->role ? m->role : "guide";
+    if (m->needs & JT_NEEDS_GRADIENTS)
+        return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs gradients, which this build cannot give", jt_kind_name(m->kind), m->name);
+    if (m->needs & JT_NEEDS_MODEL2 && jt_driver_role(d, role) < 0)
+        return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs a second model in the role \"%s\"; this driver has none: add it first",
+                            jt_kind_name(m->kind), m->name, role);
+    return JT_OK;
+}
+
+static jt_status submit_strategies(const jt_driver *d, const jt_pipeline *p, jt_error *err) {
+    for (int i = 0; i < p->n_strategy; i++) {
+        const jt_method *m = p->strategy[i].m;
+        if (i && m->strategy.many)
+            return jt_error_set(err, JT_UNSUPPORTED, "strategy %s gives several answers; it stands outermost, not inside %s", m->name,
+                                p->strategy[i - 1].m->name);
+        if (m->strategy.inner && i + 1 == p->n_strategy)
+            return jt_error_set(err, JT_INVALID, "strategy %s drives an inner strategy, and none is given; write \"%s > sample\"", m->name,
+                                m->name);
+        jt_status e = submit_method(d, m, err);
+        if (e != JT_OK) return e;
+    }
+    return JT_OK;
+}
+
+/* The model of the stages that read a second one: one role in a pipeline. */
+static jt_status submit_model2(const jt_driver *d, const jt_pipeline *p, int *model, jt_error *err) {
+    const jt_method *first = NULL;
+    *model = -1;
+    for (int i = 0; i < p->n_stage; i++) {
+        const jt_method *m = p->stage[i].m;
+        if (!(m->needs & JT_NEEDS_MODEL2)) continue;
+        int k = jt_driver_role(d, m->role ? m->role : "guide");
+        if (first && k != *model)
+            return jt_error_set(err, JT_UNSUPPORTED, "the stages %s and %s read different second models; a pipeline has one", first->name,
+                                m->name);
+        first = m, *model = k;
+    }
+    return JT_OK;
+}
+
+/* Everything about the request that needs no memory to judge. */
+static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_pipeline *p, int *context, jt_error *err) {
+    if (!r->prompt || !r->n_prompt) return jt_error_set(err, JT_INVALID, "the prompt is empty; give at least one token");
+    for (size_t i = 0; i < r->n_prompt; i++)
+        if (r->prompt[i] < 0 || r->prompt[i] >= d->model->ev.vocab)
+            return jt_error_set(err, JT_INVALID, "prompt token %zu is %d, outside of the vocabulary (0 to %d)", i, (int)r->prompt[i],
+                                d->model->ev.vocab - 1);
+    if (r->max_tokens < 0) return jt_error_set(err, JT_INVALID, "max_tokens is %d; give 0 (no limit) or more", r->max_tokens);
+    if (r->context < 0 || r->context > CONTEXT_MOST)
+        return jt_error_set(err, JT_INVALID, "context is %d; give 0 (the trained context) to %d", r->context, CONTEXT_MOST);
+    if (!(r->max_seconds >= 0)) return jt_error_set(err, JT_INVALID, "max_seconds is %g; give 0 (no limit) or more", r->max_seconds);
+    if (r->top_logprobs < 0 || r->top_logprobs > JT_TOP_MOST)
+        return jt_error_set(err, JT_INVALID, "top_logprobs is %d; give 0 to %d", r->top_logprobs, JT_TOP_MOST);
+    if (r->on_full != JT_FULL_STOP && r->on_full != JT_FULL_REFUSE)
+        return jt_error_set(err, JT_INVALID, "on_full is %d; give JT_FULL_STOP or JT_FULL_REFUSE", (int)r->on_full);
+    *context = r->context ? r->context : d->model->ev.context;
+    if (r->n_prompt >= (size_t)*context)
+        return jt_error_set(err, JT_LIMIT, "the prompt has %zu tokens and the declared context %d; shorten the prompt or declare more",
+                            r->n_prompt, *context);
+    size_t room = (size_t)*context - r->n_prompt;
+    if (r->on_full == JT_FULL_REFUSE && (!r->max_tokens || (size_t)r->max_tokens > room))
+        return jt_error_set(err, JT_LIMIT, "the declared context of %d tokens leaves %zu for the answer; set max_tokens to that or less",
+                            *context, room);
+    if (r->n_stop > STOPS_MOST) return jt_error_set(err, JT_LIMIT, "%zu stop strings; at most %d are taken", r->n_stop, STOPS_MOST);
+    if (r->n_stop && !d->model->ev.tokenizer)
+        return jt_error_set(err, JT_UNSUPPORTED, "stop strings need a tokenizer, which this model's files lack");
+    for (size_t i = 0; i < r->n_stop; i++) {
+        if (!r->stop[i] || !r->stop[i][0]) return jt_error_set(err, JT_INVALID, "stop string %zu is empty", i);
+        if (strlen(r->stop[i]) > STOP_LENGTH_MOST)
+            return jt_error_set(err, JT_LIMIT, "stop string %zu is longer than %d bytes", i, STOP_LENGTH_MOST);
+    }
+    for (size_t i = 0; i < r->n_stop_ids; i++)
+        if (r->stop_ids[i] < 0 || r->stop_ids[i] >= d->model->ev.vocab)
+            return jt_error_set(err, JT_INVALID, "stop id %d is outside of the vocabulary (0 to %d)", (int)r->stop_ids[i],
+                                d->model->ev.vocab - 1);
+    jt_status e = submit_strategies(d, p, err);
+    for (int i = 0; e == JT_OK && i < p->n_stage; i++) e = submit_method(d, p->stage[i].m, err);
+    return e;
+}
+
+/* The states of the stages, one after another, opened. */
+static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *past, jt_error *err) {
+    const jt_pipeline *p = j->pipeline;
+    jt_status e = JT_OK;
+    jt_setup u = {.vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context};
+    j->stage_at = jt_alloc((size_t)p->n_stage, sizeof *j->stage_at);
+    if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)p->n_stage, sizeof *j->stage_at);
+    for (int i = 0; i < p->n_stage; i++) {
+        const jt_method *m = p->stage[i].m;
+        size_t bytes = m->state_bytes ? m->state_bytes(p->stage[i].par, &u) : m->state_size;
+        j->stage_at[i] = j->stage_bytes;
+        if (!jt_round_up(bytes, sizeof(max_align_t), &bytes) || !jt_add(j->stage_bytes, bytes, &j->stage_bytes))
+            return jt_nomem(err, "the states of stages", 1, bytes);
+    }
+    j->fresh = jt_alloc(1, sizeof *j->fresh + j->stage_bytes);
+    if (!j->fresh) return jt_nomem(err, "the states of stages", 1, j->stage_bytes);
+    j->fresh->refs = 1;
+    for (int i = 0; e == JT_OK && i < p->n_stage; i++) {
+        const jt_method *m = p->stage[i].m;
+        u.tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL;
+        if (m->open) e = m->open(p->stage[i].par, j->fresh->bytes + j->stage_at[i], &u, err);
+    }
+    return e;
+}
+
+static jt_status submit_prompt(const jt_live *j, jt_branch *b, const jt_request *r, jt_error *err) {
+    size_t most = r->max_tokens ? r->n_prompt + (size_t)r->max_tokens : (size_t)j->context;
+    if (most > (size_t)j->context) most = (size_t)j->context;
+    if (most > r->n_prompt + RESERVE_MOST) most = r->n_prompt + RESERVE_MOST;
+    jt_status e = jt_branch_own(j, b, (int)most, err);
+    if (e == JT_OK) {
+        memcpy(b->past->ids, r->prompt, r->n_prompt * sizeof *r->prompt);
+        b->n = j->n_prompt;
+    }
+    return e;
+}
+
+/* The main branch, and on the second model its shadow. */
+static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt_branch **out, jt_error *err) {
+    jt_branch *b = NULL;
+    jt_status e = jt_branch_new(d, j, 0, &b, err);
+    if (e == JT_OK) e = submit_prompt(j, b, r, err);
+    if (e == JT_OK) e = submit_stages(d, j, b->past, err);
+    if (e == JT_OK) b->stages = j->fresh, j->fresh->refs++;
+    if (e == JT_OK && j->model2 >= 0) {
+        e = jt_branch_new(d, j, j->model2, &b->shadow, err);
+        if (e == JT_OK) e = submit_prompt(j, b->shadow, r, err);
+    }
+    if (e != JT_OK)
+        jt_branch_free(d, j, b);
+    else
+        *out = b;
+    return e;
+}
+
+/* Copies the request into a job and makes its first strategy. */
+static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_error *err) {
+    size_t vocab = (size_t)d->model->ev.vocab;
+    const jt_pipeline *p = j->pipeline;
+    j->seed = r->seed, j->choice = r->choice, j->stream = jt_stream_choice(r->choice);
+    j->max_tokens = r->max_tokens;
+    j->n_prompt = (int)r->n_prompt, j->vocab = d->model->ev.vocab;
+    j->ignore_end = r->ignore_end, j->special = r->special, j->trace = r->trace;
+    j->top = r->trace && r->top_logprobs < JT_TOP_TRACED ? JT_TOP_TRACED : r->top_logprobs;
+    if (j->top > d->model->ev.vocab) j->top = d->model->ev.vocab;
+    for (int i = 0; i < d->n_model; i++)
+        if (d->model[i].ev.hidden > j->hidden) j->hidden = d->model[i].ev.hidden;
+    for (int i = 0; i < p->n_stage; i++) {
+        j->needs_hidden |= (p->stage[i].m->needs & JT_NEEDS_HIDDEN) != 0;
+        j->siblings |= (p->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
+    }
+    j->submitted = jt_driver_now(d);
+    j->deadline = r->max_seconds > 0 ? j->submitted + r->max_seconds : INFINITY;
+    j->stop = jt_alloc(r->n_stop, sizeof *j->stop);
+    j->stop_len = jt_alloc(r->n_stop, sizeof *j->stop_len);
+    j->stop_ids = jt_alloc(r->n_stop_ids, sizeof *j->stop_ids);
+    j->main = jt_alloc(1, sizeof *j->main);
+    if (!j->stop || !j->stop_len || !j->stop_ids || !j->main) return jt_nomem(err, "a job", vocab, sizeof(float));
+    if (r->n_stop_ids) memcpy(j->stop_ids, r->stop_ids, r->n_stop_ids * sizeof *j->stop_ids);
+    j->n_stop_ids = r->n_stop_ids, j->n_stop = r->n_stop;
+    for (size_t i = 0; i < r->n_stop; i++) {
+        j->stop_len[i] = strlen(r->stop[i]);
+        j->stop[i] = jt_alloc(j->stop_len[i] + 1, 1);
+        if (!j->stop[i]) return jt_nomem(err, "a stop string", j->stop_len[i], 1);
+        memcpy(j->stop[i], r->stop[i], j->stop_len[i]);
+    }
+    jt_branch *main = NULL;
+    jt_status e = submit_model2(d, p, &j->model2, err);
+    if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
+    if (e == JT_OK) e = jt_inst_new(d, j, 0, main, &j->root, err);
+    if (e != JT_OK) jt_branch_free(d, j, main);
+    return e;
+}
+
+/* Two live jobs never share a cell of `cancelled`. */
+static jt_job submit_id(const jt_driver *d) {
+    for (jt_job id = d->last + 1;; id++) {
+        const jt_live *j = d->first;
+        while (j && j->id % JT_JOBS != id % JT_JOBS) j = j->next;
+        if (!j) return id;
+    }
+}
+
+jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_error *err) {
+    const jt_pipeline *p = r->pipeline ? r->pipeline : d->greedy;
+    int context = 0;
+    jt_status e = submit_check(d, r, p, &context, err);
+    if (e != JT_OK) return e;
+    if (d->n_live == JT_JOBS) return jt_error_set(err, JT_LIMIT, "%d jobs are live, the most of one driver; wait until some end", JT_JOBS);
+    jt_live *j = jt_alloc(1, sizeof *j), **at;
+    if (!j) return jt_nomem(err, "a job", 1, sizeof *j);
+    j->pipeline = p, j->context = context, j->model2 = -1;
+    e = submit_fill(d, j, r, err);
+    if (e != JT_OK) {
+        jt_live_free(d, j);
+        return e;
+    }
+    j->id = d->last = submit_id(d);
+    for (at = &d->first; *at; at = &(*at)->next) {
+    }
+    *at = j;
+    d->n_live++;
+    *out = j->id;
+    return JT_OK;
+}
