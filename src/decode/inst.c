@@ -254,7 +254,7 @@ static jt_status inst_results(const jt_driver *d, jt_inst *i, jt_results *r, jt_
 /* What the advance asked for takes the place of what it read. */
 static void inst_turn(jt_live *j, jt_inst *i) {
     for (size_t k = 0; k < i->n_asked; k++) inst_room_back(j, &i->asked[k]);
-    for (size_t k = 0; k < i->n_late; k++) { /* traces stay with their entry's memory */
+    for (size_t k = 0; i->n_asked && k < i->n_late; k++) { /* traces stay with their entry's memory */
         jt_trail old = i->asked[k].trace, later = i->asked[i->n_asked + k].trace;
         i->asked[k] = i->asked[i->n_asked + k];
         i->asked[i->n_asked + k].room = NULL;
