@@ -50,7 +50,7 @@ typedef struct jt_request {
     int max_tokens;  /* tokens to generate; 0: until another limit */
     int context;     /* declared context, prompt and answer; 0: the model's trained context */
     jt_on_full on_full;
-    double max_seconds;      /* 0: no limit; counted from the submission; checked after every token */
+    double max_seconds;      /* 0: no limit; counted from the submission, or the end of its wait for memory; checked after every token */
     const char *const *stop; /* strings that end the answer, also across token borders; not part of the text */
     size_t n_stop;
     const int32_t *stop_ids; /* tokens that end the answer, besides the tokenizer's own */
@@ -120,6 +120,10 @@ JT_API void jt_driver_free(jt_driver *d);
 /* A further model for methods that name its role ("draft", "large", "judge" ...). It must have the same tokens, outlive the
  * driver, and be added before the first job. Errors: JT_INVALID, when the role is taken or the tokens differ. */
 JT_API jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err);
+/* A limit on the memory of caches, bytes; 0 (as made): none. The jobs that run could never need more together, each counted
+ * with its prompt, all the tokens that it may generate and all branches of its strategy; the others wait, in the order of
+ * their submission. A job that could need more than the whole limit is refused when submitted (JT_LIMIT). */
+JT_API void jt_driver_set_cache(jt_driver *d, uint64_t bytes);
 /* Starts a job; everything that can be refused is refused here. */
 JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_error *err);
 /* Works until there is an event (returned) or no job is left (*e has kind JT_EVENT_END and job 0). A failure of one job is
@@ -134,6 +138,8 @@ typedef struct jt_driver_counts {
     uint64_t evals;     /* evaluations */
     uint64_t sequences; /* spans in them: branches of any jobs that were evaluated together */
     uint64_t rows;      /* new positions in them */
+    uint64_t waiting;   /* jobs that wait for memory now */
+    uint64_t cache;     /* bytes that the jobs which run could need */
 } jt_driver_counts;
 JT_API void jt_driver_stats(const jt_driver *d, jt_driver_counts *out);
 

@@ -262,6 +262,8 @@ typedef struct jt_method {
             jt_status (*advance)(const void *par, void *state, const jt_results *r, jt_work *w);
             bool inner; /* it drives an inner strategy; else it is a leaf */
             bool many;  /* it gives several answers, so it stands outermost */
+            /* Branches that may differ at once, for the memory that a job could need. NULL: 1. */
+            int (*width)(const void *par);
         } strategy;
     };
 } jt_method;

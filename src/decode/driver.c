@@ -74,6 +74,7 @@ jt_status jt_driver_add_with(jt_driver *d, const char *role, const jt_evaluator 
 
 void jt_live_free(jt_driver *d, jt_live *j) {
     if (!j) return;
+    if (j->admitted) d->cache_held -= j->need;
     jt_inst_free(d, j, j->root);
     for (size_t i = 0; j->stop && i < j->n_stop; i++) jt_free(j->stop[i]);
     jt_free(j->stop), jt_free(j->stop_len), jt_free(j->stop_ids), jt_free(j->stage_at), jt_free(j->kin);
@@ -108,7 +109,11 @@ void jt_driver_free(jt_driver *d) {
 }
 
 double jt_driver_now(const jt_driver *d) { return d->model->ev.now(d->model->ev.self); }
-void jt_driver_stats(const jt_driver *d, jt_driver_counts *out) { *out = d->counts; }
+void jt_driver_stats(const jt_driver *d, jt_driver_counts *out) {
+    *out = d->counts;
+    out->cache = d->cache_held;
+    for (const jt_live *j = d->first; j; j = j->next) out->waiting += !j->admitted && j->end == JT_END_NONE;
+}
 
 void jt_driver_cancel(jt_driver *d, jt_job job) {
     _Atomic uint64_t *cell = &d->cancelled[job % JT_JOBS];

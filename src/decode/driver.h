@@ -13,6 +13,7 @@
  *   branch.c    inputs, decisions and states of a branch, shared by forks
  *   work.c      what strategies ask for
  *   shape.c     the pipeline over one row
+ *   admit.c     the memory that jobs could need, and who waits for it
  *   reply.c     text, stop strings and limits of one answer
  *   evaluator.c the driver of real models */
 #ifndef JT_DECODE_DRIVER_H
@@ -30,6 +31,7 @@
 typedef struct jt_evaluator {
     void *self;
     int vocab, hidden, context; /* context: the trained one */
+    size_t token_bytes;         /* of the cache; 0: not counted */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;
     jt_status (*open)(void *self, int context, jt_state **out, jt_error *err);
@@ -267,7 +269,9 @@ struct jt_live {
     uint32_t choice;
     int max_tokens, context, n_prompt, top, vocab, hidden; /* hidden: the widest model's */
     bool ignore_end, special, trace;
-    double submitted, deadline;
+    double max_seconds, submitted, deadline; /* submitted: or admitted later */
+    uint64_t need;                           /* bytes of caches that it could fill */
+    bool admitted;
     char **stop; /* [n_stop], each NUL-terminated */
     size_t *stop_len, n_stop;
     int32_t *stop_ids;
@@ -332,7 +336,8 @@ struct jt_driver {
     jt_live *first, *gone; /* gone: its end was handed out; freed by the next call */
     size_t n_live;
     jt_job last;
-    const jt_side *running; /* the evaluation that runs: its parts run_first .. run_end - 1 */
+    uint64_t cache_most, cache_held; /* 0: no limit; the needs of admitted jobs */
+    const jt_side *running;          /* the evaluation that runs: its parts run_first .. run_end - 1 */
     size_t run_first, run_end;
     jt_driver_counts counts;
     _Atomic uint64_t cancelled[JT_JOBS]; /* at id % JT_JOBS: the newest job there that was cancelled */
@@ -354,6 +359,10 @@ void jt_live_free(jt_driver *d, jt_live *j);
 double jt_driver_now(const jt_driver *d);
 int jt_driver_role(const jt_driver *d, const char *role); /* -1: none */
 void jt_driver_round(jt_driver *d);
+/* Notes what the job could need. JT_LIMIT when it is more than the limit. */
+jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_error *err);
+/* Lets jobs begin, in order, while their needs fit. */
+void jt_admit_waiting(jt_driver *d);
 /* Room for one more part with that many rows and wants, beside those of `parts` others. In round.c. */
 jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, jt_error *err);
 

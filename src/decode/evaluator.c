@@ -39,6 +39,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .vocab = info.vocab,
                           .hidden = info.hidden,
                           .context = info.context_trained,
+                          .token_bytes = (size_t)info.state_bytes_per_token,
                           .tokenizer = jt_model_tokenizer(m),
                           .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),
                           .open = model_open_state,

@@ -67,7 +67,7 @@ static void round_walk(round_sum *s, jt_live *j, jt_inst *i, round_visit *f) {
 
 static void round_walk_all(round_sum *s, round_visit *f) {
     for (jt_live *j = s->d->first; j; j = j->next)
-        if (j->end == JT_END_NONE) round_walk(s, j, j->root, f);
+        if (j->admitted && j->end == JT_END_NONE) round_walk(s, j, j->root, f);
 }
 
 static const jt_branch *round_tree(const jt_inst *i, jt_slot slot) { return i->slot[slot]; }
@@ -243,10 +243,11 @@ static void round_model(jt_driver *d, jt_side *m) {
 }
 
 void jt_driver_round(jt_driver *d) {
+    jt_admit_waiting(d);
     double now = jt_driver_now(d);
     round_sum s = {.d = d};
     for (jt_live *j = d->first; j; j = j->next) {
-        if (j->end != JT_END_NONE) continue;
+        if (!j->admitted || j->end != JT_END_NONE) continue;
         if (jt_live_cancelled(d, j))
             jt_live_end(d, j, JT_END_CANCELLED);
         else if (now >= j->deadline)
@@ -269,5 +270,5 @@ void jt_driver_round(jt_driver *d) {
     }
     d->counts.rounds += any;
     for (jt_live *j = d->first; j; j = j->next)
-        if (j->end == JT_END_NONE) jt_inst_settle(d, j);
+        if (j->admitted && j->end == JT_END_NONE) jt_inst_settle(d, j);
 }

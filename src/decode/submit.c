@@ -150,7 +150,7 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     const jt_pipeline *p = j->pipeline;
     j->seed = r->seed, j->choice = r->choice, j->stream = jt_stream_choice(r->choice);
     j->max_tokens = r->max_tokens;
-    j->n_prompt = (int)r->n_prompt, j->vocab = d->model->ev.vocab;
+    j->vocab = d->model->ev.vocab;
     j->ignore_end = r->ignore_end, j->special = r->special, j->trace = r->trace;
     j->top = r->trace && r->top_logprobs < JT_TOP_TRACED ? JT_TOP_TRACED : r->top_logprobs;
     if (j->top > d->model->ev.vocab) j->top = d->model->ev.vocab;
@@ -161,7 +161,7 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
         j->siblings |= (p->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
     }
     j->submitted = jt_driver_now(d);
-    j->deadline = r->max_seconds > 0 ? j->submitted + r->max_seconds : INFINITY;
+    j->max_seconds = r->max_seconds, j->deadline = INFINITY;
     j->stop = jt_alloc(r->n_stop, sizeof *j->stop);
     j->stop_len = jt_alloc(r->n_stop, sizeof *j->stop_len);
     j->stop_ids = jt_alloc(r->n_stop_ids, sizeof *j->stop_ids);
@@ -201,7 +201,9 @@ jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_er
     jt_live *j = jt_alloc(1, sizeof *j), **at;
     if (!j) return jt_nomem(err, "a job", 1, sizeof *j);
     j->pipeline = p, j->context = context, j->model2 = -1;
-    e = submit_fill(d, j, r, err);
+    j->n_prompt = (int)r->n_prompt;
+    e = jt_admit_check(d, j, r->max_tokens, err);
+    if (e == JT_OK) e = submit_fill(d, j, r, err);
     if (e != JT_OK) {
         jt_live_free(d, j);
         return e;
@@ -212,5 +214,6 @@ jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_er
     *at = j;
     d->n_live++;
     *out = j->id;
+    jt_admit_waiting(d);
     return JT_OK;
 }

@@ -31,6 +31,8 @@ static jt_status best_of_n_advance(const void *par, void *state, const jt_result
     JT_END(w);
 }
 
+static int best_of_n_width(const void *par) { return ((const struct best_of_n *)par)->n; }
+
 JT_METHOD(best_of_n) = {.name = "best-of-n",
                         .kind = JT_STRATEGY,
                         .summary = "runs the strategy inside n times and keeps the run that the model finds most likely",
@@ -40,7 +42,7 @@ JT_METHOD(best_of_n) = {.name = "best-of-n",
                         .neutral = "n=1",
                         JT_PARAMETERS(best_of_n),
                         .state_size = sizeof(struct best_of),
-                        .strategy = {.advance = best_of_n_advance, .inner = true}};
+                        .strategy = {.advance = best_of_n_advance, .inner = true, .width = best_of_n_width}};
 
 #define PARALLEL(X, T) X(T, INT, n, 4, JT_RANGE(1, BEST_OF_MOST), "answers; answer i is that of a request whose choice is i higher")
 JT_PARAMS(parallel, PARALLEL)
@@ -56,6 +58,8 @@ static jt_status parallel_advance(const void *par, void *state, const jt_results
     JT_END(w);
 }
 
+static int parallel_width(const void *par) { return ((const struct parallel *)par)->n; }
+
 JT_METHOD(parallel) = {.name = "parallel",
                        .kind = JT_STRATEGY,
                        .summary = "runs the strategy inside n times and gives every run as an answer",
@@ -65,4 +69,4 @@ JT_METHOD(parallel) = {.name = "parallel",
                        .neutral = "n=1",
                        JT_PARAMETERS(parallel),
                        .state_size = sizeof(struct best_of),
-                       .strategy = {.advance = parallel_advance, .inner = true, .many = true}};
+                       .strategy = {.advance = parallel_advance, .inner = true, .many = true, .width = parallel_width}};

@@ -133,6 +133,9 @@ static jt_status diverse_beam_advance(const void *par, void *state, const jt_res
     JT_END(w);
 }
 
+/* Live beams and finished ones. */
+static int diverse_beam_width(const void *par) { return 2 * ((const struct diverse_beam *)par)->beams; }
+
 JT_METHOD(diverse_beam) = {.name = "diverse-beam",
                            .kind = JT_STRATEGY,
                            .summary = "beam search in groups that avoid each other's tokens; one answer a beam, the best first",
@@ -143,4 +146,4 @@ JT_METHOD(diverse_beam) = {.name = "diverse-beam",
                            JT_PARAMETERS(diverse_beam),
                            .state_size = sizeof(struct beam),
                            .open = diverse_beam_open,
-                           .strategy = {.advance = diverse_beam_advance, .many = true}};
+                           .strategy = {.advance = diverse_beam_advance, .many = true, .width = diverse_beam_width}};
