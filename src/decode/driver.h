@@ -25,7 +25,7 @@
 #include "decode/pipeline.h"
 #include "step/dist.h"
 #include "step/step.h"
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 
 /* What the driver needs from a model. Tests give one whose logits are a function of the tokens alone. */
 typedef struct jt_evaluator {

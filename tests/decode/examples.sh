@@ -1,5 +1,5 @@
 #!/bin/sh
-# The examples on a real model. Usage: JETON_TEST_MODEL=FILE examples.sh GENERATE CUSTOM_STAGE; skipped (77) without a model.
+# The examples on a real model. Usage: JETON_TEST_MODEL=FILE examples.sh GENERATE CUSTOM_STAGE OWN_STRATEGY HOOKS; skipped (77) without a model.
 set -u
 model=${JETON_TEST_MODEL:-}
 [ -n "$model" ] && [ -f "$model" ] || { echo "JETON_TEST_MODEL names no file: skipped"; exit 77; }
@@ -15,3 +15,8 @@ out=$("$2" "$model" "Tell me a story." "lipogram:e | temp:0.8") || fail "custom_
 echo "$out" | head -n 1 | grep -q 'lipogram:letter=e,penalty=100' || fail "the stage is not in the canonical text"
 echo "$out" | sed '1d;$d' | grep -qi e && fail "there is an e: $out"
 echo "$out" | grep -q 'over [1-9][0-9]* tokens' || fail "nothing was written"
+out=$("$3" "$model" "Repeat three times: the quick brown fox jumps over the lazy dog." "temp:0.2") || fail "own_strategy failed: $out"
+echo "$out" | grep -q 'the text is the same' || fail "lookup changes the text: $out"
+out=$("$4" "$model" "$model" "Name a colour.") || fail "hooks failed"
+[ "$(echo "$out" | grep '^[123]: ' | cut -c1-12 | sort -u | wc -l)" -ge 1 ] || fail "no answers: $out"
+echo "$out" | grep -q 'over [1-9][0-9]* tokens' || fail "no hidden vectors: $out"

@@ -1,6 +1,6 @@
 /* best_of.c: several runs of the strategy inside: all of them as answers, or the one
  * that the model itself finds most likely. */
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 
 enum { BEST_OF_MOST = 256 };
 

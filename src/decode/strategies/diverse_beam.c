@@ -1,7 +1,7 @@
 /* diverse_beam.c: beam search in groups (Vijayakumar et al. 2016, arXiv:1610.02424).
  * Groups choose one after another at each step; a token that earlier groups took at
  * this step loses lambda for each time. One group is ordinary beam search. */
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 #include "tensor/scalar_math.h"
 
 enum { BEAM_MOST = 32 };

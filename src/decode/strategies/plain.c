@@ -1,6 +1,6 @@
 /* plain.c: one token after another, each drawn from the staged distribution or the
  * most likely one of it. */
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 
 struct plain {
     int at;

@@ -1,7 +1,7 @@
 /* r2r.c: a small model writes, and a large one is asked for the tokens of which the
  * small one is unsure (Fu et al. 2025, arXiv:2505.21600, with the entropy as the
  * router). The large model has the same inputs and evaluates them when it is asked. */
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 
 enum { R2R_LARGE = 1, R2R_WINDOW = 3 };
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "jeton/text.h"
-#include "step/strategy.h"
+#include "jeton/strategy.h"
 
 enum { SOFT_MOST = 64 };
 

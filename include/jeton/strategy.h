@@ -28,10 +28,14 @@
  * A *leaf* asks for rows. A strategy with `inner` may run the strategy inside it on
  * a slot instead, some tokens at a time: the slot then holds a child, forks with
  * all that the child has, and what the child emits is the slot's transcript. */
-#ifndef JT_STEP_STRATEGY_H
-#define JT_STEP_STRATEGY_H
+#ifndef JETON_STRATEGY_H
+#define JETON_STRATEGY_H
 
 #include "jeton/decode.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef int16_t jt_slot;
 enum { JT_MAIN = 0, JT_SLOTS = 4096 };
@@ -73,7 +77,7 @@ struct jt_results {
 /* ---- rows ---- */
 
 /* Evaluates the slot's pending inputs; one result with the dist, for the last. */
-void jt_work_next(jt_work *w, jt_slot slot);
+JT_API void jt_work_next(jt_work *w, jt_slot slot);
 
 /* A row of a tree that hangs at the end of the slot's inputs, pending ones included. */
 enum { JT_LAST = -1 };
@@ -90,71 +94,71 @@ typedef struct jt_row {
     const int32_t *place;    /* NULL: by depth; the rotary position, copied */
 } jt_row;
 /* The same as jt_work_next with the wants of `like`, the only fields read of it. */
-void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like);
+JT_API void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like);
 /* One result for each row that wants something. Rows of one slot are asked at once. What was evaluated goes at the next
  * operation on the slot, but for jt_work_keep. */
-void jt_work_rows(jt_work *w, const jt_row *row, int n);
+JT_API void jt_work_rows(jt_work *w, const jt_row *row, int n);
 /* The slot goes on from the row's node: the inputs on its path stay, with their decisions, and stages see them. */
-void jt_work_keep(jt_work *w, const jt_out *o);
+JT_API void jt_work_keep(jt_work *w, const jt_out *o);
 
 /* ---- deciding ---- */
 
 /* The dist of a row: the model's, and after the pipeline. Made when asked, the same whenever asked; read only, and valid
  * until another row's is asked. NULL after a failure. At a tree's row stages see that row's own path. */
-jt_dist *jt_work_raw(jt_work *w, const jt_out *o);
-jt_dist *jt_work_staged(jt_work *w, const jt_out *o);
+JT_API jt_dist *jt_work_raw(jt_work *w, const jt_out *o);
+JT_API jt_dist *jt_work_staged(jt_work *w, const jt_out *o);
 /* The model's dist, to be changed freely until the next call. */
-jt_dist *jt_work_copy(jt_work *w, const jt_out *o);
+JT_API jt_dist *jt_work_copy(jt_work *w, const jt_out *o);
 /* The pipeline, then the addressed draw of that attempt. A dead decision has id -1. */
-jt_decision jt_work_decide(jt_work *w, const jt_out *o, uint32_t attempt);
+JT_API jt_decision jt_work_decide(jt_work *w, const jt_out *o, uint32_t attempt);
 /* The pipeline, then the first in order. */
-jt_decision jt_work_best(jt_work *w, const jt_out *o);
+JT_API jt_decision jt_work_best(jt_work *w, const jt_out *o);
 /* The decision for an id that the strategy picked itself. */
-jt_decision jt_work_choose(jt_work *w, const jt_out *o, int32_t id);
+JT_API jt_decision jt_work_choose(jt_work *w, const jt_out *o, int32_t id);
 /* Why an answer in the slot would end with this token, by the rules that need no text: end tokens, stop ids, max_tokens,
  * context. JT_END_NONE: it goes on. */
-jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *d);
+JT_API jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *d);
 /* The strategy's own random number in (0, 1) at the slot's end. */
-double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index);
+JT_API double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index);
 
 /* ---- slots ---- */
 
 /* Appends the token to the slot's inputs; stages see it. A dead decision is not appended. */
-void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *d);
+JT_API void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *d);
 /* The same, but what is evaluated is the mixture or vector of `in` (copied). */
-void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *d, const jt_input *in);
+JT_API void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *d, const jt_input *in);
 /* `to` becomes a second branch with the same past, sharing memory until one side writes; what was there is dropped. Its
  * random stream is that of `from` hashed with the tag; tag < 0: the same stream. */
-void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag);
-void jt_work_drop(jt_work *w, jt_slot slot);
-void jt_work_swap(jt_work *w, jt_slot a, jt_slot b);
+JT_API void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag);
+JT_API void jt_work_drop(jt_work *w, jt_slot slot);
+JT_API void jt_work_swap(jt_work *w, jt_slot a, jt_slot b);
 /* All at once: slot first + i becomes a branch of what slot first + src[i] was; src[i] == i leaves it as it is. Streams of
  * the others are hashed with i. */
-void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src);
+JT_API void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src);
 /* Forgets all but the first n inputs, not below the prompt's. A child begins anew from there. */
-void jt_work_truncate(jt_work *w, jt_slot slot, int n);
-int jt_work_length(const jt_work *w, jt_slot slot); /* inputs; 0 for an empty slot */
+JT_API void jt_work_truncate(jt_work *w, jt_slot slot, int n);
+JT_API int jt_work_length(const jt_work *w, jt_slot slot); /* inputs; 0 for an empty slot */
 /* A slot on the model of that role with the inputs of `of`, now and whenever it is asked; evaluated when it is asked.
  * Deciding at its rows runs the pipeline as at the end of `of`. */
-void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of);
+JT_API void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of);
 /* The slot draws as answer `i` of the request does: as if the request's choice were that much higher. */
-void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i);
+JT_API void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i);
 
 /* ---- children ---- */
 
 /* Runs the inner strategy on the slot for n more tokens, 0: to its end. One entry of results when it is there. */
-void jt_work_child(jt_work *w, jt_slot slot, int n);
+JT_API void jt_work_child(jt_work *w, jt_slot slot, int n);
 /* Emits what the slot's child has said since the last call. */
-void jt_work_forward(jt_work *w, jt_slot slot);
+JT_API void jt_work_forward(jt_work *w, jt_slot slot);
 
 /* ---- answers ---- */
 
 /* Gives the token to the level above; ends the answer at an end token, stop string or limit, or when the decision is dead. */
-void jt_work_emit(jt_work *w, const jt_decision *d);
+JT_API void jt_work_emit(jt_work *w, const jt_decision *d);
 /* Gives the slot, from the prompt on, as answer `choice`, once; the slot is left as it is. Inside another strategy the
  * tokens are emitted instead, and choice must be 0. */
-void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, int n_note);
-void jt_work_done(jt_work *w, jt_end_reason why);
+JT_API void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, int n_note);
+JT_API void jt_work_done(jt_work *w, jt_end_reason why);
 
 /* A saved line is where the body goes on; no switch may stand around an await. A
  * local whose initialisation an await would jump over is an error: the build
@@ -173,4 +177,7 @@ void jt_work_done(jt_work *w, jt_end_reason why);
     jt_work_done(w, JT_END_STOP);                                                                                                          \
     return JT_OK
 
+#ifdef __cplusplus
+}
+#endif
 #endif
