@@ -133,6 +133,10 @@ static jt_status keep_token(const jt_tokenizer *t, const jt_event *e, bool top, 
 static jt_status take_event(const jt_tokenizer *t, const jt_event *e, const jt_request *r, const jt_answer_sink *sink, jt_answer *out,
                             bool *output_failed, jt_error *err) {
     jt_status s = JT_OK;
+    if (e->kind == JT_EVENT_TOKEN && e->answer_tokens == 1 && out->n) { /* one more answer of a strategy that gives several */
+        jt_str_puts(&out->text, "\n\n");
+        if (sink->print && !jt_answer_print("\n\n", 2)) *output_failed = true;
+    }
     if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0) {
         if (sink->trace && write_trace(t, e, out->n, sink->trace, err)) {
             *output_failed = true;
