@@ -192,6 +192,116 @@ static void branches_do_not_depend_on_company(void **state) {
     }
 }
 
+/* ---- rows with their own rank, place and layers, and inputs that are no ids ---- */
+
+enum { ODD = 4, WIDE = 64 };
+static float odd_row[ODD + 3][VOCAB];
+static const int32_t odd_id[ODD] = {3, 9, 27, 81}, odd_rank[ODD] = {8, 8, 9, 12}, odd_place[ODD] = {8, 20, 9, 30};
+static const int odd_up[ODD] = {JT_LAST, JT_LAST, 0, 2};
+static const jt_layers odd_layers = {{1}}; /* the first alone */
+static float odd_vec[WIDE];
+static const int32_t odd_mix[3] = {5, 6, 7};
+static const float odd_weight[3] = {0.5f, 0.25f, -0.25f};
+
+struct odd {
+    int at;
+};
+
+static void odd_copy(jt_work *w, const jt_out *o, int to) {
+    jt_dist *d = jt_work_raw(w, o);
+    for (int32_t id = 0; d && id < VOCAB; id++) odd_row[to][id] = jt_dist_logit(d, id);
+}
+
+static jt_status odd_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
+    struct odd *s = state;
+    (void)par;
+    JT_BEGIN(s);
+    for (int k = 0; k < ODD; k++)
+        jt_work_rows(w,
+                     &(jt_row){.slot = JT_MAIN,
+                               .parent = odd_up[k],
+                               .id = odd_id[k],
+                               .want = JT_WANT_DIST,
+                               .rank = &odd_rank[k],
+                               .place = &odd_place[k],
+                               .layers = k % 2 ? &odd_layers : NULL},
+                     1);
+    JT_AWAIT(s);
+    for (int k = 0; k < r->n_out; k++) odd_copy(w, &r->out[k], k);
+    jt_work_keep(w, &r->out[2]); /* ranks stay; the path's two nodes go on as positions 8 and 9 */
+    {
+        jt_decision d = {.id = 1, .position = 10};
+        jt_work_push(w, JT_MAIN, &d);
+    }
+    jt_work_next(w, JT_MAIN);
+    JT_AWAIT(s);
+    odd_copy(w, r->out, ODD);
+    for (int k = 0; k < 2; k++) {
+        jt_decision d = {.id = 2 + k, .position = 11 + k};
+        jt_input in = k ? (jt_input){.vec = odd_vec} : (jt_input){.n = 3, .ids = odd_mix, .w = odd_weight};
+        jt_work_push_input(w, JT_MAIN, &d, &in);
+    }
+    jt_work_fork(w, 1, JT_MAIN, 7);
+    jt_work_next(w, 1);
+    JT_AWAIT(s);
+    odd_copy(w, r->out, ODD + 1);
+    jt_work_next(w, JT_MAIN);
+    JT_AWAIT(s);
+    odd_copy(w, r->out, ODD + 2);
+    {
+        double u = jt_work_u(w, JT_MAIN, "a", 0);
+        assert_true(u > 0 && u < 1 && u == jt_work_u(w, JT_MAIN, "a", 0));
+        assert_true(u != jt_work_u(w, JT_MAIN, "a", 1) && u != jt_work_u(w, JT_MAIN, "b", 0) && u != jt_work_u(w, 1, "a", 0));
+    }
+    JT_END(w);
+}
+
+static const jt_method odd = {.name = "odd", .kind = JT_STRATEGY, .state_size = sizeof(struct odd), .strategy = {.advance = odd_advance}};
+
+static void rows_and_inputs_are_those_of_an_eval(void **state) {
+    (void)state;
+    static float want[ODD + 2][VOCAB];
+    jt_error err;
+    jt_state *st;
+    jt_pipeline *p;
+    heard h;
+    int32_t prompt[8];
+    int32_t parent[ODD];
+    jt_layers layers[ODD];
+    jt_want wants[ODD];
+    for (int k = 0; k < WIDE; k++) odd_vec[k] = (float)(k % 5 - 2) * 0.3f;
+    jt_driver *d = driver(small, NULL);
+    jt_job job = submit(d, "odd", &p, 8);
+    hear(d, &job, &h, 1);
+    jt_driver_free(d);
+    jt_pipeline_free(p);
+
+    for (int k = 0; k < 8; k++) prompt[k] = (k * 37 + 11) % 100;
+    for (int k = 0; k < ODD; k++) {
+        parent[k] = odd_up[k] < 0 ? 7 : 8 + odd_up[k];
+        memset(&layers[k], 0xff, sizeof layers[k]);
+        if (k % 2) layers[k] = odd_layers;
+        wants[k] = (jt_want){.row = k, .logits = want[k]};
+    }
+    ok(jt_state_new(small, 256, &st, &err), &err);
+    jt_span span = {.state = st, .ids = prompt, .n = 8};
+    ok(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1}, &err), &err);
+    span = (jt_span){.state = st, .ids = odd_id, .n = ODD, .parent = parent, .rank = odd_rank, .position = odd_place, .layers = layers};
+    ok(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1, .want = wants, .n_want = ODD}, &err), &err);
+    ok(jt_state_truncate_to(st, 8 + 2, &err), &err);
+    int32_t one = 1;
+    span = (jt_span){.state = st, .ids = &one, .n = 1};
+    wants[0].logits = want[ODD];
+    ok(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1, .want = wants, .n_want = 1}, &err), &err);
+    jt_input in[2] = {{.n = 3, .ids = odd_mix, .w = odd_weight}, {.vec = odd_vec}};
+    span = (jt_span){.state = st, .ids = odd_mix, .n = 2, .input = in};
+    wants[0].row = 1, wants[0].logits = want[ODD + 1];
+    ok(jt_eval(small, &(jt_batch){.span = &span, .n_span = 1, .want = wants, .n_want = 1}, &err), &err);
+    jt_state_free(st);
+    for (int k = 0; k < ODD + 2; k++) assert_memory_equal(odd_row[k], want[k], sizeof want[k]);
+    assert_memory_equal(odd_row[ODD + 2], want[ODD + 1], sizeof want[0]); /* the fork's inputs, and the slot's own */
+}
+
 static jt_model *open_one(jt_type type, uint32_t seed) {
     char path[] = "/tmp/jeton-branches-XXXXXX";
     jt_error err;
@@ -212,6 +322,7 @@ static int setup(void **state) {
     ok(jt_engine_new(NULL, &engine, &err), &err);
     ok(jt_methods_new(&mine, &err), &err);
     ok(jt_methods_add(mine, &lookup, &err), &err);
+    ok(jt_methods_add(mine, &odd, &err), &err);
     small = open_one(JT_Q4_1, 1), large = open_one(JT_Q8_0, 5);
     return 0;
 }
@@ -226,6 +337,7 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(neutral_settings_are_the_plain_text),
-                                       cmocka_unit_test(branches_do_not_depend_on_company)};
+                                       cmocka_unit_test(branches_do_not_depend_on_company),
+                                       cmocka_unit_test(rows_and_inputs_are_those_of_an_eval)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
