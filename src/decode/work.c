@@ -156,8 +156,7 @@ void jt_work_keep(jt_work *w, const jt_out *o) {
 static const jt_trail *work_record(const jt_work *w, const jt_decision *d, jt_made *bare, jt_trail *one) {
     for (size_t k = 0; k < w->i->n_asked; k++) {
         const jt_asked *a = &w->i->asked[k];
-        if (a->trace.cap && a->newest.position == d->position && !memcmp(&a->newest.raw_logprob, &d->raw_logprob, sizeof(float)) &&
-            a->newest.id == d->id)
+        if (a->trace.cap && a->newest.position == d->position && a->newest.raw_logprob == d->raw_logprob && a->newest.id == d->id)
             return &a->trace;
     }
     *bare = (jt_made){.decision = *d};
@@ -235,7 +234,7 @@ void jt_work_swap(jt_work *w, jt_slot a, jt_slot b) {
 void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
     if (!work_lives(w) || n < 1) return;
     jt_branch **now = jt_alloc((size_t)n, sizeof *now);
-    if (!now) work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
+    if (!now) return work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
     for (int k = 0; k < n && w->status == JT_OK; k++) { /* who stays where it is */
         if (src[k] < 0 || src[k] >= n || !work_slot(w, (jt_slot)(first + src[k]), false)) break;
         if (src[k] == k) now[k] = w->i->slot[first + k];
@@ -247,11 +246,11 @@ void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
             work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
         if (from) work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
     }
-    for (int k = 0; now && k < n; k++) {
+    for (int k = 0; k < n; k++) {
         jt_branch **at = k + first < (int)w->i->n_slot ? &w->i->slot[first + k] : NULL;
         if (w->status != JT_OK) {
             if (now[k] && (!at || now[k] != *at)) jt_branch_free(w->d, w->j, now[k]);
-        } else if (now[k] != *at) {
+        } else if (at && now[k] != *at) {
             jt_branch_free(w->d, w->j, *at);
             *at = now[k];
         }
@@ -338,7 +337,7 @@ void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i) {
 /* ---- children ---- */
 
 /* The slot's branch moves into a new instance of the next strategy; what it has decided begins the transcript. */
-static void work_seat(jt_work *w, jt_slot slot, jt_branch *b) {
+static void work_seat(jt_work *w, jt_branch *b) {
     jt_live *j = w->j;
     jt_branch *m = jt_alloc(1, sizeof *m);
     jt_inst *c = NULL;
@@ -354,7 +353,7 @@ static void work_seat(jt_work *w, jt_slot slot, jt_branch *b) {
         e = jt_reply_take(w->d, j, a, &b->past->trail, (size_t)k, &j->error);
         if (e == JT_OK) jt_trail_copy(j, &b->said, (size_t)k, &b->past->trail, (size_t)k, 1), b->n_said = k + 1;
     }
-    if (e != JT_OK) {
+    if (e != JT_OK || !c) {
         jt_free(m);
         jt_reply_free(a);
         jt_inst_free(w->d, j, c);
@@ -367,7 +366,6 @@ static void work_seat(jt_work *w, jt_slot slot, jt_branch *b) {
     m->said = (jt_trail){0}, m->n_said = 0;
     *b = shell;
     c->slot[JT_MAIN] = m;
-    (void)slot;
 }
 
 void jt_work_child(jt_work *w, jt_slot slot, int n) {
@@ -382,7 +380,7 @@ void jt_work_child(jt_work *w, jt_slot slot, int n) {
         return;
     }
     if (!b->child && b->n_twig) work_fail(w, jt_branch_prune(w->d, b, &j->error));
-    if (!b->child && w->status == JT_OK) work_seat(w, slot, b);
+    if (!b->child && w->status == JT_OK) work_seat(w, b);
     size_t at = i->n_ran + i->n_ran_late;
     if (w->status == JT_OK) work_fail(w, jt_grow((void **)&i->ran, &i->cap_ran, at + 1, sizeof *i->ran, &j->error));
     if (w->status != JT_OK) return;
