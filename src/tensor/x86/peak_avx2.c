@@ -13,6 +13,7 @@ double jt_peak_loop_int8_avx2(long rounds) {
     for (long i = 0; i < rounds; i++) {
         JT_UNROLL
         for (int j = 0; j < CHAINS_AVX2; j++) {
+            JT_KEEP("x", q); /* else one product, made before the loop, serves all */
             __m256i product = _mm256_maddubs_epi16(w, q);
             JT_KEEP("x", product);
             acc[j] = _mm256_add_epi16(acc[j], product);

@@ -1,20 +1,32 @@
-/* products_i8_avx2.c: integer products with AVX2, tiles of up to two rows by 16 outputs.
+/* products_i8_avx2.c: integer products with AVX2, tiles of up to four rows by 16 outputs.
  *
  * maddubs multiplies unsigned by signed bytes and adds pairs into 16 bits. For
  * nibbles a block of 16 columns fits 16 bits (4 * 2 * 15 * 127 = 15240), so one
  * widening serves the block, and the offset of 8 comes as the bias of jt_acts.
- * For bytes |w| is multiplied by q with the sign of w: 2 * 128 * 127 = 32512 fits,
- * -128 included, and each group of four columns is widened. Columns go in chunks,
- * whose nibbles are unpacked once for all rows; y holds the running sums between
- * chunks. */
+ *
+ * Bytes, for few rows: |w| is multiplied by q with the sign of w; 2 * 128 * 127 = 32512
+ * fits, -128 included, and each group of four columns is widened. For many rows weights
+ * and activations are first made 16 bits wide, even columns and odd columns apart, and
+ * maddwd adds pairs into 32 bits: as many products, but no signs and no widening.
+ *
+ * Columns go in chunks, unpacked once for all rows; y holds the running sums between chunks. */
 #include "tensor/x86/avx2.h"
 
-enum { CHUNK_BLOCKS = 16, GROUP = 64 /* bytes of 4 columns of 16 rows */ };
+enum {
+    CHUNK_BLOCKS = 16,
+    GROUP = 64, /* bytes of 4 columns of 16 rows */
+    TILE_ROWS = 4,
+    FEW_ROWS = 15 /* up to here making bytes wide costs more than it saves */
+};
+
+/* How the integers of a chunk lie: bytes as packed; nibbles, a byte each; 16 bits. */
+typedef enum form_avx2 { FORM_BYTES, FORM_NIBBLES, FORM_WIDE } form_avx2;
 
 /* Quants of block b at quants + b * quant_stride as 8 groups, halfs (d, then m) at scales + b * scale_stride. */
 typedef struct chunk_avx2 {
     const char *quants, *scales;
     size_t quant_stride, scale_stride;
+    size_t quant_stride_half; /* from the first 16 columns of a block to the others */
     int blocks;
     bool first; /* sums start from zero */
 } chunk_avx2;
@@ -24,58 +36,72 @@ typedef struct rows_avx2 {
     const int8_t *q;
     const float *d, *s;
     const int32_t *bias;
-    size_t blocks; /* in a whole row */
+    size_t blocks;       /* in a whole row */
+    const int32_t *wide; /* FORM_WIDE: [tile][CHUNK_BLOCKS][2][8] */
 } rows_avx2;
 
-JT_INLINE __m256i four_bytes_avx2(const int8_t *p) {
+JT_INLINE __m256i four_bytes_avx2(const void *p) {
     int32_t v;
     memcpy(&v, p, sizeof v);
     return _mm256_set1_epi32(v);
 }
 
-/* The exact sums over 16 columns (4 groups at w) for the rows of a tile. */
-JT_INLINE void sums_avx2(jt_panel_kind kind, int tile, const char *w, const rows_avx2 *a, size_t half_block, __m256i sum[2][2]) {
+/* Even and odd columns of the four in each lane, as two 16-bit numbers each. */
+JT_INLINE __m256i even_columns_avx2(__m256i v) { return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8); }
+JT_INLINE __m256i odd_columns_avx2(__m256i v) { return _mm256_srai_epi16(v, 8); }
+
+/* Step g of the sums over 16 columns (half a block at w): four columns, or two of 16 bits. */
+JT_INLINE void step_avx2(form_avx2 form, int tile, int g, const char *w, const rows_avx2 *a, size_t half, __m256i sum[TILE_ROWS][2]) {
     const __m256i ones = _mm256_set1_epi16(1);
+    __m256i v[2], abs[2];
     JT_UNROLL
-    for (int g = 0; g < 4; g++) {
-        __m256i v[2], abs[2];
+    for (int h = 0; h < 2; h++) {
+        v[h] = _mm256_loadu_si256((const __m256i *)(w + GROUP * g + 32 * h));
+        if (form == FORM_BYTES) abs[h] = _mm256_abs_epi8(v[h]);
+    }
+    JT_UNROLL
+    for (int r = 0; r < tile; r++) {
+        __m256i q = form == FORM_WIDE ? four_bytes_avx2(a->wide + ((size_t)r * CHUNK_BLOCKS * 2 + half) * 8 + (size_t)g)
+                                      : four_bytes_avx2(a->q + (size_t)r * a->blocks * 32 + 16 * half + 4 * (size_t)g);
         JT_UNROLL
         for (int h = 0; h < 2; h++) {
-            v[h] = _mm256_loadu_si256((const __m256i *)(w + GROUP * g + 32 * h));
-            if (kind == JT_PANEL_I8) abs[h] = _mm256_abs_epi8(v[h]);
-        }
-        JT_UNROLL
-        for (int r = 0; r < tile; r++) {
-            __m256i q = four_bytes_avx2(a->q + (size_t)r * a->blocks * 32 + 16 * half_block + 4 * (size_t)g);
-            JT_UNROLL
-            for (int h = 0; h < 2; h++) {
-                if (kind == JT_PANEL_I8) {
-                    __m256i t = _mm256_madd_epi16(_mm256_maddubs_epi16(abs[h], _mm256_sign_epi8(q, v[h])), ones);
-                    sum[r][h] = g ? _mm256_add_epi32(sum[r][h], t) : t;
-                    JT_IN_ORDER(sum[r][h]);
-                } else {
-                    __m256i t = _mm256_maddubs_epi16(v[h], q);
-                    sum[r][h] = g ? _mm256_add_epi16(sum[r][h], t) : t;
-                    JT_IN_ORDER(sum[r][h]);
-                }
-            }
+            __m256i t;
+            if (form == FORM_WIDE)
+                t = _mm256_madd_epi16(v[h], q);
+            else if (form == FORM_BYTES)
+                t = _mm256_madd_epi16(_mm256_maddubs_epi16(abs[h], _mm256_sign_epi8(q, v[h])), ones);
+            else
+                t = _mm256_maddubs_epi16(v[h], q);
+            sum[r][h] = g == 0 ? t : form == FORM_NIBBLES ? _mm256_add_epi16(sum[r][h], t) : _mm256_add_epi32(sum[r][h], t);
+            JT_IN_ORDER(sum[r][h]);
         }
     }
-    if (kind == JT_PANEL_I8) return;
+}
+
+/* The exact sums over 16 columns for the rows of a tile. */
+JT_INLINE void sums_avx2(jt_panel_kind kind, form_avx2 form, int tile, const char *w, const rows_avx2 *a, size_t half,
+                         __m256i sum[TILE_ROWS][2]) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    JT_UNROLL
+    for (int g = 0; g < 4; g++) step_avx2(form, tile, g, w, a, half, sum);
+    if (form == FORM_WIDE) {
+        JT_UNROLL
+        for (int g = 4; g < 8; g++) step_avx2(form, tile, g, w, a, half, sum);
+    }
+    if (form != FORM_NIBBLES) return;
     JT_UNROLL
     for (int r = 0; r < tile; r++) {
         JT_UNROLL
         for (int h = 0; h < 2; h++) {
             sum[r][h] = _mm256_madd_epi16(sum[r][h], ones);
-            if (kind == JT_PANEL_I4)
-                sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half_block]));
+            if (kind == JT_PANEL_I4) sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half]));
         }
     }
 }
 
 /* `tile` rows by 16 outputs. */
-JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, const chunk_avx2 *c, const rows_avx2 *a, float *y, int ldy) {
-    __m256 acc[2][2];
+JT_INLINE void tile_i8_avx2(jt_panel_kind kind, form_avx2 form, int tile, const chunk_avx2 *c, const rows_avx2 *a, float *y, int ldy) {
+    __m256 acc[TILE_ROWS][2];
     JT_UNROLL
     for (int r = 0; r < tile; r++) {
         JT_UNROLL
@@ -83,26 +109,31 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, int tile, const chunk_avx2 *c, c
     }
     for (int b = 0; b < c->blocks; b++) {
         const char *w = c->quants + (size_t)b * c->quant_stride, *scales = c->scales + (size_t)b * c->scale_stride;
-        __m256i sum[2][2];
-        __m256 t[2][2];
-        sums_avx2(kind, tile, w, a, 2 * (size_t)b, sum);
+        __m256i sum[TILE_ROWS][2];
+        __m256 t[TILE_ROWS][2];
+        sums_avx2(kind, form, tile, w, a, 2 * (size_t)b, sum);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             __m256 d = _mm256_broadcast_ss(a->d + (size_t)r * a->blocks * 2 + 2 * (size_t)b);
             JT_UNROLL
             for (int h = 0; h < 2; h++) t[r][h] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(sum[r][h]));
         }
-        sums_avx2(kind, tile, w + 4 * GROUP, a, 2 * (size_t)b + 1, sum);
+        sums_avx2(kind, form, tile, w + c->quant_stride_half, a, 2 * (size_t)b + 1, sum);
+        __m256 dw[2], mw[2];
+        JT_UNROLL
+        for (int h = 0; h < 2; h++) {
+            dw[h] = jt_avx2_load_halfs(scales + 16 * h);
+            if (kind == JT_PANEL_I4M) mw[h] = jt_avx2_load_halfs(scales + 32 + 16 * h);
+        }
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             __m256 d = _mm256_broadcast_ss(a->d + (size_t)r * a->blocks * 2 + 2 * (size_t)b + 1);
             JT_UNROLL
             for (int h = 0; h < 2; h++) {
                 __m256 u = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(sum[r][h]), t[r][h]);
-                acc[r][h] = _mm256_fmadd_ps(jt_avx2_load_halfs(scales + 16 * h), u, acc[r][h]);
+                acc[r][h] = _mm256_fmadd_ps(dw[h], u, acc[r][h]);
                 if (kind == JT_PANEL_I4M)
-                    acc[r][h] = _mm256_fmadd_ps(jt_avx2_load_halfs(scales + 32 + 16 * h),
-                                                _mm256_broadcast_ss(a->s + (size_t)r * a->blocks + (size_t)b), acc[r][h]);
+                    acc[r][h] = _mm256_fmadd_ps(mw[h], _mm256_broadcast_ss(a->s + (size_t)r * a->blocks + (size_t)b), acc[r][h]);
             }
         }
     }
@@ -129,35 +160,73 @@ JT_INLINE rows_avx2 rows_at_avx2(const jt_acts *a, int row, int block) {
         .q = a->q + 32 * at, .d = a->d + 2 * at, .s = a->s + at, .bias = a->bias ? a->bias + 2 * at : NULL, .blocks = blocks};
 }
 
-JT_INLINE void panel_i8_avx2(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
-    _Alignas(32) char unpacked[CHUNK_BLOCKS * 8 * GROUP];
+static void widen_weights_avx2(const char *in, size_t stride, int blocks, char *out) {
+    for (int b = 0; b < blocks; b++, in += stride)
+        for (int g = 0; g < 8; g++, out += 2 * GROUP)
+            for (int h = 0; h < 2; h++) {
+                __m256i v = _mm256_loadu_si256((const __m256i *)(in + GROUP * g + 32 * h));
+                _mm256_store_si256((__m256i *)(out + 32 * h), even_columns_avx2(v));
+                _mm256_store_si256((__m256i *)(out + GROUP + 32 * h), odd_columns_avx2(v));
+            }
+}
+
+/* Activations of a tile in the order of widened weights: in each half block even and odd columns of four by four. */
+static void widen_rows_avx2(const rows_avx2 *a, int tile, int blocks, int32_t *out) {
+    for (int r = 0; r < tile; r++)
+        for (int b = 0; b < blocks; b++) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)(a->q + ((size_t)r * a->blocks + (size_t)b) * 32));
+            __m256i even = even_columns_avx2(v), odd = odd_columns_avx2(v);
+            __m256i low = _mm256_unpacklo_epi32(even, odd), high = _mm256_unpackhi_epi32(even, odd);
+            int32_t *to = out + ((size_t)r * CHUNK_BLOCKS + (size_t)b) * 16;
+            _mm256_store_si256((__m256i *)to, _mm256_permute2x128_si256(low, high, 0x20));
+            _mm256_store_si256((__m256i *)(to + 8), _mm256_permute2x128_si256(low, high, 0x31));
+        }
+}
+
+JT_INLINE void tile_rows_avx2(jt_panel_kind kind, form_avx2 form, int tile, const chunk_avx2 *c, const jt_acts *a, int row, int block,
+                              float *y, int ldy) {
+    _Alignas(32) int32_t wide[TILE_ROWS * CHUNK_BLOCKS * 16];
+    rows_avx2 at = rows_at_avx2(a, row, block);
+    if (form == FORM_WIDE) widen_rows_avx2(&at, tile, c->blocks, wide);
+    at.wide = wide;
+    tile_i8_avx2(kind, form, tile, c, &at, y, ldy);
+}
+
+JT_INLINE void panel_i8_avx2(jt_panel_kind kind, form_avx2 form, const char *panel, const jt_acts *a, int row, int rows, float *y,
+                             int ldy) {
+    _Alignas(32) char unpacked[CHUNK_BLOCKS * 16 * GROUP]; /* nibbles take half of it */
     size_t quants = kind == JT_PANEL_I8 ? 512 : 256, stride = quants + (kind == JT_PANEL_I4M ? 64 : 32);
     int blocks = a->cols / 32;
     for (int r = 0; r < rows && !blocks; r++) memset(y + (size_t)r * (size_t)ldy, 0, JT_PANEL * sizeof *y);
     for (int b = 0; b < blocks; b += CHUNK_BLOCKS) {
         const char *in = panel + (size_t)b * stride;
-        chunk_avx2 c = {.quants = in, .scales = in + quants, .quant_stride = stride, .scale_stride = stride, .first = !b};
+        chunk_avx2 c = {.quants = unpacked,
+                        .scales = in + quants,
+                        .quant_stride = (form == FORM_WIDE ? 16 : 8) * GROUP,
+                        .quant_stride_half = (form == FORM_WIDE ? 8 : 4) * GROUP,
+                        .scale_stride = stride,
+                        .first = !b};
         c.blocks = blocks - b < CHUNK_BLOCKS ? blocks - b : CHUNK_BLOCKS;
-        if (kind != JT_PANEL_I8) {
+        if (form == FORM_WIDE)
+            widen_weights_avx2(in, stride, c.blocks, unpacked);
+        else if (form == FORM_NIBBLES)
             unpack_nibbles_avx2(in, stride, c.blocks, unpacked);
-            c.quants = unpacked, c.quant_stride = 8 * GROUP;
-        }
+        else
+            c.quants = in, c.quant_stride = stride;
         int r = 0;
-        for (; r + 2 <= rows; r += 2) {
-            rows_avx2 at = rows_at_avx2(a, row + r, b);
-            tile_i8_avx2(kind, 2, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
-        }
-        if (r < rows) {
-            rows_avx2 at = rows_at_avx2(a, row + r, b);
-            tile_i8_avx2(kind, 1, &c, &at, y + (size_t)r * (size_t)ldy, ldy);
-        }
+        for (; r + 4 <= rows; r += 4) tile_rows_avx2(kind, form, 4, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy);
+        if (rows & 2) tile_rows_avx2(kind, form, 2, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy), r += 2;
+        if (rows & 1) tile_rows_avx2(kind, form, 1, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy);
     }
 }
 
 void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
-    switch (kind) {
-    case JT_PANEL_I4: panel_i8_avx2(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4M: panel_i8_avx2(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
-    default: panel_i8_avx2(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
-    }
+    if (kind == JT_PANEL_I4)
+        panel_i8_avx2(JT_PANEL_I4, FORM_NIBBLES, panel, a, row, rows, y, ldy);
+    else if (kind == JT_PANEL_I4M)
+        panel_i8_avx2(JT_PANEL_I4M, FORM_NIBBLES, panel, a, row, rows, y, ldy);
+    else if (rows <= FEW_ROWS)
+        panel_i8_avx2(JT_PANEL_I8, FORM_BYTES, panel, a, row, rows, y, ldy);
+    else
+        panel_i8_avx2(JT_PANEL_I8, FORM_WIDE, panel, a, row, rows, y, ldy);
 }
