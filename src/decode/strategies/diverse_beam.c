@@ -77,7 +77,7 @@ static int beam_step(const struct diverse_beam *a, struct beam *s, const jt_resu
     int16_t src[BEAM_MOST];
     int32_t id[BEAM_MOST];
     jt_decision made[BEAM_MOST];
-    double sum[BEAM_MOST];
+    double sum[BEAM_MOST] = {0};
     for (int g = 0; g < a->groups; g++) {
         struct beam_pick best[2 * BEAM_MOST];
         int n = beam_best(a, s, r, w, g, id, used, best), live = 0;

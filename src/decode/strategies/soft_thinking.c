@@ -69,7 +69,7 @@ static jt_status soft_thinking_advance(const void *par, void *state, const jt_re
         jt_work_next(w, JT_MAIN);
         JT_AWAIT(s);
         {
-            int32_t ids[SOFT_MOST];
+            int32_t ids[SOFT_MOST] = {0};
             float weight[SOFT_MOST];
             jt_input in;
             jt_decision d;
