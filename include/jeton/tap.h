@@ -25,6 +25,7 @@ extern "C" {
  *   "mlp"        [hidden]       what the MLP adds to the stream
  *   "score"      -              scores of keys, for JT_TAP_KEY_BIAS alone
  *
+ * In a layer that a row skips (jt_span.layers) only "residual" is there to edit or to capture.
  * jt_site_name(i) gives site i, NULL past the end; jt_site_width its row length in a model. */
 JT_API const char *jt_site_name(int i);
 JT_API int jt_site_width(const jt_model *m, const char *site);
@@ -43,10 +44,10 @@ typedef struct jt_tap {
     jt_tap_op op;
     int layer_first, layer_end; /* layers [first, end); both 0: all */
     int row_first, row_end;     /* depths of the rows it acts on; end 0: no end */
-    float value;
-    const float *vec;       /* [width of the site], copied */
-    int key_first, key_end; /* JT_TAP_KEY_BIAS; end 0: no end */
-    const int *heads;       /* JT_TAP_KEY_BIAS: query heads it acts on, copied; NULL: all */
+    float value;                /* finite; a bias of keys may also be -INFINITY: they are not seen. A row that sees no key gets zeros */
+    const float *vec;           /* [width of the site], copied */
+    int key_first, key_end;     /* JT_TAP_KEY_BIAS; end 0 after a first above 0: no end. No interval may be empty (JT_INVALID) */
+    const int *heads;           /* JT_TAP_KEY_BIAS: query heads it acts on, copied; NULL: all */
     int n_heads;
     int tag; /* JT_TAP_CAPTURE: told with what is captured */
     /* JT_TAP_HOST. `row` is the row's node. A failure makes the eval fail with its status and leaves the state as it was. */

@@ -247,6 +247,8 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
             const jt_env_tap *t = &row->tap[i];
             if (t->op != JT_TAP_CAPTURE || row->depth < t->row_first || row->depth >= t->row_end) continue;
             for (int l = t->layer_first; l < t->layer_end; l++) {
+                /* In a layer that the row skips only the stream itself is there. */
+                if (t->site != JT_SITE_RESIDUAL && !jt_layer_in(m->work.layers[r], l)) continue;
                 int width = t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS ? m->config.heads * m->config.head_dim : m->config.hidden;
                 jt_buffer_read(e->capture, (size_t)(row->capture + t->capture_at + l - t->layer_first) * bytes, x,
                                (size_t)width * sizeof *x);

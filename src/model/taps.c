@@ -1,5 +1,6 @@
 /* taps.c: the table of sites, and the taps of a state (jeton/tap.h). */
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -56,6 +57,11 @@ static jt_status taps_check(const jt_model *m, const jt_tap *t, int i, int site,
                             t->site, layers);
     if (t->row_first < 0 || t->row_end < 0 || t->key_first < 0 || t->key_end < 0)
         return jt_error_set(err, JT_INVALID, "tap %d: rows and keys are counted from 0", i);
+    if (t->op == JT_TAP_KEY_BIAS && t->key_end <= t->key_first && !(t->key_first && !t->key_end))
+        return jt_error_set(err, JT_INVALID, "tap %d: keys %d to %d are none; key_end must be above key_first, or 0 after a key_first", i,
+                            t->key_first, t->key_end);
+    if (!isfinite(t->value) && !(t->op == JT_TAP_KEY_BIAS && t->value == -INFINITY))
+        return jt_error_set(err, JT_INVALID, "tap %d: its value is not finite; only a bias of keys may be -inf", i);
     if ((t->op == JT_TAP_ADD || t->op == JT_TAP_PROJECT_OUT) && !t->vec)
         return jt_error_set(err, JT_INVALID, "tap %d: its vector is missing", i);
     if (t->op == JT_TAP_HOST && !t->host) return jt_error_set(err, JT_INVALID, "tap %d: its function is missing", i);

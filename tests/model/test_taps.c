@@ -13,6 +13,7 @@
 
 #include "alloc_wrap.h"
 #include "jeton/tap.h"
+#include "llama_reference.h"
 
 enum { VOCAB = 320, HIDDEN = 64, LAYERS = 3, N = 40 };
 static const char folder[] = FIXTURES "/hf-tiny/llama";
@@ -20,11 +21,13 @@ static const char folder[] = FIXTURES "/hf-tiny/llama";
 struct fixture {
     jt_engine *engine;
     jt_model *model;
+    ref_model ref;
 };
 
 static int begin(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
     *state = f;
+    ref_open_hf(&f->ref, folder);
     return jt_engine_new(&(jt_engine_options){.threads = 3}, &f->engine, NULL) ||
            jt_model_open(f->engine, folder, &(jt_model_options){.activations = JT_ACT_FLOAT, .ubatch = 16}, &f->model, NULL);
 }
@@ -33,6 +36,7 @@ static int end(void **state) {
     struct fixture *f = *state;
     jt_model_free(f->model);
     jt_engine_free(f->engine);
+    ref_close(&f->ref);
     free(f);
     return 0;
 }
@@ -193,6 +197,225 @@ static void a_bias_hides_keys_as_ranks_do(void **state) {
     jt_state_free(s);
 }
 
+/* ---- against double precision ---- */
+
+/* Edits and biases of one list of taps on rows without branches, as the reference wants them. */
+struct slow {
+    const jt_tap *t;
+    int n;
+};
+
+static bool slow_acts(const jt_tap *t, const char *site, int layer, int depth) {
+    return !strcmp(t->site, site) && (!t->layer_end || (layer >= t->layer_first && layer < t->layer_end)) && depth >= t->row_first &&
+           (!t->row_end || depth < t->row_end);
+}
+
+static double slow_bias(void *self, int node, int key, int layer, int head) {
+    const struct slow *f = self;
+    double sum = 0;
+    for (int i = 0; i < f->n; i++) {
+        const jt_tap *t = &f->t[i];
+        bool on = !t->heads;
+        for (int k = 0; t->heads && k < t->n_heads; k++) on |= t->heads[k] == head;
+        if (on && slow_acts(t, "score", layer, node) && key >= t->key_first && (!t->key_end || key < t->key_end)) sum += (double)t->value;
+    }
+    return sum;
+}
+
+static void slow_edit(void *self, int node, int layer, int site, double *x, int width) {
+    const struct slow *f = self;
+    for (int i = 0; i < f->n; i++) {
+        const jt_tap *t = &f->t[i];
+        if (!slow_acts(t, jt_site_name(site), layer, node)) continue;
+        for (int c = 0; c < width && t->op == JT_TAP_ADD; c++) x[c] += (double)t->value * (double)t->vec[c];
+        for (int c = 0; c < width && t->op == JT_TAP_SCALE; c++) x[c] *= (double)t->value;
+    }
+}
+
+/* The logits of ids_of(1) with these taps, and with layers that rows run (NULL: all). */
+static void slow_run(const struct fixture *f, const jt_tap *t, int n, const unsigned *runs, double logits[N * VOCAB]) {
+    static double x[N * HIDDEN];
+    uint8_t mask[N * N];
+    int32_t ids[N];
+    int position[N];
+    ids_of(ids, 1);
+    for (int i = 0; i < N; i++) {
+        position[i] = i;
+        ref_embed(&f->ref, ids[i], x + i * HIDDEN);
+        for (int k = 0; k < N; k++) mask[i * N + k] = k <= i;
+    }
+    ref_run(&f->ref, &(ref_nodes){.n = N,
+                                  .x = x,
+                                  .position = position,
+                                  .mask = mask,
+                                  .runs = runs,
+                                  .edit = slow_edit,
+                                  .bias = slow_bias,
+                                  .self = &(struct slow){t, n},
+                                  .logits = logits});
+}
+
+static void near_all(float got[N][VOCAB], const double *want) {
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < VOCAB; c++)
+            if (!(fabs((double)got[i][c] - want[i * VOCAB + c]) <= 2e-4))
+                fail_msg("row %d, logit %d: %g, not %g", i, c, (double)got[i][c], want[i * VOCAB + c]);
+}
+
+static void finite_biases_act_on_their_heads_layers_rows_and_keys(void **state) {
+    const struct fixture *f = *state;
+    static float got[N][VOCAB];
+    static double want[N * VOCAB];
+    float plain[VOCAB];
+    const int two[] = {1, 2}, one[] = {3};
+    const jt_tap t[] = {
+        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = 1.5f, .key_first = 3, .key_end = 34, .row_first = 6, .heads = two, .n_heads = 2},
+        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = -2.25f, .key_first = 0, .key_end = 8, .layer_first = 1, .layer_end = 2},
+        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = 4, .key_first = 20, .row_end = 36, .heads = one, .n_heads = 1},
+        {.site = "score",
+         .op = JT_TAP_KEY_BIAS,
+         .value = -INFINITY,
+         .key_first = 5,
+         .key_end = 6,
+         .row_first = 6,
+         .heads = one,
+         .n_heads = 1}};
+    for (int n = 1; n <= 4; n++) {
+        run(f, t, n, got, plain, NULL, NULL);
+        slow_run(f, t, n, NULL, want);
+        near_all(got, want);
+    }
+}
+
+/* A row whose keys are all taken away gets nothing from the mixer. */
+static void a_row_may_see_no_key(void **state) {
+    const struct fixture *f = *state;
+    static float got[N][VOCAB];
+    static double want[N * VOCAB];
+    float plain[VOCAB];
+    const int one[] = {2};
+    const jt_tap t[] = {
+        {.site = "score",
+         .op = JT_TAP_KEY_BIAS,
+         .value = -INFINITY,
+         .key_first = 0,
+         .key_end = N,
+         .row_first = 20,
+         .heads = one,
+         .n_heads = 1},
+        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = -INFINITY, .key_first = 0, .key_end = N, .layer_first = 1, .layer_end = 2}};
+    run(f, t, 2, got, plain, NULL, NULL);
+    slow_run(f, t, 2, NULL, want);
+    near_all(got, want);
+}
+
+/* In a layer that a row skips, edits of the stream itself act, and nothing else is there to edit or to capture. */
+static void taps_beside_layers(void **state) {
+    const struct fixture *f = *state;
+    static float got[N][VOCAB];
+    static double want[N * VOCAB];
+    static struct captured c;
+    float vec[HIDDEN];
+    int32_t ids[N];
+    unsigned runs[N];
+    jt_layers layers[N];
+    jt_want w[N];
+    jt_state *s;
+    memset(&c, 0, sizeof c);
+    ids_of(ids, 1);
+    for (int i = 0; i < HIDDEN; i++) vec[i] = (float)(i % 7 - 3) / 5;
+    for (int i = 0; i < N; i++) {
+        runs[i] = i % 8 == 2 ? 0 : (unsigned)(i * 5 + 1) % 8;
+        layers[i] = (jt_layers){{runs[i]}};
+        w[i] = (jt_want){.row = i, .logits = got[i]};
+    }
+    const jt_tap t[] = {{.site = "residual", .op = JT_TAP_ADD, .value = 0.5f, .vec = vec},
+                        {.site = "mlp", .op = JT_TAP_SCALE, .value = 0.25f},
+                        {.site = "attention", .op = JT_TAP_ADD, .value = -1, .vec = vec, .layer_first = 1, .layer_end = 3},
+                        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = 1, .key_first = 2, .key_end = 19},
+                        {.site = "residual", .op = JT_TAP_CAPTURE, .tag = 7},
+                        {.site = "heads", .op = JT_TAP_CAPTURE, .tag = 8}};
+    assert_int_equal(jt_state_new(f->model, 64, &s, NULL), JT_OK);
+    assert_int_equal(jt_state_set_taps(s, t, 6, NULL), JT_OK);
+    jt_span span = {.state = s, .ids = ids, .n = N, .layers = layers};
+    jt_batch b = {.span = &span, .n_span = 1, .want = w, .n_want = N, .captured = capture, .captured_self = &c};
+    assert_int_equal(jt_eval(f->model, &b, NULL), JT_OK);
+    slow_run(f, t, 6, runs, want);
+    near_all(got, want);
+    int streams = 0, heads = 0, ran = 0;
+    for (int i = 0; i < N; i++)
+        for (int l = 0; l < LAYERS; l++) ran += runs[i] >> l & 1;
+    for (int i = 0; i < c.n; i++) {
+        streams += c.tag[i] == 7, heads += c.tag[i] == 8;
+        assert_true(c.tag[i] == 7 || runs[c.node[i]] >> c.layer[i] & 1);
+    }
+    assert_int_equal(streams, N * (LAYERS + 1));
+    assert_int_equal(heads, ran);
+    jt_state_free(s);
+}
+
+/* A fork goes on under the taps of its original until it is given others. On a tree taps act by depth, so that a path
+ * gives the bits of the linear sequence under the same taps. */
+static void forks_inherit_taps_and_trees_are_tapped_by_depth(void **state) {
+    const struct fixture *f = *state;
+    enum { TREE = 9, TRUNK = N - 5 };
+    static const int32_t parent[TREE] = {TRUNK - 1, TRUNK, TRUNK, TRUNK + 1, TRUNK + 2, TRUNK + 4, TRUNK + 4, TRUNK - 1, TRUNK + 7};
+    static float tree[2][TREE][VOCAB], line[VOCAB], free_of[VOCAB];
+    float vec[HIDDEN];
+    int32_t ids[N], more[TREE];
+    jt_want w[TREE];
+    jt_state *s, *t;
+    const int one[] = {1};
+    ids_of(ids, 1);
+    for (int i = 0; i < HIDDEN; i++) vec[i] = (float)(i % 5 - 2) / 3;
+    const jt_tap taps[] = {
+        {.site = "residual", .op = JT_TAP_ADD, .value = 0.8f, .vec = vec, .row_first = TRUNK + 1, .row_end = TRUNK + 3},
+        {.site = "score", .op = JT_TAP_KEY_BIAS, .value = 2, .key_first = TRUNK - 2, .key_end = TRUNK + 2, .heads = one, .n_heads = 1}};
+    assert_int_equal(jt_state_new(f->model, 64, &s, NULL), JT_OK);
+    assert_int_equal(jt_state_set_taps(s, taps, 2, NULL), JT_OK);
+    jt_span span = {.state = s, .ids = ids, .n = TRUNK};
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1}, NULL), JT_OK);
+    assert_int_equal(jt_state_fork(s, &t, NULL), JT_OK);
+    assert_true(jt_state_mode(s) == jt_state_mode(t));
+    for (int i = 0; i < TREE; i++) more[i] = (i * 91 + 3) % VOCAB;
+    jt_state *both[2] = {s, t};
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < TREE; i++) w[i] = (jt_want){.row = i, .logits = tree[k][i]};
+        span = (jt_span){.state = both[k], .ids = more, .n = TREE, .parent = parent};
+        assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = TREE}, NULL), JT_OK);
+    }
+    assert_memory_equal(tree[0], tree[1], sizeof tree[0]);
+    for (int node = 0; node < TREE; node++) {
+        int32_t seq[N + TREE];
+        int path[TREE], n = 0;
+        for (int i = node; i >= 0; i = parent[i] - TRUNK) path[n++] = i;
+        memcpy(seq, ids, TRUNK * sizeof *seq);
+        for (int i = 0; i < n; i++) seq[TRUNK + i] = more[path[n - 1 - i]];
+        for (int tapped = 0; tapped < 2; tapped++) {
+            jt_state *l;
+            w[0] = (jt_want){.row = TRUNK + n - 1, .logits = tapped ? line : free_of};
+            assert_int_equal(jt_state_new(f->model, 64, &l, NULL), JT_OK);
+            assert_int_equal(jt_state_set_taps(l, taps, tapped ? 2 : 0, NULL), JT_OK);
+            span = (jt_span){.state = l, .ids = seq, .n = TRUNK + n};
+            assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &span, .n_span = 1, .want = w, .n_want = 1}, NULL), JT_OK);
+            jt_state_free(l);
+        }
+        assert_memory_equal(line, tree[0][node], sizeof line);
+        assert_memory_not_equal(free_of, line, sizeof line);
+    }
+    /* Taps that are cleared on the fork stay on its original. */
+    assert_int_equal(jt_state_truncate(s, TRUNK, NULL), JT_OK);
+    assert_int_equal(jt_state_truncate(t, TRUNK, NULL), JT_OK);
+    assert_int_equal(jt_state_set_taps(t, NULL, 0, NULL), JT_OK);
+    assert_true(jt_state_mode(s) != jt_state_mode(t));
+    jt_span two[2] = {{.state = s, .ids = more, .n = 2}, {.state = t, .ids = more, .n = 2}};
+    jt_want last[2] = {{.row = 1, .logits = line}, {.row = 3, .logits = free_of}};
+    assert_int_equal(jt_eval(f->model, &(jt_batch){.span = two, .n_span = 2, .want = last, .n_want = 2}, NULL), JT_OK);
+    assert_memory_equal(line, tree[0][1], sizeof line);
+    assert_memory_not_equal(line, free_of, sizeof line);
+    jt_state_free(s), jt_state_free(t);
+}
+
 static jt_status refuse(void *self, int layer, int node, float *x, int width) {
     (void)self, (void)x, (void)width;
     return layer == 1 && node == 20 ? JT_LIMIT : JT_OK;
@@ -225,8 +448,23 @@ static void wrong_taps_are_named(void **state) {
     assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "mlp", .op = JT_TAP_ADD}, 1, &err), JT_INVALID);
     assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "mlp", .op = JT_TAP_PROJECT_OUT, .vec = zero}, 1, &err), JT_INVALID);
     assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "mlp", .op = JT_TAP_KEY_BIAS}, 1, &err), JT_INVALID);
-    assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "score", .op = JT_TAP_KEY_BIAS, .heads = (int[]){4}, .n_heads = 1}, 1, &err),
-                     JT_INVALID);
+    assert_int_equal(
+        jt_state_set_taps(s, &(jt_tap){.site = "score", .op = JT_TAP_KEY_BIAS, .key_end = 9, .heads = (int[]){4}, .n_heads = 1}, 1, &err),
+        JT_INVALID);
+    assert_non_null(strstr(err.message, "head 4"));
+    jt_tap keys = {.site = "score", .op = JT_TAP_KEY_BIAS, .value = 1};
+    static const int none[][2] = {{0, 0}, {5, 5}, {5, 3}, {-1, 4}, {0, -1}}, some[][2] = {{0, 1}, {5, 0}, {5, 6}};
+    for (int i = 0; i < 5; i++) { /* an interval that came out empty is never taken for all keys */
+        keys.key_first = none[i][0], keys.key_end = none[i][1];
+        assert_int_equal(jt_state_set_taps(s, &keys, 1, &err), JT_INVALID);
+    }
+    for (int i = 0; i < 3; i++) {
+        keys.key_first = some[i][0], keys.key_end = some[i][1];
+        assert_int_equal(jt_state_set_taps(s, &keys, 1, &err), JT_OK);
+    }
+    keys.value = INFINITY;
+    assert_int_equal(jt_state_set_taps(s, &keys, 1, &err), JT_INVALID);
+    assert_int_equal(jt_state_set_taps(s, &(jt_tap){.site = "mlp", .op = JT_TAP_SCALE, .value = -INFINITY}, 1, &err), JT_INVALID);
     assert_int_equal(jt_site_width(f->model, "heads"), 64);
     assert_int_equal(jt_site_width(f->model, "nowhere"), 0);
     assert_null(jt_site_name(6));
@@ -248,6 +486,10 @@ int main(void) {
         cmocka_unit_test(captures_are_the_rows),
         cmocka_unit_test(edits_equal_the_same_edits_by_hand),
         cmocka_unit_test(a_bias_hides_keys_as_ranks_do),
+        cmocka_unit_test(finite_biases_act_on_their_heads_layers_rows_and_keys),
+        cmocka_unit_test(a_row_may_see_no_key),
+        cmocka_unit_test(taps_beside_layers),
+        cmocka_unit_test(forks_inherit_taps_and_trees_are_tapped_by_depth),
         cmocka_unit_test(a_failing_function_fails_the_eval),
         cmocka_unit_test(wrong_taps_are_named),
     };

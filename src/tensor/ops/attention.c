@@ -56,7 +56,7 @@ static uint32_t first_bits(int n) { return n <= 0 ? 0 : n >= JT_TILE ? 0xfffffff
 
 /* Keys of tile t that a row of this path and rank sees; *moved: one of them is not in the slot of its depth. */
 static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, int t, bool *moved) {
-    int base = t * JT_TILE, below = p->trunk <= rank ? p->trunk : rank + 1;
+    int base = t * JT_TILE, below = p->trunk <= rank ? p->trunk : rank < 0 ? 0 : rank + 1;
     uint32_t see = first_bits(below - base);
     int first = p->trunk > base ? p->trunk : base, end = p->trunk + p->more < base + JT_TILE ? p->trunk + p->more : base + JT_TILE;
     *moved = false;
@@ -178,7 +178,10 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *
     for (int t = 0; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)r0 + (size_t)(i / group), head = (size_t)h * (size_t)group + (size_t)(i % group);
-        e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
+        if (w->l[i] == 0) /* it saw no key at all */
+            memset(y + r * width + head * dim, 0, dim * sizeof *y);
+        else
+            e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
         if (stat) stat[(r * (size_t)heads + head) * 2] = w->m[i], stat[(r * (size_t)heads + head) * 2 + 1] = w->l[i];
     }
 }
