@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
     jt_span begin = {.state = state, .ids = text, .n = n - 1};
     if (s == JT_OK) s = jt_eval(model, &(jt_batch){.span = &begin, .n_span = 1}, &err);
     for (int end = n + more; s == JT_OK && n < end; evals++) {
-        int32_t id[ROWS], parent[ROWS], best[ROWS];
+        int32_t id[ROWS], parent[ROWS], best[ROWS] = {0};
         float logit[ROWS];
         jt_want want[ROWS];
         int length = jt_state_length(state), rows = grow(text, n, length, id, parent), at = 0;
