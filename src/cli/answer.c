@@ -129,34 +129,38 @@ static jt_status keep_token(const jt_tokenizer *t, const jt_event *e, bool top, 
     return jt_str_check(&out->top, err);
 }
 
-/* One event; *failed is set when output cannot be written, and the job is then cancelled by the caller. */
-static jt_status take_event(const jt_tokenizer *t, const jt_event *e, const jt_request *r, const jt_answer_sink *sink, jt_answer *out,
-                            bool *output_failed, jt_error *err) {
+jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_answer *out, jt_error *err) {
     jt_status s = JT_OK;
-    if (e->kind == JT_EVENT_TOKEN && e->answer_tokens == 1 && out->n) { /* one more answer of a strategy that gives several */
-        jt_str_puts(&out->text, "\n\n");
-        if (sink->print && !jt_answer_print("\n\n", 2)) *output_failed = true;
-    }
-    if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0) {
-        if (sink->trace && write_trace(t, e, out->n, sink->trace, err)) {
-            *output_failed = true;
-            return err->code;
-        }
-        s = keep_token(t, e, r->top_logprobs > 0, out, err);
-    }
+    if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0) s = keep_token(t, e, top, out, err);
     if (!s && e->n_text) {
         jt_str_add(&out->text, e->text, e->n_text);
         s = jt_str_check(&out->text, err);
-        if (sink->print && !(jt_answer_print(e->text, e->n_text) && jt_out_flush())) *output_failed = true;
     }
-    if (e->kind == JT_EVENT_END) {
+    if (e->kind != JT_EVENT_TOKEN) {
         out->reason = e->reason;
         out->prompt_tokens = e->prompt_tokens;
         out->answer_tokens = e->answer_tokens;
         out->prompt_seconds = e->prompt_seconds;
         out->answer_seconds = e->answer_seconds;
-        if (e->reason == JT_END_ERROR) s = jt_error_set(err, JT_INVALID, "%s", e->message ? e->message : "the answer failed");
     }
+    return s;
+}
+
+/* One event; *failed is set when output cannot be written, and the job is then cancelled by the caller. */
+static jt_status take_event(const jt_tokenizer *t, const jt_event *e, const jt_request *r, const jt_answer_sink *sink, jt_answer *out,
+                            bool *output_failed, jt_error *err) {
+    if (e->kind == JT_EVENT_TOKEN && e->answer_tokens == 1 && out->n) { /* one more answer of a strategy that gives several */
+        jt_str_puts(&out->text, "\n\n");
+        if (sink->print && !jt_answer_print("\n\n", 2)) *output_failed = true;
+    }
+    if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0 && sink->trace && write_trace(t, e, out->n, sink->trace, err)) {
+        *output_failed = true;
+        return err->code;
+    }
+    jt_status s = jt_answer_take(t, e, r->top_logprobs > 0, out, err);
+    if (!s && e->n_text && sink->print && !(jt_answer_print(e->text, e->n_text) && jt_out_flush())) *output_failed = true;
+    if (e->kind == JT_EVENT_END && e->reason == JT_END_ERROR)
+        s = jt_error_set(err, JT_INVALID, "%s", e->message ? e->message : "the answer failed");
     return s;
 }
 

@@ -8,23 +8,24 @@
 #include "jeton/decode.h"
 
 /* The option rows that say how an answer is made; `pipeline` and `tokens` are the command's own defaults. */
-#define JT_ANSWER_OPTS(pipeline, tokens)                                                                                                   \
-    {"decode", 'd', JT_OPT_TEXT, "PIPELINE", pipeline, 0, 0, "how tokens are chosen: greedy, or stages such as temp:0.8 | top-p:0.9"},     \
-        {"seed", 's', JT_OPT_U64, "N", "0", 0, 0, "seed of the random numbers; the same seed gives the same text anywhere"},               \
-        {"tokens", 'n', JT_OPT_INT, "N", tokens, 0, 1 << 24, "tokens to generate at most; 0: until another limit"},                        \
-        {"system", 0, JT_OPT_TEXT, "TEXT", NULL, 0, 0, "the system message, in place of the model's own"},                                 \
-        {"stop", 0, JT_OPT_LIST, "TEXT", NULL, 0, 0, "end the answer where this text comes up; it is not printed"},                        \
-        {"max-seconds", 0, JT_OPT_REAL, "S", "0", 0, 1e9, "end the answer after so many seconds; 0: no limit"},                            \
-        {"on-full",                                                                                                                        \
-         0,                                                                                                                                \
-         JT_OPT_CHOICE,                                                                                                                    \
-         "stop|refuse",                                                                                                                    \
-         "stop",                                                                                                                           \
-         0,                                                                                                                                \
-         0,                                                                                                                                \
-         "when the context is full: stop the answer, or refuse beforehand what could fill it"},                                            \
-    {                                                                                                                                      \
-        "ignore-end", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "go on where the model would end the answer"                                       \
+#define JT_ANSWER_OPTS(pipeline, tokens)                                                                                                    \
+    {"decode", 'd', JT_OPT_TEXT, "PIPELINE", pipeline, 0, 0, "how tokens are chosen: greedy, or stages such as temp:0.8 | top-p:0.9"},      \
+        {"seed", 's', JT_OPT_U64, "N", "0", 0, 0, "seed of the random numbers; the same seed gives the same text anywhere"},                \
+        {"tokens", 'n', JT_OPT_INT, "N", tokens, 0, 1 << 24, "tokens to generate at most; 0: until another limit"},                         \
+        {"system", 0, JT_OPT_TEXT, "TEXT", NULL, 0, 0, "the system message, in place of the model's own"},                                  \
+        {"stop", 0, JT_OPT_LIST, "TEXT", NULL, 0, 0, "end the answer where this text comes up; it is not printed"},                         \
+        {"max-seconds", 0, JT_OPT_REAL, "S", "0", 0, 1e9, "end the answer after so many seconds; 0: no limit"},                             \
+        {"on-full",                                                                                                                         \
+         0,                                                                                                                                 \
+         JT_OPT_CHOICE,                                                                                                                     \
+         "stop|refuse",                                                                                                                     \
+         "stop",                                                                                                                            \
+         0,                                                                                                                                 \
+         0,                                                                                                                                 \
+         "when the context is full: stop the answer, or refuse beforehand what could fill it"},                                             \
+        {"model2", 0, JT_OPT_LIST, "ROLE=MODEL", NULL, 0, 0, "a further model for methods that name its role, such as large=FILE for r2r"}, \
+    {                                                                                                                                       \
+        "ignore-end", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "go on where the model would end the answer"                                        \
     }
 
 /* What came out. Zero-initialised is empty; jt_answer_clear makes it empty again, memory kept. */
@@ -40,6 +41,9 @@ typedef struct jt_answer {
 } jt_answer;
 void jt_answer_clear(jt_answer *a);
 void jt_answer_free(jt_answer *a);
+
+/* Adds one event to its answer: a token (with its best candidates if `top`), text, and what the end tells. */
+jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_answer *out, jt_error *err);
 
 /* Where things go while the answer is made. */
 typedef struct jt_answer_sink {

@@ -336,6 +336,8 @@ static int prepare(chat *c) {
     if (jt_arg_text(a, "system")) jt_str_puts(&c->talk.system, jt_arg_text(a, "system"));
     if (jt_str_check(&c->talk.system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
         return jt_fail(&err);
+    code = jt_session_add_models(a, &c->session, c->driver);
+    if (code) return code;
     jt_answer_request(a, c->session.context, &c->request);
     if (jt_arg_text(a, "load")) {
         int again;

@@ -135,7 +135,7 @@ static int report(const jt_args *a, const jt_session *s, const jt_request *r, co
 }
 
 /* Everything after the model is open. */
-static int answer(const jt_args *a, const jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
+static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
     const jt_tokenizer *t = jt_model_tokenizer(s->model);
     const char *trace_to = jt_arg_text(a, "trace");
     int32_t *ids = NULL;
@@ -149,6 +149,7 @@ static int answer(const jt_args *a, const jt_session *s, const jt_str *prompt, c
         code = JT_EXIT_OUTPUT;
     }
     if (!code && jt_driver_new(s->model, &d, &err)) code = jt_fail(&err);
+    if (!code) code = jt_session_add_models(a, s, d);
     if (!code) {
         jt_answer w = {0};
         jt_request r;

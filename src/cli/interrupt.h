@@ -15,6 +15,8 @@ void jt_interrupt_clear(void);
 bool jt_interrupt_to_end(void);
 /* The job that a signal cancels; NULL for none. */
 void jt_interrupt_watch(jt_driver *d, jt_job job);
+/* The same for jobs[0..n), where 0 is none; the array may change meanwhile. */
+void jt_interrupt_watch_all(jt_driver *d, const volatile jt_job *jobs, size_t n);
 /* For the `cancelled` members of the library: gives jt_interrupted(). */
 int jt_interrupt_asked(void *unused);
 

@@ -117,7 +117,28 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     return JT_EXIT_OK;
 }
 
+int jt_session_add_models(const jt_args *a, jt_session *s, jt_driver *d) {
+    enum { MOST = sizeof s->further / sizeof *s->further };
+    jt_model_options mo = jt_session_model_options(a);
+    int n, code = JT_EXIT_OK;
+    const char *const *list = jt_arg_list(a, "model2", &n);
+    if (n > MOST) return jt_fail_usage(a, "--model2 is given %d times; at most %d are taken", n, MOST);
+    for (int i = 0; i < n && !code; i++) {
+        const char *eq = strchr(list[i], '=');
+        char role[64];
+        jt_error err;
+        if (!eq || eq == list[i] || !eq[1] || (size_t)(eq - list[i]) >= sizeof role)
+            return jt_fail_usage(a, "--model2: \"%s\" is not ROLE=MODEL, such as large=model.gguf", list[i]);
+        memcpy(role, list[i], (size_t)(eq - list[i]));
+        role[eq - list[i]] = 0;
+        code = jt_session_open_on(s->engine, eq + 1, &mo, &s->further[s->n_further]);
+        if (!code && jt_driver_add_model(d, role, s->further[s->n_further++], &err)) code = jt_fail(&err);
+    }
+    return code;
+}
+
 void jt_session_close(jt_session *s) {
+    for (int i = 0; i < s->n_further; i++) jt_model_free(s->further[i]);
     jt_model_free(s->model);
     jt_engine_free(s->engine);
     *s = (jt_session){0};

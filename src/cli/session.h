@@ -5,6 +5,7 @@
 #define JT_CLI_SESSION_H
 
 #include "cli/command.h"
+#include "jeton/decode.h"
 #include "jeton/engine.h"
 #include "jeton/model.h"
 
@@ -25,9 +26,13 @@ int jt_session_adapt(const jt_args *a, jt_model *m);
 typedef struct jt_session {
     jt_engine *engine;
     jt_model *model;
-    int context; /* --ctx, or the context the model was trained with */
+    int context;          /* --ctx, or the context the model was trained with */
+    jt_model *further[8]; /* of --model2 */
+    int n_further;
 } jt_session;
 int jt_session_open(const jt_args *a, const char *name, jt_session *out);
+/* Opens the models of --model2 and adds each to the driver, in its role. The driver is freed before the session is closed. */
+int jt_session_add_models(const jt_args *a, jt_session *s, jt_driver *d);
 void jt_session_close(jt_session *s);
 
 #endif

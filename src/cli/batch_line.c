@@ -1,0 +1,220 @@
+#include "cli/batch_line.h"
+
+#include <string.h>
+
+#include "cli/command.h"
+#include "core/json.h"
+
+static const char *const keys[] = {"id",         "prompt", "messages", "system",      "raw",        "decode",  "seed",     "choice",
+                                   "max_tokens", "stop",   "stop_ids", "max_seconds", "ignore_end", "special", "logprobs", NULL};
+
+static jt_status check_names(const jt_json *v, const char *const *known, const char *where, jt_error *err) {
+    void *iter = NULL;
+    const char *name;
+    const jt_json *value;
+    while (jt_json_each(v, &iter, &name, &value)) {
+        jt_nearest near = {.to = name};
+        const char *const *k = known;
+        while (*k && strcmp(*k, name) != 0) jt_nearest_add(&near, *k++);
+        if (*k) continue;
+        const char *best = jt_nearest_get(&near);
+        if (best) return jt_error_set(err, JT_UNKNOWN, "%s has no key \"%.60s\"; did you mean \"%s\"?", where, name, best);
+        return jt_error_set(err, JT_UNKNOWN, "%s has no key \"%.60s\"", where, name);
+    }
+    return JT_OK;
+}
+
+static jt_status bad_value(const char *key, const char *want, const jt_json *v, jt_error *err) {
+    return jt_error_set(err, JT_FORMAT, "\"%s\" takes %s, not %s", key, want, jt_json_kind_name(jt_json_kind_of(v)));
+}
+
+static jt_status read_flag(const jt_json *v, const char *key, int *out, jt_error *err) {
+    const jt_json *m = jt_json_member(v, key);
+    bool x;
+    if (!m) return JT_OK;
+    if (!jt_json_bool(m, &x)) return bad_value(key, "true or false", m, err);
+    *out = x;
+    return JT_OK;
+}
+
+static jt_status read_count(const jt_json *v, const char *key, int64_t most, int64_t *out, jt_error *err) {
+    const jt_json *m = jt_json_member(v, key);
+    int64_t x;
+    if (!m) return JT_OK;
+    if (!jt_json_i64(m, &x)) return bad_value(key, "a whole number", m, err);
+    if (x < 0 || x > most) return jt_error_set(err, JT_FORMAT, "\"%s\" is %lld; it takes 0 to %lld", key, (long long)x, (long long)most);
+    *out = x;
+    return JT_OK;
+}
+
+static jt_status read_text(const jt_json *v, const char *key, const char **out, jt_error *err) {
+    const jt_json *m = jt_json_member(v, key);
+    if (!m) return JT_OK;
+    const char *s = jt_json_string(m, NULL);
+    if (!s) return bad_value(key, "text", m, err);
+    *out = s;
+    return JT_OK;
+}
+
+static jt_status read_id(const jt_json *v, jt_str *id, jt_error *err) {
+    const jt_json *m = jt_json_member(v, "id");
+    int64_t i;
+    size_t n;
+    if (!m) return JT_OK;
+    const char *s = jt_json_string(m, &n);
+    if (s)
+        jt_str_json(id, s, n);
+    else if (jt_json_i64(m, &i))
+        jt_str_printf(id, "%lld", (long long)i);
+    else
+        return bad_value("id", "text or a whole number", m, err);
+    return jt_str_check(id, err);
+}
+
+/* Strings outlive the document in the arena. */
+static jt_status read_stops(const jt_json *v, jt_batch_line *l, jt_error *err) {
+    const jt_json *m = jt_json_member(v, "stop");
+    if (!m) return JT_OK;
+    bool one = jt_json_kind_of(m) == JT_JSON_STRING;
+    if (!one && jt_json_kind_of(m) != JT_JSON_ARRAY) return bad_value("stop", "text or a list of texts", m, err);
+    size_t n = one ? 1 : jt_json_count(m), len;
+    const char **stop = jt_arena_alloc(&l->arena, n + 1, sizeof *stop);
+    if (!stop) return jt_nomem(err, "stop strings", n, sizeof *stop);
+    for (size_t i = 0; i < n; i++) {
+        const char *s = jt_json_string(one ? m : jt_json_item(m, i), &len);
+        if (!s) return bad_value("stop", "text or a list of texts", jt_json_item(m, i), err);
+        if (!(stop[i] = jt_arena_copy(&l->arena, s, len))) return jt_nomem(err, "a stop string", len, 1);
+    }
+    l->request.stop = stop, l->request.n_stop = n;
+    return JT_OK;
+}
+
+static jt_status read_ids(const jt_json *m, const char *key, jt_arena *a, const int32_t **out, size_t *count, jt_error *err) {
+    if (jt_json_kind_of(m) != JT_JSON_ARRAY) return bad_value(key, "a list of token ids", m, err);
+    size_t n = jt_json_count(m);
+    int32_t *ids = jt_arena_alloc(a, n + 1, sizeof *ids);
+    if (!ids) return jt_nomem(err, key, n, sizeof *ids);
+    for (size_t i = 0; i < n; i++) {
+        int64_t x;
+        if (!jt_json_i64(jt_json_item(m, i), &x) || x < 0 || x > INT32_MAX)
+            return bad_value(key, "a list of token ids", jt_json_item(m, i), err);
+        ids[i] = (int32_t)x;
+    }
+    *out = ids, *count = n;
+    return JT_OK;
+}
+
+static jt_status read_numbers(const jt_json *v, jt_batch_line *l, jt_error *err) {
+    jt_request *r = &l->request;
+    const jt_json *logprobs = jt_json_member(v, "logprobs"), *seconds = jt_json_member(v, "max_seconds");
+    const jt_json *stop_ids = jt_json_member(v, "stop_ids");
+    int64_t seed = -1, choice = r->choice, tokens = r->max_tokens, top = 0;
+    jt_status s = read_count(v, "seed", INT64_MAX, &seed, err);
+    if (!s) s = read_count(v, "choice", UINT32_MAX, &choice, err);
+    if (!s) s = read_count(v, "max_tokens", 1 << 24, &tokens, err);
+    if (!s && seconds && !jt_json_double(seconds, &r->max_seconds)) s = bad_value("max_seconds", "a number", seconds, err);
+    if (!s && logprobs && !jt_json_bool(logprobs, &l->logprobs)) {
+        s = read_count(v, "logprobs", 20, &top, err);
+        l->logprobs = true;
+    }
+    if (!s && stop_ids) s = read_ids(stop_ids, "stop_ids", &l->arena, &r->stop_ids, &r->n_stop_ids, err);
+    if (!s) s = read_flag(v, "ignore_end", &r->ignore_end, err);
+    if (!s) s = read_flag(v, "special", &r->special, err);
+    if (s) return s;
+    if (seed >= 0) r->seed = (uint64_t)seed;
+    r->choice = (uint32_t)choice, r->max_tokens = (int)tokens, r->top_logprobs = (int)top;
+    return JT_OK;
+}
+
+/* ---- the prompt ---- */
+
+static jt_status read_messages(const jt_json *list, const char *system, const jt_tokenizer *t, jt_tokens *out, jt_error *err) {
+    static const char *const names[] = {"role", "content", NULL};
+    size_t n = jt_json_count(list), used = 0;
+    if (jt_json_kind_of(list) != JT_JSON_ARRAY || !n) return bad_value("messages", "a list of messages that is not empty", list, err);
+    jt_message *m = jt_alloc(n + 1, sizeof *m);
+    jt_status s = m ? JT_OK : jt_nomem(err, "messages", n + 1, sizeof *m);
+    for (size_t i = 0; !s && i < n; i++) {
+        const jt_json *v = jt_json_item(list, i);
+        const char *role = jt_json_string(jt_json_member(v, "role"), NULL), *content = jt_json_string(jt_json_member(v, "content"), NULL);
+        if (!role || !content)
+            s = jt_error_set(err, JT_FORMAT, "message %zu is no object with the texts \"role\" and \"content\"", i + 1);
+        else
+            s = check_names(v, names, "a message", err);
+        if (!s && !i && system && strcmp(role, "system") != 0) m[used++] = (jt_message){"system", system};
+        if (!s) m[used++] = (jt_message){role, content};
+    }
+    if (!s) s = jt_chat_encode(t, m, (int)used, 1, out, err);
+    jt_free(m);
+    return s;
+}
+
+static jt_status encode(const jt_json *v, const jt_json *prompt, const jt_json *messages, const char *system, int raw,
+                        const jt_tokenizer *t, jt_tokens *out, jt_error *err) {
+    size_t n = 0;
+    if (!t) return jt_error_set(err, JT_UNSUPPORTED, "the model's files carry no tokenizer; give \"prompt\" as a list of token ids");
+    if (raw && messages) return jt_error_set(err, JT_FORMAT, "\"messages\" need the chat format that \"raw\" turns off");
+    if (raw && system) return jt_error_set(err, JT_FORMAT, "a system message needs the chat format that \"raw\" turns off");
+    if (messages && jt_json_member(v, "system") && jt_json_kind_of(messages) == JT_JSON_ARRAY) {
+        const char *role = jt_json_string(jt_json_member(jt_json_item(messages, 0), "role"), NULL);
+        if (role && strcmp(role, "system") == 0)
+            return jt_error_set(err, JT_FORMAT, "\"system\" and a first message of the role \"system\": give one");
+    }
+    if (messages) return read_messages(messages, system, t, out, err);
+    const char *text = jt_json_string(prompt, &n);
+    if (!text) return bad_value("prompt", "text or a list of token ids", prompt, err);
+    if (raw) return jt_encode(t, text, n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, out, err);
+    if (!n) return jt_error_set(err, JT_FORMAT, "\"prompt\" is empty; say something");
+    jt_message m[2] = {{"system", system}, {"user", text}};
+    return jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, out, err);
+}
+
+static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard, const jt_tokenizer *t, jt_batch_line *l, jt_error *err) {
+    const jt_json *prompt = jt_json_member(v, "prompt"), *messages = jt_json_member(v, "messages");
+    const char *system = standard->system;
+    int raw = 0;
+    jt_tokens tokens = {0};
+    if (!prompt == !messages) return jt_error_set(err, JT_FORMAT, "give \"prompt\" or \"messages\"%s", prompt ? ", not both" : "");
+    jt_status s = read_flag(v, "raw", &raw, err);
+    if (!s) s = read_text(v, "system", &system, err);
+    if (s) return s;
+    if (prompt && jt_json_kind_of(prompt) == JT_JSON_ARRAY) {
+        if (system) return jt_error_set(err, JT_FORMAT, "a system message cannot stand beside a prompt of token ids");
+        return read_ids(prompt, "prompt", &l->arena, &l->request.prompt, &l->request.n_prompt, err);
+    }
+    s = encode(v, prompt, messages, system, raw, t, &tokens, err);
+    if (!s && !(l->prompt = jt_alloc(tokens.n, sizeof *l->prompt))) s = jt_nomem(err, "a prompt", tokens.n, sizeof *l->prompt);
+    for (size_t i = 0; !s && i < tokens.n; i++) l->prompt[i] = tokens.t[i].id;
+    l->request.prompt = l->prompt, l->request.n_prompt = tokens.n;
+    jt_tokens_free(&tokens);
+    return s;
+}
+
+jt_status jt_batch_line_read(const char *s, size_t n, const jt_batch_defaults *standard, const jt_tokenizer *t, jt_batch_line *out,
+                             jt_error *err) {
+    jt_json *root = NULL;
+    *out = (jt_batch_line){.request = standard->request};
+    jt_status e = jt_json_parse(s, n, &root, err);
+    if (e) return e;
+    const char *decode = standard->decode;
+    if (jt_json_kind_of(root) != JT_JSON_OBJECT)
+        e = jt_error_set(err, JT_FORMAT, "%s where a JSON object is wanted", jt_json_kind_name(jt_json_kind_of(root)));
+    if (!e) e = read_id(root, &out->id, err);
+    if (!e) e = check_names(root, keys, "a line of a batch", err);
+    if (!e) e = read_numbers(root, out, err);
+    if (!e) e = read_stops(root, out, err);
+    if (!e) e = read_text(root, "decode", &decode, err);
+    if (!e) e = jt_pipeline_parse(decode, NULL, &out->pipeline, err);
+    if (!e) e = read_prompt(root, standard, t, out, err);
+    out->request.pipeline = out->pipeline;
+    jt_json_free(root);
+    return e;
+}
+
+void jt_batch_line_free(jt_batch_line *l) {
+    jt_str_free(&l->id);
+    jt_pipeline_free(l->pipeline);
+    jt_free(l->prompt);
+    jt_arena_free(&l->arena);
+    *l = (jt_batch_line){0};
+}
