@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/answer.h"
+#include "cli/branches.h"
 #include "cli/command.h"
 #include "cli/conversation.h"
 #include "cli/interrupt.h"
@@ -18,12 +19,15 @@ typedef struct chat {
     jt_line *line;
     jt_driver *driver;
     jt_pipeline *pipeline;
-    jt_conversation talk;
+    jt_branches branches;
     jt_answer answer;
     jt_request request;
     bool person, colour;
     int code; /* what the program will end with */
 } chat;
+
+/* The conversation that goes on. */
+static jt_conversation *talk(const chat *c) { return &c->branches.talk[c->branches.at]; }
 
 /* What a command says goes to standard error when answers go to a file or pipe. */
 static void tell(const chat *c, const char *fmt, ...) JT_PRINTF(2, 3);
@@ -53,19 +57,19 @@ static const char *why_ended(jt_end_reason r) {
 
 /* Answers the question that the conversation ends in. False when the program must end. */
 static bool give_answer(chat *c) {
-    jt_turn *t = &c->talk.turn[c->talk.n_turn - 1];
+    jt_turn *t = &talk(c)->turn[talk(c)->n_turn - 1];
     jt_error err;
-    if (c->talk.n >= (size_t)c->session.context) {
-        tell(c, "the conversation has %zu tokens and the context holds %d; /undo, /clear, or start again with a larger --ctx", c->talk.n,
+    if (talk(c)->n >= (size_t)c->session.context) {
+        tell(c, "the conversation has %zu tokens and the context holds %d; /undo, /clear, or start again with a larger --ctx", talk(c)->n,
              c->session.context);
-        jt_conversation_undo(&c->talk);
+        jt_conversation_undo(talk(c));
         return true;
     }
-    c->request.prompt = c->talk.id, c->request.n_prompt = c->talk.n;
+    c->request.prompt = talk(c)->id, c->request.n_prompt = talk(c)->n;
     c->request.pipeline = c->pipeline;
     c->request.choice = t->choice;
     jt_interrupt_clear();
-    int code = jt_answer_run(c->driver, c->talk.tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
+    int code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
     jt_interrupt_clear();
     const jt_answer *w = &c->answer;
     if (w->text.n == 0 || w->text.s[w->text.n - 1] != '\n') jt_out("\n");
@@ -75,18 +79,18 @@ static bool give_answer(chat *c) {
         return false;
     }
     if (code) { /* said already; the question is taken back */
-        jt_conversation_undo(&c->talk);
+        jt_conversation_undo(talk(c));
         if (!c->person) c->code = code;
         return true;
     }
     if (why_ended(w->reason)) tell(c, "(%s)", why_ended(w->reason));
-    if (jt_conversation_answer(&c->talk, w->id, w->n, jt_str_c(&w->text), w->text.n, &err)) tell_error(c, &err);
+    if (jt_conversation_answer(talk(c), w->id, w->n, jt_str_c(&w->text), w->text.n, &err)) tell_error(c, &err);
     return !jt_interrupt_to_end();
 }
 
 static bool ask(chat *c, const char *text) {
     jt_error err;
-    if (jt_conversation_ask(&c->talk, text, &err)) {
+    if (jt_conversation_ask(talk(c), text, &err)) {
         tell_error(c, &err);
         if (!c->person) c->code = JT_EXIT_FAILURE;
         return true;
@@ -121,28 +125,28 @@ static act do_quit(chat *c, const char *argument) {
 
 static act do_undo(chat *c, const char *argument) {
     (void)argument;
-    if (!c->talk.n_turn) {
+    if (!talk(c)->n_turn) {
         tell(c, "nothing to undo");
         return ACT_FAILED;
     }
-    jt_conversation_undo(&c->talk);
-    tell(c, c->talk.n_turn == 1 ? "undone; %zu exchange is left" : "undone; %zu exchanges are left", c->talk.n_turn);
+    jt_conversation_undo(talk(c));
+    tell(c, talk(c)->n_turn == 1 ? "undone; %zu exchange is left" : "undone; %zu exchanges are left", talk(c)->n_turn);
     return ACT_DONE;
 }
 
 static act do_retry(chat *c, const char *argument) {
     (void)argument;
-    if (!c->talk.n_turn) {
+    if (!talk(c)->n_turn) {
         tell(c, "nothing to answer again");
         return ACT_FAILED;
     }
-    jt_conversation_reopen(&c->talk);
+    jt_conversation_reopen(talk(c));
     return give_answer(c) ? ACT_DONE : ACT_LEAVE;
 }
 
 static act do_clear(chat *c, const char *argument) {
     (void)argument;
-    jt_conversation_clear(&c->talk);
+    jt_conversation_clear(talk(c));
     tell(c, "a new conversation");
     return ACT_DONE;
 }
@@ -155,9 +159,9 @@ static act do_system(chat *c, const char *argument) {
         tell(c, "no memory for the system message");
         return ACT_FAILED;
     }
-    jt_str_free(&c->talk.system);
-    c->talk.system = s;
-    jt_conversation_clear(&c->talk);
+    jt_str_free(&talk(c)->system);
+    talk(c)->system = s;
+    jt_conversation_clear(talk(c));
     tell(c, s.n ? "a new conversation with this system message" : "a new conversation with the model's own system message");
     return ACT_DONE;
 }
@@ -168,7 +172,7 @@ static act do_save(chat *c, const char *argument) {
         tell(c, "/save needs the name of a file");
         return ACT_FAILED;
     }
-    if (jt_conversation_save(&c->talk, argument, c->model, &err)) {
+    if (jt_branches_save(&c->branches, argument, c->model, &err)) {
         tell_error(c, &err);
         return ACT_FAILED;
     }
@@ -183,12 +187,50 @@ static act do_load(chat *c, const char *argument) {
         tell(c, "/load needs the name of a file");
         return ACT_FAILED;
     }
-    if (jt_conversation_load(&c->talk, argument, c->model, &again, &err)) {
+    if (jt_branches_load(&c->branches, argument, c->model, &again, &err)) {
         tell_error(c, &err);
         return ACT_FAILED;
     }
-    tell(c, "%zu exchanges, %zu tokens%s", c->talk.n_turn, c->talk.n,
+    if (c->branches.n > 1) tell(c, "%zu branches; this is %zu", c->branches.n, c->branches.at + 1);
+    tell(c, "%zu exchanges, %zu tokens%s", talk(c)->n_turn, talk(c)->n,
          again ? " (saved with another model: tokens made again from the text)" : "");
+    return ACT_DONE;
+}
+
+static act do_fork(chat *c, const char *argument) {
+    jt_error err;
+    (void)argument;
+    if (jt_branches_fork(&c->branches, &err)) {
+        tell_error(c, &err);
+        return ACT_FAILED;
+    }
+    tell(c, "branch %zu of %zu, with the same %zu exchanges; /switch N goes to another", c->branches.at + 1, c->branches.n,
+         talk(c)->n_turn);
+    return ACT_DONE;
+}
+
+/* The end of a branch, as much as a line holds. */
+static act do_branches(chat *c, const char *argument) {
+    (void)argument;
+    for (size_t i = 0; i < c->branches.n; i++) {
+        const jt_conversation *t = &c->branches.talk[i];
+        const char *last = t->n_turn ? jt_str_c(&t->turn[t->n_turn - 1].user) : "";
+        size_t n = strcspn(last, "\n");
+        if (n > 60) n = jt_utf8_whole(last, 60);
+        tell(c, "%c %zu: %zu exchanges, %zu tokens%s%.*s", i == c->branches.at ? '*' : ' ', i + 1, t->n_turn, t->n, n ? ": " : "", (int)n,
+             last);
+    }
+    return ACT_DONE;
+}
+
+static act do_switch(chat *c, const char *argument) {
+    uint64_t to;
+    if (!jt_read_u64(argument, strlen(argument), &to) || !to || to > c->branches.n) {
+        tell(c, "/switch takes the number of a branch, 1 to %zu; /branches lists them", c->branches.n);
+        return ACT_FAILED;
+    }
+    c->branches.at = (size_t)to - 1;
+    tell(c, "branch %zu: %zu exchanges, %zu tokens", c->branches.at + 1, talk(c)->n_turn, talk(c)->n);
     return ACT_DONE;
 }
 
@@ -238,7 +280,10 @@ static const chat_command commands[] = {
     {"set", "[NAME VALUE]", "set decode, seed, tokens or max-seconds; alone: show them", do_set},
     {"system", "[TEXT]", "begin anew with a system message; without text: the model's own", do_system},
     {"clear", "", "begin anew", do_clear},
-    {"save", "FILE", "write the conversation to a file", do_save},
+    {"fork", "", "go on in a copy of the conversation, a new branch", do_fork},
+    {"branches", "", "list the branches; * is this one", do_branches},
+    {"switch", "N", "go on in branch N", do_switch},
+    {"save", "FILE", "write the conversation, all branches, to a file", do_save},
     {"load", "FILE", "go on with a conversation from a file", do_load},
     {"quit", "", "leave (also Ctrl-D)", do_quit},
     {0},
@@ -328,20 +373,21 @@ static int prepare(chat *c) {
     jt_model_info info;
     jt_model_get_info(c->session.model, &info);
     c->model = info.name;
-    c->talk.tokenizer = jt_model_tokenizer(c->session.model);
-    if (!c->talk.tokenizer || !jt_chat_format(c->talk.tokenizer)) {
+    const jt_tokenizer *t = jt_model_tokenizer(c->session.model);
+    if (!t || !jt_chat_format(t)) {
         jt_say("the model has no chat format that this build writes; 'jeton run --raw' continues plain text");
         return JT_EXIT_FILE;
     }
-    if (jt_arg_text(a, "system")) jt_str_puts(&c->talk.system, jt_arg_text(a, "system"));
-    if (jt_str_check(&c->talk.system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
+    if (jt_branches_begin(&c->branches, t, &err)) return jt_fail(&err);
+    if (jt_arg_text(a, "system")) jt_str_puts(&talk(c)->system, jt_arg_text(a, "system"));
+    if (jt_str_check(&talk(c)->system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
         return jt_fail(&err);
     code = jt_session_add_models(a, &c->session, c->driver);
     if (code) return code;
     jt_answer_request(a, c->session.context, &c->request);
     if (jt_arg_text(a, "load")) {
         int again;
-        if (jt_conversation_load(&c->talk, jt_arg_text(a, "load"), c->model, &again, &err)) return jt_fail(&err);
+        if (jt_branches_load(&c->branches, jt_arg_text(a, "load"), c->model, &again, &err)) return jt_fail(&err);
     }
     return JT_EXIT_OK;
 }
@@ -359,7 +405,7 @@ static int run(const jt_args *a) {
     }
     jt_line_free(c.line);
     jt_answer_free(&c.answer);
-    jt_conversation_free(&c.talk);
+    jt_branches_free(&c.branches);
     jt_driver_free(c.driver);
     jt_pipeline_free(c.pipeline);
     jt_session_close(&c.session);
@@ -384,8 +430,8 @@ static const jt_example examples[] = {
 const jt_command jt_cmd_chat = {
     .name = "chat",
     .summary = "talk with a model",
-    .about = "At the prompt, /help lists commands: /undo, /retry, /set decode ..., /set seed ..., /system, /save FILE, /load FILE and "
-             "more. A line that "
+    .about = "At the prompt, /help lists commands: /undo, /retry, /set decode ..., /set seed ..., /system, /fork, /branches, /switch N, "
+             "/save FILE, /load FILE and more. A line that "
              "ends in a backslash goes on in the next; one that begins with // is a question that begins with /. Ctrl-C stops the answer "
              "and not the "
              "program; at the prompt it drops the line, and twice in a row it leaves, as Ctrl-D does. Lines are kept in "

@@ -146,24 +146,55 @@ void jt_conversation_reopen(jt_conversation *c) {
 
 /* ---- files ---- */
 
+jt_status jt_conversation_copy(const jt_conversation *c, jt_conversation *out, jt_error *err) {
+    jt_conversation r = {.tokenizer = c->tokenizer};
+    jt_str_add(&r.system, jt_str_c(&c->system), c->system.n);
+    jt_status s = jt_str_check(&r.system, err);
+    if (!s) s = jt_grow((void **)&r.id, &r.cap, c->n, sizeof *r.id, err);
+    if (!s) s = jt_grow((void **)&r.turn, &r.cap_turn, c->n_turn, sizeof *r.turn, err);
+    for (size_t i = 0; !s && i < c->n_turn; i++) {
+        jt_turn *t = &r.turn[r.n_turn++];
+        *t = c->turn[i];
+        t->user = t->answer = (jt_str){0};
+        jt_str_add(&t->user, jt_str_c(&c->turn[i].user), c->turn[i].user.n);
+        jt_str_add(&t->answer, jt_str_c(&c->turn[i].answer), c->turn[i].answer.n);
+        s = jt_str_check(&t->user, err);
+        if (!s) s = jt_str_check(&t->answer, err);
+    }
+    if (s) {
+        jt_conversation_free(&r);
+        return s;
+    }
+    if (c->n) memcpy(r.id, c->id, c->n * sizeof *r.id);
+    r.n = c->n;
+    *out = r;
+    return JT_OK;
+}
+
+void jt_conversation_write(const jt_conversation *c, jt_str *o) {
+    jt_str_puts(o, "\"system\": ");
+    jt_str_json(o, jt_str_c(&c->system), c->system.n);
+    jt_str_puts(o, ",\n \"turns\": [");
+    for (size_t i = 0; i < c->n_turn; i++) {
+        const jt_turn *t = &c->turn[i];
+        jt_str_puts(o, i ? ",\n  {\"user\": " : "\n  {\"user\": ");
+        jt_str_json(o, jt_str_c(&t->user), t->user.n);
+        jt_str_puts(o, ", \"answer\": ");
+        jt_str_json(o, jt_str_c(&t->answer), t->answer.n);
+        jt_str_printf(o, ", \"choice\": %u, \"begin\": %zu, \"open\": %zu, \"end\": %zu}", t->choice, t->begin, t->open, t->end);
+    }
+    jt_str_puts(o, "],\n \"ids\": [");
+    for (size_t i = 0; i < c->n; i++) jt_str_printf(o, "%s%d", i ? ", " : "", c->id[i]);
+    jt_str_putc(o, ']');
+}
+
 jt_status jt_conversation_save(const jt_conversation *c, const char *path, const char *model, jt_error *err) {
     jt_str o = {0};
     jt_str_puts(&o, "{\"jeton_chat\": 1, \"model\": ");
     jt_str_json(&o, model, strlen(model));
-    jt_str_puts(&o, ",\n \"system\": ");
-    jt_str_json(&o, jt_str_c(&c->system), c->system.n);
-    jt_str_puts(&o, ",\n \"turns\": [");
-    for (size_t i = 0; i < c->n_turn; i++) {
-        const jt_turn *t = &c->turn[i];
-        jt_str_puts(&o, i ? ",\n  {\"user\": " : "\n  {\"user\": ");
-        jt_str_json(&o, jt_str_c(&t->user), t->user.n);
-        jt_str_puts(&o, ", \"answer\": ");
-        jt_str_json(&o, jt_str_c(&t->answer), t->answer.n);
-        jt_str_printf(&o, ", \"choice\": %u, \"begin\": %zu, \"open\": %zu, \"end\": %zu}", t->choice, t->begin, t->open, t->end);
-    }
-    jt_str_puts(&o, "],\n \"ids\": [");
-    for (size_t i = 0; i < c->n; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", c->id[i]);
-    jt_str_puts(&o, "]}\n");
+    jt_str_puts(&o, ",\n ");
+    jt_conversation_write(c, &o);
+    jt_str_puts(&o, "}\n");
     jt_status s = jt_str_check(&o, err);
     jt_writer w = {0};
     if (!s) s = jt_file_create(path, &w, err);
@@ -247,32 +278,39 @@ static jt_status load_text(jt_conversation *c, const jt_json *turns, const char 
     return JT_OK;
 }
 
+jt_status jt_conversation_read(const jt_json *v, bool again, const char *path, jt_conversation *out, jt_error *err) {
+    jt_conversation r = {.tokenizer = out->tokenizer};
+    const jt_json *turns = jt_json_member(v, "turns");
+    const char *system = member_text(v, "system");
+    if (!system || !turns || jt_json_kind_of(turns) != JT_JSON_ARRAY) return bad(path, "\"system\" or \"turns\" is missing", err);
+    jt_str_puts(&r.system, system);
+    jt_status s = jt_str_check(&r.system, err);
+    if (!s && again) s = load_text(&r, turns, path, err);
+    if (!s && !again) s = load_ids(&r, jt_json_member(v, "ids"), path, err);
+    for (size_t i = 0; !s && !again && i < jt_json_count(turns); i++) s = load_turn(&r, jt_json_item(turns, i), path, err);
+    if (!s && r.n != (r.n_turn ? r.turn[r.n_turn - 1].end : 0)) s = bad(path, "\"ids\" goes on after the last turn", err);
+    if (s)
+        jt_conversation_free(&r);
+    else
+        *out = r;
+    return s;
+}
+
 jt_status jt_conversation_load(jt_conversation *c, const char *path, const char *model, int *again, jt_error *err) {
     jt_json *root;
     jt_status s = jt_json_read(path, &root, err);
     if (s) return s;
     jt_conversation r = {.tokenizer = c->tokenizer};
     int64_t version;
-    const jt_json *turns = jt_json_member(root, "turns");
-    const char *name = member_text(root, "model"), *system = member_text(root, "system");
+    const char *name = member_text(root, "model");
     if (!jt_json_i64(jt_json_member(root, "jeton_chat"), &version) || version != 1)
         s = bad(path, "\"jeton_chat\" is not 1", err);
-    else if (!name || !system || !turns || jt_json_kind_of(turns) != JT_JSON_ARRAY)
-        s = bad(path, "\"model\", \"system\" or \"turns\" is missing", err);
-    if (!s) {
-        jt_str_puts(&r.system, system);
-        s = jt_str_check(&r.system, err);
-    }
+    else if (!name)
+        s = bad(path, "\"model\" is missing", err);
     *again = !s && strcmp(name, model) != 0;
-    if (!s && *again) s = load_text(&r, turns, path, err);
-    if (!s && !*again) s = load_ids(&r, jt_json_member(root, "ids"), path, err);
-    for (size_t i = 0; !s && !*again && i < jt_json_count(turns); i++) s = load_turn(&r, jt_json_item(turns, i), path, err);
-    if (!s && r.n != (r.n_turn ? r.turn[r.n_turn - 1].end : 0)) s = bad(path, "\"ids\" goes on after the last turn", err);
+    if (!s) s = jt_conversation_read(root, *again, path, &r, err);
     jt_json_free(root);
-    if (s) {
-        jt_conversation_free(&r);
-        return s;
-    }
+    if (s) return s;
     jt_conversation_free(c);
     *c = r;
     return JT_OK;

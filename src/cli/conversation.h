@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/json.h"
 #include "core/str.h"
 #include "jeton/status.h"
 #include "jeton/text.h"
@@ -37,6 +38,14 @@ jt_status jt_conversation_answer(jt_conversation *c, const int32_t *ids, size_t 
 void jt_conversation_undo(jt_conversation *c);
 /* Takes back the last answer, and counts one more choice; its question waits for another. */
 void jt_conversation_reopen(jt_conversation *c);
+
+/* The same turns and tokens once more, into an empty *out. */
+jt_status jt_conversation_copy(const jt_conversation *c, jt_conversation *out, jt_error *err);
+
+/* The members "system", "turns" and "ids" of a saved conversation; and one read from an object that has them, into an empty
+ * *out that knows its tokenizer. `again`: tokens are made from the text. `path` is for messages. */
+void jt_conversation_write(const jt_conversation *c, jt_str *o);
+jt_status jt_conversation_read(const jt_json *v, bool again, const char *path, jt_conversation *out, jt_error *err);
 
 /* JSON: {"jeton_chat": 1, "model", "system", "turns": [{"user", "answer", "choice", "begin", "open", "end"}], "ids"}. Loading checks
  * everything; with another model's file (by name) tokens are made again from the text, and *again is set. On failure `c` is unchanged. */
