@@ -9,13 +9,16 @@
 
 #include "core/file.h"
 #include "core/json.h"
+#include "core/mem.h"
 
 static jt_status other(const char *path, size_t line, const char *what, jt_error *err) {
     return jt_error_set(err, JT_INVALID, "%s:%zu: %s; name another file, or empty this one with --restart", path, line, what);
 }
 
+enum { FOUND_GOOD = 1, FOUND_BAD }; /* of each request; 0: nothing */
+
 /* One whole line of the file. */
-static jt_status read_result(jt_batch_file *f, size_t line, const char *s, size_t n, const uint64_t *key, size_t most, bool *done,
+static jt_status read_result(const jt_batch_file *f, size_t line, const char *s, size_t n, const uint64_t *key, size_t most, char *found,
                              jt_error *err) {
     jt_json *v;
     jt_error wrong;
@@ -32,8 +35,8 @@ static jt_status read_result(jt_batch_file *f, size_t line, const char *s, size_
         if (asked) snprintf(want, sizeof want, "%016llx", (unsigned long long)key[index]);
         if (!asked || strcmp(want, request) != 0)
             e = other(f->path, line, "a result of another request, model or setting than is asked for now", err);
-        else if (!done[index])
-            done[index] = true, f->had++, f->had_bad += jt_json_member(v, "error") != NULL;
+        else
+            found[index] = jt_json_member(v, "error") ? FOUND_BAD : FOUND_GOOD;
     }
     jt_json_free(v);
     return e;
@@ -46,12 +49,14 @@ static bool begins_result(const char *s, size_t n) {
     return memcmp(s, head, n < most ? n : most) == 0;
 }
 
-static jt_status resume(jt_batch_file *f, const uint64_t *key, size_t n, bool *done, jt_error *err) {
+static jt_status resume(jt_batch_file *f, bool retry, const uint64_t *key, size_t n, bool *done, jt_error *err) {
     jt_str text = {0};
     size_t at = 0, line = 1;
+    char *found = jt_alloc(n, 1);
+    if (!found) return jt_nomem(err, "the results that are there", n, 1);
     jt_status e = jt_file_read(f->path, &text, err);
     for (const char *end; !e && at < text.n && (end = memchr(text.s + at, '\n', text.n - at)); line++) {
-        e = read_result(f, line, text.s + at, (size_t)(end - text.s) - at, key, n, done, err);
+        e = read_result(f, line, text.s + at, (size_t)(end - text.s) - at, key, n, found, err);
         at = (size_t)(end - text.s) + 1;
     }
     if (!e && at < text.n) {
@@ -60,11 +65,17 @@ static jt_status resume(jt_batch_file *f, const uint64_t *key, size_t n, bool *d
         else if (ftruncate(f->fd, (off_t)at))
             e = jt_error_set(err, JT_IO, "%s: cannot drop its cut last line: %s", f->path, strerror(errno));
     }
+    for (size_t i = 0; !e && i < n; i++) {
+        done[i] = found[i] == FOUND_GOOD || (found[i] && !retry);
+        f->had += done[i], f->had_bad += done[i] && found[i] == FOUND_BAD;
+    }
     jt_str_free(&text);
+    jt_free(found);
     return e;
 }
 
-jt_status jt_batch_file_open(const char *path, bool restart, const uint64_t *key, size_t n, bool *done, jt_batch_file *out, jt_error *err) {
+jt_status jt_batch_file_open(const char *path, jt_batch_begin how, const uint64_t *key, size_t n, bool *done, jt_batch_file *out,
+                             jt_error *err) {
     struct stat st;
     jt_status e = JT_OK;
     *out = (jt_batch_file){.fd = STDOUT_FILENO, .path = path};
@@ -78,8 +89,8 @@ jt_status jt_batch_file_open(const char *path, bool restart, const uint64_t *key
         out->seekable = true;
         if (flock(out->fd, LOCK_EX | LOCK_NB))
             e = jt_error_set(err, JT_IO, "%s: %s", path, errno == EWOULDBLOCK ? "another process is writing it" : strerror(errno));
-        else if (!restart)
-            e = resume(out, key, n, done, err);
+        else if (how != JT_BATCH_RESTART)
+            e = resume(out, how == JT_BATCH_RETRY, key, n, done, err);
         else if (ftruncate(out->fd, 0))
             e = jt_error_set(err, JT_IO, "%s: cannot be emptied: %s", path, strerror(errno));
     }

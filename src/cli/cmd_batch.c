@@ -262,10 +262,11 @@ static int prepare(batch *b) {
     b->live = jt_alloc(b->jobs, sizeof *b->live);
     b->job = jt_alloc(b->jobs, sizeof *b->job);
     if (!s && (!b->live || !b->job)) s = jt_nomem(&err, "the jobs of a batch", b->jobs, sizeof *b->live);
+    jt_batch_begin how = jt_arg_flag(a, "restart") ? JT_BATCH_RESTART : jt_arg_flag(a, "retry-errors") ? JT_BATCH_RETRY : JT_BATCH_RESUME;
     uint64_t *key = jt_alloc(b->n_item, sizeof *key);
     if (!s && !key) s = jt_nomem(&err, "the lines of a batch", b->n_item, sizeof *key);
     for (size_t i = 0; !s && i < b->n_item; i++) key[i] = b->item[i].key;
-    if (!s && jt_batch_file_open(jt_arg_pos(a, 1), jt_arg_flag(a, "restart"), key, b->n_item, b->done, &b->out, &err)) {
+    if (!s && jt_batch_file_open(jt_arg_pos(a, 1), how, key, b->n_item, b->done, &b->out, &err)) {
         code = err.code == JT_IO ? output_failed(&err) : jt_fail(&err);
     } else if (s) {
         code = jt_fail(&err);
@@ -325,6 +326,7 @@ static const jt_opt opts[] = {
     {"cache-memory", 0, JT_OPT_INT, "MIB", "0", 0, 1 << 30,
      "lines wait while the caches that they could need are more; 0: three quarters of what is free"},
     {"ordered", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "write results in the order of the lines, not as they end"},
+    {"retry-errors", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "do lines again whose result in OUT is an error; the last result of a line counts"},
     {"restart", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "empty OUT first and do every line again"},
     {0},
 };
