@@ -332,8 +332,8 @@ static const jt_opt opts[] = {
 };
 static const jt_example examples[] = {
     {"jeton batch questions.jsonl answers.jsonl", "every line answered by the default model; after a kill the same line goes on"},
-    {"jeton batch in.jsonl out.jsonl model.gguf --decode \"temp:0.8 | top-p:0.9\" --jobs 16", "sampled, sixteen at a time"},
-    {"echo '{\"id\": 1, \"prompt\": \"Name a river.\", \"max_tokens\": 9}' | jeton batch - -", "one line through a pipe"},
+    {"jeton batch in.jsonl out.jsonl model.gguf --decode temp:0.8 --jobs 16", "sampled, sixteen at a time"},
+    {"echo '{\"prompt\": \"Name a river.\"}' | jeton batch - - -n 9", "one line through a pipe"},
     {0},
 };
 const jt_command jt_cmd_batch = {
