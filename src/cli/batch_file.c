@@ -34,7 +34,7 @@ static jt_status read_result(const jt_batch_file *f, size_t line, const char *s,
         bool asked = (uint64_t)index < most;
         if (asked) snprintf(want, sizeof want, "%016llx", (unsigned long long)key[index]);
         if (!asked || strcmp(want, request) != 0)
-            e = other(f->path, line, "a result of another request, model or setting than is asked for now", err);
+            e = other(f->path, line, "the result of another request, model or setting", err);
         else
             found[index] = jt_json_member(v, "error") ? FOUND_BAD : FOUND_GOOD;
     }

@@ -23,9 +23,9 @@
 #include <stddef.h>
 
 #include "decode/pipeline.h"
+#include "jeton/strategy.h"
 #include "step/dist.h"
 #include "step/step.h"
-#include "jeton/strategy.h"
 
 /* What the driver needs from a model. Tests give one whose logits are a function of the tokens alone. */
 typedef struct jt_evaluator {

@@ -5,8 +5,8 @@
  * pipeline's stages and draws decide. */
 #include <string.h>
 
-#include "jeton/text.h"
 #include "jeton/strategy.h"
+#include "jeton/text.h"
 
 enum { SOFT_MOST = 64 };
 
