@@ -23,6 +23,9 @@ typedef struct ref_model {
     bool interleaved; /* how pairs of the rotation lie: neighbours, or halves */
     bool half;        /* keys and values are rounded to F16 */
     float *embed, *norm, *head, *layer[4][REF_ROLES];
+    float *a[4][REF_ROLES], *b[4][REF_ROLES]; /* an adapter's halves; NULL: none */
+    int rank;
+    double adapter_scale;
 } ref_model;
 
 /* Where an edit may stand, in the order of jt_site_name. */
@@ -34,6 +37,7 @@ typedef struct ref_nodes {
     double *x;            /* [n][hidden]: what enters the first layer; overwritten */
     const int *position;  /* [n] */
     const uint8_t *mask;  /* [n][n]: i sees j */
+    const float *adapter; /* NULL, or [n]: what multiplies the adapter's scale for the node; 0: none */
     const unsigned *runs; /* NULL, or [n]: bit l: the node runs layer l; where it does not, it has no key */
     void (*edit)(void *self, int node, int layer, int site, double *x, int width); /* NULL, or called at every site */
     double (*bias)(void *self, int node, int key, int layer, int head);            /* NULL, or added to the score */
@@ -72,7 +76,8 @@ static inline void ref_open_hf(ref_model *m, const char *folder) {
     jt_safetensors *f;
     char full[128];
     if (jt_safetensors_open(folder, &f, NULL)) abort();
-    *m = (ref_model){REF_VOCAB, REF_HIDDEN, REF_LAYERS, REF_HEADS, REF_KV, REF_DIM, REF_FFN, false, false, NULL, NULL, NULL, {{NULL}}};
+    *m = (ref_model){REF_VOCAB, REF_HIDDEN, REF_LAYERS, REF_HEADS, REF_KV,   REF_DIM,  REF_FFN, false, false,
+                     NULL,      NULL,       NULL,       {{NULL}},  {{NULL}}, {{NULL}}, 0,       0};
     m->embed = ref_read_hf(f, "model.embed_tokens.weight");
     m->norm = ref_read_hf(f, "model.norm.weight"), m->head = ref_read_hf(f, "lm_head.weight");
     for (int l = 0; l < m->layers; l++)
@@ -101,10 +106,28 @@ static inline void ref_open_gguf(ref_model *m, const char *path) {
     jt_gguf_free(f);
 }
 
+/* An adapter of tiny_adapter.h, of every map. */
+static inline void ref_open_adapter(ref_model *m, const char *path, int rank, double alpha) {
+    static const char *const name[] = {NULL, "attn_q", "attn_k", "attn_v", "attn_output", NULL, "ffn_gate", "ffn_up", "ffn_down"};
+    jt_gguf *f;
+    char full[128];
+    if (jt_gguf_open(path, &f, NULL)) abort();
+    m->rank = rank, m->adapter_scale = alpha / rank;
+    for (int l = 0; l < m->layers; l++)
+        for (int i = 0; i < REF_ROLES; i++) {
+            if (!name[i]) continue;
+            snprintf(full, sizeof full, "blk.%d.%s.weight.lora_a", l, name[i]);
+            m->a[l][i] = ref_read_gguf(f, full);
+            snprintf(full, sizeof full, "blk.%d.%s.weight.lora_b", l, name[i]);
+            m->b[l][i] = ref_read_gguf(f, full);
+        }
+    jt_gguf_free(f);
+}
+
 static inline void ref_close(ref_model *m) {
     free(m->embed), free(m->norm), free(m->head);
     for (int l = 0; l < m->layers; l++)
-        for (int i = 0; i < REF_ROLES; i++) free(m->layer[l][i]);
+        for (int i = 0; i < REF_ROLES; i++) free(m->layer[l][i]), free(m->a[l][i]), free(m->b[l][i]);
 }
 
 /* Four outputs at a time, so that their sums need not wait for one another. */
@@ -121,6 +144,17 @@ static inline void ref_linear(const float *w, int rows, int cols, const double *
         y[o] = 0;
         for (int i = 0; i < cols; i++) y[o] += (double)w[(size_t)o * (size_t)cols + (size_t)i] * x[i];
     }
+}
+
+/* A map of layer l, with the node's adapter. */
+static inline void ref_map(const ref_model *m, const ref_nodes *r, int node, int l, int role, int rows, int cols, const double *x,
+                           double *y) {
+    double low[REF_HIDDEN], add[REF_FFN];
+    ref_linear(m->layer[l][role], rows, cols, x, y);
+    if (!r->adapter || r->adapter[node] == 0 || !m->a[l][role]) return;
+    ref_linear(m->a[l][role], m->rank, cols, x, low);
+    ref_linear(m->b[l][role], rows, m->rank, low, add);
+    for (int i = 0; i < rows; i++) y[i] += (double)r->adapter[node] * m->adapter_scale * add[i];
 }
 
 static inline void ref_norm(const ref_model *m, const float *w, const double *x, double *y) {
@@ -186,8 +220,8 @@ static inline void ref_layer(const ref_model *m, const ref_nodes *r, int l, doub
         ref_edit(r, i, l, REF_RESIDUAL, r->x + i * m->hidden, m->hidden);
         if (!ref_runs(r, i, l)) continue;
         ref_norm(m, w[REF_NORM_A], r->x + i * m->hidden, h);
-        ref_linear(w[REF_Q], width, m->hidden, h, q + i * width);
-        ref_linear(w[REF_K], kv, m->hidden, h, k + i * kv), ref_linear(w[REF_V], kv, m->hidden, h, v + i * kv);
+        ref_map(m, r, i, l, REF_Q, width, m->hidden, h, q + i * width);
+        ref_map(m, r, i, l, REF_K, kv, m->hidden, h, k + i * kv), ref_map(m, r, i, l, REF_V, kv, m->hidden, h, v + i * kv);
         ref_rope(m, q + i * width, m->heads, r->position[i]), ref_rope(m, k + i * kv, m->kv, r->position[i]);
         ref_round(m, k + i * kv, kv), ref_round(m, v + i * kv, kv);
         ref_edit(r, i, l, REF_QUERY, q + i * width, width);
@@ -197,13 +231,13 @@ static inline void ref_layer(const ref_model *m, const ref_nodes *r, int l, doub
         if (!ref_runs(r, i, l)) continue;
         for (int a = 0; a < m->heads; a++) ref_attend(m, r, i, l, a, q + i * width, k, v, o + a * m->dim);
         ref_edit(r, i, l, REF_HEADS_OUT, o, width);
-        ref_linear(w[REF_O], m->hidden, width, o, d);
+        ref_map(m, r, i, l, REF_O, m->hidden, width, o, d);
         ref_edit(r, i, l, REF_ATTENTION, d, m->hidden);
         for (int c = 0; c < m->hidden; c++) x[c] += d[c];
         ref_norm(m, w[REF_NORM_M], x, h);
-        ref_linear(w[REF_GATE], m->ffn, m->hidden, h, g), ref_linear(w[REF_UP], m->ffn, m->hidden, h, u);
+        ref_map(m, r, i, l, REF_GATE, m->ffn, m->hidden, h, g), ref_map(m, r, i, l, REF_UP, m->ffn, m->hidden, h, u);
         for (int c = 0; c < m->ffn; c++) g[c] = g[c] / (1 + exp(-g[c])) * u[c];
-        ref_linear(w[REF_DOWN], m->hidden, m->ffn, g, d);
+        ref_map(m, r, i, l, REF_DOWN, m->hidden, m->ffn, g, d);
         ref_edit(r, i, l, REF_MLP, d, m->hidden);
         for (int c = 0; c < m->hidden; c++) x[c] += d[c];
     }

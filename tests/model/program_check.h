@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/random.h"
+#include "jeton/adapter.h"
 #include "jeton/tap.h"
 #include "llama_reference.h"
 #include "program_record.h"
@@ -24,7 +25,7 @@ enum {
     SPANS = 4,
     ROWS = 44, /* of a span, at most */
     TOP = 8,
-    MODES = 7,
+    MODES = 8,
     FAST = 3,
     SETS = 1024,
     TAPS = 3,
@@ -40,6 +41,7 @@ struct mode {
     double bound; /* on logits, against double precision; 0: not compared */
     ref_model ref;
     jt_model *slow, *fast[FAST];
+    jt_adapter *slow_adapter, *fast_adapter[FAST]; /* NULL: none for this model */
 };
 
 /* What one wanted row gave; what was not wanted keeps its pattern. */
@@ -86,6 +88,7 @@ struct program {
     int often; /* one eval in so many is checked */
     struct mode *mode;
     jt_model *model;
+    jt_adapter *adapter;
     int ubatch;
     struct slot slot[SLOTS];
     rec_pool pool;
@@ -96,7 +99,7 @@ struct program {
 };
 
 /* What all programs of a test did, so that it is known to have tested something. */
-static struct { long evals, bits, doubles, neither, nomem, cancelled, host, refused, limits, captured, projected; } did;
+static struct { long evals, bits, doubles, neither, nomem, cancelled, host, refused, limits, captured, projected, adapted; } did;
 
 #define wrong(p, ...)                                                                                                                      \
     do {                                                                                                                                   \
@@ -181,7 +184,7 @@ static void captured(void *self, int span, int node, int layer, int tag, const f
 
 /* ---- the references ---- */
 
-/* Whether the rows, evaluated in pieces, see what they saw: a new piece begins where taps change, and with `apart` at every
+/* Whether the rows, evaluated in pieces, see what they saw: a new piece begins where taps or the adapter change, and with `apart` at every
  * eval of the program. The sequence that it makes, and where its pieces end. */
 static bool same_view(const struct program *p, const int *row, int n, bool apart, rec_seq *seq, int *end, int *pieces) {
     static uint8_t sees[REC_NODES][REC_NODES];
@@ -192,7 +195,7 @@ static bool same_view(const struct program *p, const int *row, int n, bool apart
         for (int k = 0; k < i; k++)
             if (row[k] == r->up) up = k;
         rec_append(seq, row[i], up);
-        if (i + 1 < n && next->taps == r->taps && (!apart || next->eval == r->eval)) continue;
+        if (i + 1 < n && next->taps == r->taps && next->adapter == r->adapter && (!apart || next->eval == r->eval)) continue;
         rec_look(&p->pool, seq, from, sees);
         for (int q = from; q <= i; q++) {
             const rec_row *x = &p->pool.row[row[q]];
@@ -226,7 +229,9 @@ static void replay(struct program *p, int context, const rec_seq *seq, const int
     for (int i = 0, from = 0; i < pieces; from = end[i++]) {
         rec_seq upto = *seq;
         upto.n = end[i];
-        if (set_taps(p, s, p->pool.row[seq->row[from]].taps, &err)) wrong(p, "%s", err.message);
+        const rec_row *first = &p->pool.row[seq->row[from]];
+        if (set_taps(p, s, first->taps, &err)) wrong(p, "%s", err.message);
+        if (jt_state_set_adapter(s, first->adapter == 0 ? NULL : p->mode->slow_adapter, first->adapter, &err)) wrong(p, "%s", err.message);
         jt_span span = make_span(p, s, &upto, from, &a);
         bool here = at >= from && at < end[i];
         jt_want want = make_want(wish, at - from, out);
@@ -345,12 +350,13 @@ static void in_double(struct program *p, const int *row, int n, int at, const st
     static uint8_t mask[REF_MAX * REF_MAX];
     int position[REF_MAX], expected = 0;
     unsigned runs[REF_MAX];
+    float adapter[REF_MAX];
     memset(mask, 0, (size_t)n * (size_t)n);
     for (int i = 0; i < n; i++) {
         const rec_row *q = &p->pool.row[row[i]];
         float vec[REF_HIDDEN];
         double *to = x + i * m->hidden, e[REF_HIDDEN];
-        position[i] = q->position, runs[i] = q->runs;
+        position[i] = q->position, runs[i] = q->runs, adapter[i] = q->adapter;
         for (int k = 0; k < n; k++)
             for (int j = 0; j < q->n_sees && !mask[i * n + k]; j++) mask[i * n + k] = p->pool.sees[q->sees_at + j] == row[k];
         if (q->n_in == REC_PLAIN) ref_embed(m, q->id[0], to);
@@ -369,11 +375,13 @@ static void in_double(struct program *p, const int *row, int n, int at, const st
                             .position = position,
                             .mask = mask,
                             .runs = runs,
+                            .adapter = adapter,
                             .edit = edit,
                             .bias = bias,
                             .self = &f,
                             .final = final,
                             .logits = logits});
+    did.adapted += adapter[at] != 0;
     near_result(p, w, r, logits + at * m->vocab, final + at * m->hidden);
     for (int i = 0; i < c->n; i++) expected += c->c[i].span == span && c->c[i].node == node;
     if (f.compared != expected) wrong(p, "%d captures of a row, of which the reference knows %d", expected, f.compared);

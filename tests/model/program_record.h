@@ -20,6 +20,7 @@ typedef struct rec_row {
     int depth, rank, position;
     unsigned runs;  /* bit l: it runs layer l */
     int taps, eval; /* the set of taps in force (-1: none), and the number of its eval */
+    float adapter;  /* the adapter's scale in force; 0: none */
     int up;         /* row of its parent, -1: none */
     int sees_at, n_sees;
 } rec_row;
@@ -36,6 +37,7 @@ typedef struct rec_pool {
 typedef struct rec_seq {
     int n, row[REC_NODES], parent[REC_NODES];
     int taps;
+    float adapter;
 } rec_seq;
 
 static inline rec_row *rec_add(rec_pool *p) {

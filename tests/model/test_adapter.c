@@ -21,6 +21,7 @@
 #include "jeton/tap.h"
 #include "model/gguf_builder.h"
 #include "model/safetensors.h"
+#include "model/tiny_adapter.h"
 #include "model/tiny_llama.h"
 
 enum { VOCAB = 320, HIDDEN = 64, LAYERS = 3, HEADS = 4, KV = 2, DIM = 16, T = 48 };
@@ -132,20 +133,13 @@ struct tensor {
     int rows, cols; /* cols 0: one dimension */
 };
 
-/* Numbers that every run makes alike. */
-static float number(uint32_t i, uint32_t seed) {
-    uint32_t out[4], counter[4] = {i, 0, 0, 0}, key[2] = {seed, 5};
-    jt_philox(counter, key, out);
-    return (float)((double)out[0] / 4294967296.0 * 2 - 1);
-}
-
 static void write_peft_tensors(const struct fixture *f, const char *config, const struct tensor *t, int n) {
     char path[256];
     jt_error err;
     jt_st_writer *w;
     jt_st_spec spec[8];
     static float x[8192];
-    for (int i = 0; i < 8192; i++) x[i] = number((uint32_t)i, 1);
+    for (int i = 0; i < 8192; i++) x[i] = tiny_adapter_number((uint32_t)i, 1);
     snprintf(path, sizeof path, "%s/adapter_config.json", f->peft);
     write_text(path, config);
     for (int i = 0; i < n; i++) spec[i] = (jt_st_spec){t[i].name, "F32", t[i].cols ? 2 : 1, {(uint64_t)t[i].rows, (uint64_t)t[i].cols}};
@@ -153,36 +147,6 @@ static void write_peft_tensors(const struct fixture *f, const char *config, cons
     ok(jt_st_create(path, spec, (size_t)n, &w, &err), &err);
     for (int i = 0; i < n; i++) ok(jt_st_write(w, (size_t)i, x, (size_t)t[i].rows * (size_t)(t[i].cols ? t[i].cols : 1) * 4, &err), &err);
     ok(jt_st_commit(w, &err), &err);
-}
-
-/* An adapter of a model of tiny_llama.h: the maps whose bit in `maps` is set, in layers [0, layers). */
-static void write_tiny_adapter(const char *path, const tiny_llama *m, int rank, unsigned maps, jt_type type, uint32_t seed) {
-    static const char *const name[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
-    int q = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim, h = m->hidden;
-    const int shape[7][2] = {{q, h}, {kv, h}, {kv, h}, {h, q}, {m->ffn, h}, {m->ffn, h}, {h, m->ffn}};
-    gguf_builder b = {0};
-    gb_text(&b, "general.architecture", "llama"), gb_text(&b, "general.type", "adapter"), gb_text(&b, "adapter.type", "lora");
-    gb_f32(&b, "adapter.lora.alpha", 3.5f);
-    for (int l = 0; l < m->layers; l++)
-        for (int i = 0; i < 7; i++)
-            for (int half = 0; half < 2 && (maps >> i & 1); half++) {
-                int rows = half ? shape[i][0] : rank, cols = half ? rank : shape[i][1];
-                char full[64];
-                float *x = malloc((size_t)rows * (size_t)cols * 4);
-                uint16_t *y = malloc((size_t)rows * (size_t)cols * 2);
-                assert_non_null(x);
-                assert_non_null(y);
-                for (int k = 0; k < rows * cols; k++) {
-                    x[k] = number((uint32_t)k, seed + (uint32_t)(l * 14 + i * 2 + half)) * (half ? 0.3f : 0.2f);
-                    y[k] = jt_f32_to_f16(x[k]);
-                }
-                snprintf(full, sizeof full, "blk.%d.%s.weight.lora_%c", l, name[i], half ? 'b' : 'a');
-                gb_tensor(&b, full, type, 2, (uint64_t[]){(uint64_t)cols, (uint64_t)rows}, type == JT_F16 ? (void *)y : (void *)x,
-                          (size_t)rows * (size_t)cols * (type == JT_F16 ? 2 : 4));
-                free(x);
-                free(y);
-            }
-    gb_save(&b, 3, path);
 }
 
 /* ---- set-up ---- */
@@ -325,7 +289,7 @@ static void sums_are_as_the_contract_says(void **state) {
     const jt_tap tap[] = {{.site = "heads", .op = JT_TAP_CAPTURE}, {.site = "attention", .op = JT_TAP_CAPTURE, .tag = 1}};
     for (int k = 0; k < 3; k++) {
         int rank = ranks[k];
-        write_tiny_adapter(f->path, &t, rank, 8, JT_F32, 100);
+        tiny_adapter_write(f->path, &t, rank, 8, JT_F32, 100);
         jt_adapter *a = adapter(m, f->path);
         for (int turn = 0; turn < 2; turn++) {
             jt_state *s = state_with(m, turn ? a : NULL, 0.7f);
@@ -343,12 +307,13 @@ static void sums_are_as_the_contract_says(void **state) {
             float low[32];
             for (int o = 0; o < rank; o++) {
                 low[o] = 0;
-                for (int c = 0; c < 64; c++) low[o] = fmaf(plain.heads[i][c], number((uint32_t)(o * 64 + c), 106) * 0.2f, low[o]);
+                for (int c = 0; c < 64; c++)
+                    low[o] = fmaf(plain.heads[i][c], tiny_adapter_number((uint32_t)(o * 64 + c), 106) * 0.2f, low[o]);
                 low[o] *= scale;
             }
             for (int o = 0; o < 64; o++) {
                 float sum = 0;
-                for (int c = 0; c < rank; c++) sum = fmaf(low[c], number((uint32_t)(o * rank + c), 107) * 0.3f, sum);
+                for (int c = 0; c < rank; c++) sum = fmaf(low[c], tiny_adapter_number((uint32_t)(o * rank + c), 107) * 0.3f, sum);
                 plain.attention[i][o] += sum;
             }
         }
@@ -410,7 +375,7 @@ static void company_open(struct company *c, const struct fixture *f, const tiny_
     ok(jt_model_open(c->engine, path, &(jt_model_options){.activations = act, .ubatch = ubatch, .no_repack = no_repack}, &c->model, &err),
        &err);
     for (int i = 0; i < 3; i++) {
-        write_tiny_adapter(f->path, t, row[i].rank, row[i].maps, row[i].type, 1000u * (unsigned)(i + 1));
+        tiny_adapter_write(f->path, t, row[i].rank, row[i].maps, row[i].type, 1000u * (unsigned)(i + 1));
         c->adapter[i] = adapter(c->model, f->path);
     }
     c->vocab = t->vocab;

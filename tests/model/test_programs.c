@@ -1,4 +1,4 @@
-/* Random programs of the primitives: new, fork, truncate, eval, tap and free on several sequences, with failed allocations,
+/* Random programs of the primitives: new, fork, truncate, eval, tap, adapters and free on several sequences, with failed allocations,
  * cancellations, failing functions and refused calls between. Two references that keep nothing compute what was wanted
  * anew from what the program's record (program_record.h) says the row saw:
  *   - the engine with one thread and scalar kernels on a fresh state, in as few evals as give the same view: bit for bit;
@@ -20,18 +20,20 @@
 
 #include "alloc_wrap.h"
 #include "program_check.h"
+#include "tiny_adapter.h"
 
 static jt_engine *engine[3];
 static char folder[] = "/tmp/jeton-programs-XXXXXX";
 
 static struct mode modes[MODES] = {
-    {"f32, float, f32", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}},
-    {"q4_1, int8, f16", JT_Q4_1, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}},
-    {"f16, float, f16", JT_F16, JT_ACT_FLOAT, JT_KV_F16, 4e-3, {0}, NULL, {NULL}},
-    {"q8_0, int8, f32", JT_Q8_0, JT_ACT_INT8, JT_KV_F32, 0, {0}, NULL, {NULL}},
-    {"q4_1, float, f32", JT_Q4_1, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}},
-    {"q4_0, int8, f16", JT_Q4_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}},
-    {"hf-tiny", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}},
+    {"f32, float, f32", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"q4_1, int8, f16", JT_Q4_1, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"f16, float, f16", JT_F16, JT_ACT_FLOAT, JT_KV_F16, 4e-3, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"q8_0, int8, f32", JT_Q8_0, JT_ACT_INT8, JT_KV_F32, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"q4_1, float, f32", JT_Q4_1, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"q4_0, int8, f16", JT_Q4_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"q8_0, float, q8_0", JT_Q8_0, JT_ACT_FLOAT, JT_KV_Q8_0, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"hf-tiny", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
 };
 enum { HF = MODES - 1 };
 
@@ -163,13 +165,24 @@ static void call_taps(struct program *p) {
         assert_true(jt_state_mode(s->s) == mode);
 }
 
+static void call_adapter(struct program *p) {
+    static const float scales[] = {0, 0, 1, -0.75f};
+    struct slot *s = any(p, true);
+    jt_error err;
+    if (!s || !p->adapter) return;
+    float scale = scales[pick(p, 4)];
+    sabotage(p, 3);
+    bool named = scale != 0 || chance(p, 2); /* a scale of 0 is no adapter */
+    if (spared(p, jt_state_set_adapter(s->s, named ? p->adapter : NULL, scale, &err), &err)) s->seq.adapter = scale;
+}
+
 /* One new row of a sequence, with its parent (a node). */
 static void random_row(struct program *p, struct slot *s, int parent, unsigned kinds) {
     const ref_model *m = &p->mode->ref;
     int at = p->pool.n;
     rec_row *r = rec_add(&p->pool);
     r->n_in = kinds & 1 && chance(p, 2) ? 1 + (int)pick(p, 3) : REC_PLAIN;
-    r->seed = p->at, r->eval = p->evals, r->taps = s->seq.taps;
+    r->seed = p->at, r->eval = p->evals, r->taps = s->seq.taps, r->adapter = s->seq.adapter;
     for (int i = 0; i < 2; i++) r->id[i] = (int32_t)pick(p, (uint32_t)m->vocab), r->w[i] = 0.6f + part(p) / 2;
     r->up = parent < 0 ? -1 : s->seq.row[parent];
     r->depth = r->up < 0 ? 0 : p->pool.row[r->up].depth + 1;
@@ -376,11 +389,11 @@ static void run(uint32_t seed, int often) {
     static struct program program;
     struct program *p = &program;
     static const int ubatch[FAST] = {0, 3, 7};
-    int kind = seed % 97 == 6 ? HF : (int)(seed % (MODES - 1)), fast = (int)(seed / 6 % FAST);
-    if (fast == 2 && seed % 32) fast = 1; /* the one with threads */
+    int kind = seed % 97 == 6 ? HF : (int)(seed % (MODES - 1)), fast = (int)(seed / (MODES - 1) % FAST);
+    if (fast == 2 && seed % 5) fast = 1; /* the one with threads: slow where processors are taken */
     memset(p, 0, sizeof *p);
     p->seed = seed, p->often = often, p->wild = seed % 4 != 3, p->mode = &modes[kind];
-    p->model = p->mode->fast[fast], p->ubatch = ubatch[fast];
+    p->model = p->mode->fast[fast], p->ubatch = ubatch[fast], p->adapter = p->mode->fast_adapter[fast];
     for (p->call = 0; p->call < CALLS; p->call++) {
         uint32_t what = pick(p, 100);
         if (what < 8)
@@ -393,8 +406,10 @@ static void run(uint32_t seed, int often) {
             call_truncate_to(p);
         else if (what < 64)
             call_free(p);
-        else if (what < 72 && p->wild)
+        else if (what < 70 && p->wild)
             call_taps(p);
+        else if (what < 73 && p->wild)
+            call_adapter(p);
         else
             call_eval(p);
     }
@@ -414,12 +429,13 @@ static void random_programs(void **unused) {
         return;
     }
     memset(&did, 0, sizeof did);
-    for (uint32_t seed = 0; seed < (all ? 10000 : 16); seed++) run(seed, all ? 64 : 6);
-    print_message("%ld evals; %ld rows bit for bit, %ld in double, %ld by neither; %ld captures, %ld projections; refused %ld, "
-                  "out of memory %ld, cancelled %ld, failed in a function %ld, at a limit %ld\n",
-                  did.evals, did.bits, did.doubles, did.neither, did.captured, did.projected, did.refused, did.nomem, did.cancelled,
-                  did.host, did.limits);
-    assert_true(did.bits > 200 && did.doubles > 200 && did.neither < (did.bits + did.doubles) / 4 && did.captured > 20);
+    for (uint32_t seed = 0; seed < (all ? 10000 : 21); seed++) run(seed, all ? 64 : 6);
+    print_message(
+        "%ld evals; %ld rows bit for bit, %ld in double (%ld adapted), %ld by neither; %ld captures, %ld projections; refused %ld, "
+        "out of memory %ld, cancelled %ld, failed in a function %ld, at a limit %ld\n",
+        did.evals, did.bits, did.doubles, did.adapted, did.neither, did.captured, did.projected, did.refused, did.nomem, did.cancelled,
+        did.host, did.limits);
+    assert_true(did.bits > 200 && did.doubles > 200 && did.neither < (did.bits + did.doubles) / 4 && did.captured > 20 && did.adapted > 20);
     assert_true(did.projected && did.refused && did.nomem && did.cancelled && did.host && did.limits);
 }
 
@@ -454,6 +470,13 @@ static int begin(void **unused) {
         o.ubatch = 7, o.no_repack = 0;
         if (!s) s = jt_model_open(engine[2], path, &o, &m->fast[2], &err);
         if (i != HF) unlink(path);
+        if (i != HF && !s) {
+            tiny_adapter_write(path, &t, 4, 127, JT_F32, 40u + (uint32_t)i);
+            ref_open_adapter(&m->ref, path, 4, 3.5);
+            s = jt_adapter_open(m->slow, path, &m->slow_adapter, &err);
+            for (int k = 0; k < FAST && !s; k++) s = jt_adapter_open(m->fast[k], path, &m->fast_adapter[k], &err);
+            unlink(path);
+        }
         if (s) return print_error("%s\n", err.message), -1;
     }
     return 0;
@@ -463,8 +486,9 @@ static int end(void **unused) {
     (void)unused;
     for (int i = 0; i < MODES; i++) {
         ref_close(&modes[i].ref);
+        jt_adapter_free(modes[i].slow_adapter);
         jt_model_free(modes[i].slow);
-        for (int k = 0; k < FAST; k++) jt_model_free(modes[i].fast[k]);
+        for (int k = 0; k < FAST; k++) jt_adapter_free(modes[i].fast_adapter[k]), jt_model_free(modes[i].fast[k]);
     }
     for (int i = 0; i < 3; i++) jt_engine_free(engine[i]);
     return rmdir(folder);
