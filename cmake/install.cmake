@@ -15,7 +15,9 @@ install(FILES ${CMAKE_BINARY_DIR}/jetonConfig.cmake ${CMAKE_BINARY_DIR}/jetonCon
 
 # The prefix follows the place of the .pc file, so that an unpacked tarball works anywhere.
 file(RELATIVE_PATH pc_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
-string(REPLACE ";" " " pc_requires "${LIBRARY_MODULES}")
+# Not Requires.private: the shared library is to be usable where the headers of the others are not installed.
+list(TRANSFORM DEPS_LIBRARIES PREPEND -l OUTPUT_VARIABLE pc_libs)
+string(REPLACE ";" " " pc_libs "${pc_libs}")
 configure_file(${CMAKE_SOURCE_DIR}/cmake/jeton.pc.in ${CMAKE_BINARY_DIR}/jeton.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/jeton.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
