@@ -26,6 +26,8 @@ static jt_status open_engine(const jt_engine_options *o, bool guarded, jt_engine
     jt_status s = e->kernels ? JT_OK : no_kernels(name, known, err);
     if (!s) s = jt_backend_new(guarded, &e->backend, err);
     if (!s) s = jt_pool_new(o ? o->threads : 0, &e->pool, err);
+    if (!s && !(e->streamed = jt_alloc_aligned((size_t)jt_pool_threads(e->pool), sizeof *e->streamed)))
+        s = jt_nomem(err, "engine", (size_t)jt_pool_threads(e->pool), sizeof *e->streamed);
     if (s) {
         jt_engine_free(e);
         return s;
@@ -41,7 +43,14 @@ void jt_engine_free(jt_engine *e) {
     if (!e) return;
     jt_pool_free(e->pool);
     jt_backend_free(e->backend);
+    jt_free(e->streamed);
     jt_free(e);
+}
+
+uint64_t jt_engine_streamed(const jt_engine *e) {
+    uint64_t sum = 0;
+    for (int i = 0; i < jt_pool_threads(e->pool); i++) sum += e->streamed[i].bytes;
+    return sum;
 }
 
 int jt_engine_threads(const jt_engine *e) { return jt_pool_threads(e->pool); }

@@ -89,7 +89,8 @@ static void head_run(void *arg, int thread, int threads) {
     }
     int64_t panels = jt_matrix_panels(r->head);
     int first = (int)(panels * thread / threads), end = (int)(panels * (thread + 1) / threads);
-    if (first < end) jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]);
+    if (first < end)
+        jt_engine_count(r->engine, thread, jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]));
     jt_pool_barrier(r->engine->pool);
     for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) head_reduce(r, p.logits + i * vocab, &r->want[i]);
 }

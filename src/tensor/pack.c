@@ -100,10 +100,12 @@ static void panel_product(const jt_kernels *k, jt_panel_kind kind, const void *p
     for (int r = 0; r < rows; r++) memcpy(y + (size_t)r * (size_t)ldy, part + r * JT_PANEL, (size_t)outputs * sizeof *y);
 }
 
-void jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy, void *scratch) {
+size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
+                 void *scratch) {
     int32_t *bias = (int32_t *)(((uintptr_t)scratch + JT_ALIGN - 1) & ~(uintptr_t)(JT_ALIGN - 1));
     char *mapped = (char *)bias + bias_bytes(m, int8);
     float *expanded = (float *)(mapped + mapped_bytes(m));
+    size_t read = 0;
     for (int row = 0; row < a->rows; row += ROW_BLOCK) {
         int rows = a->rows - row < ROW_BLOCK ? a->rows - row : ROW_BLOCK;
         /* The block as activations of its own, so that the bias needs room for one block only. */
@@ -123,6 +125,8 @@ void jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int in
         for (int p = first; p < end; p++) {
             const void *panel = mapped;
             jt_panel_kind kind = m->format->panel;
+            int left = m->rows - p * JT_PANEL, outputs = left < JT_PANEL ? left : JT_PANEL;
+            read += m->packed ? m->panel_bytes : (size_t)outputs * m->row_bytes;
             if (m->packed) {
                 panel = (const char *)m->packed + (size_t)p * m->panel_bytes;
             } else {
@@ -134,9 +138,8 @@ void jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int in
                 k->panel_expand(kind, panel, m->cols, expanded);
                 panel = expanded, kind = JT_PANEL_F32;
             }
-            int left = m->rows - p * JT_PANEL;
-            panel_product(k, kind, panel, &block, int8, 0, rows, y + (size_t)row * (size_t)ldy + (size_t)p * JT_PANEL, ldy,
-                          left < JT_PANEL ? left : JT_PANEL);
+            panel_product(k, kind, panel, &block, int8, 0, rows, y + (size_t)row * (size_t)ldy + (size_t)p * JT_PANEL, ldy, outputs);
         }
     }
+    return read;
 }

@@ -20,8 +20,9 @@ static void matmul_forward(const jt_env *e, const jt_opnode *n, const jt_share *
     }
     int first, end;
     jt_share_rows(s, jt_matrix_panels(m), &first, &end);
-    if (first < end && a.rows)
-        jt_matmul(e->engine->kernels, m, &a, op_matmul_int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    if (first >= end || !a.rows) return;
+    size_t read = jt_matmul(e->engine->kernels, m, &a, op_matmul_int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    jt_engine_count(e->engine, s->thread, read);
 }
 
 static size_t matmul_scratch(const jt_env *e, const jt_opnode *n) {
