@@ -3,12 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-const jt_family *const jt_families[] = {&jt_family_llama, NULL};
+const jt_family *const jt_families[] = {&jt_family_llama, &jt_family_mistral, NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
     out[0] = 0;
     for (int i = 0; jt_families[i]; i++) {
+        if (!hf && !jt_families[i]->read_gguf) continue;
         int k = snprintf(out + n, cap - n, "%s%s", n ? ", " : "", hf ? jt_families[i]->hf : jt_families[i]->name);
         if (k < 0 || (size_t)k >= cap - n) break;
         n += (size_t)k;
@@ -27,7 +28,8 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].v < 1 || row[i].v > BIG)
             return jt_error_set(err, JT_FORMAT, "%s is %d; it must be between 1 and %d", row[i].name, row[i].v, (int)BIG);
-    if (c->layers > 4096) return jt_error_set(err, JT_FORMAT, "number of layers is %d; at most 4096 are supported", c->layers);
+    if (c->layers > JT_CONFIG_LAYERS)
+        return jt_error_set(err, JT_FORMAT, "number of layers is %d; at most %d are supported", c->layers, (int)JT_CONFIG_LAYERS);
     if (c->head_dim > 1024) return jt_error_set(err, JT_FORMAT, "head size is %d; at most 1024 is supported", c->head_dim);
     if (c->heads > 1024) return jt_error_set(err, JT_FORMAT, "number of heads is %d; at most 1024 are supported", c->heads);
     if (c->heads % c->kv_heads)
@@ -57,7 +59,8 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
     jt_status e = jt_gguf_get_text(g, "general.architecture", &s, &n, err);
     if (e) return e;
     for (int i = 0; jt_families[i]; i++)
-        if (strlen(jt_families[i]->name) == n && !memcmp(jt_families[i]->name, s, n)) c.family = jt_families[i];
+        if (jt_families[i]->read_gguf && strlen(jt_families[i]->name) == n && !memcmp(jt_families[i]->name, s, n))
+            c.family = jt_families[i];
     if (!c.family) {
         list_families(false, have, sizeof have);
         return jt_error_set(err, JT_UNSUPPORTED, "architecture \"%.*s\" is not supported; this build knows %s", (int)(n < 64 ? n : 64), s,

@@ -43,9 +43,10 @@ typedef struct jt_block {
     const struct jt_entry *mixer_norm, *mixer, *mlp_norm, *mlp;
 } jt_block;
 
+enum { JT_CONFIG_LAYERS = 4096 /* at most */ };
 typedef struct jt_config jt_config;
 typedef struct jt_family {
-    const char *name;        /* general.architecture of GGUF */
+    const char *name;        /* general.architecture of GGUF, where read_gguf is given */
     const char *hf;          /* model_type of config.json */
     const jt_role_row *role; /* [JT_W_ROLES] */
     const jt_block *block;
@@ -61,11 +62,16 @@ struct jt_config {
     float norm_eps, attn_scale;
     double rope_base;
     int rope_dims;
-    bool rope_interleaved; /* pairs (2i, 2i + 1); GGUF permutes Llama's weights to this form */
+    bool rope_interleaved;                 /* pairs (2i, 2i + 1); GGUF permutes Llama's weights to this form */
+    int window;                            /* of layers with a sliding window; 0: no layer has one */
+    uint64_t whole[JT_CONFIG_LAYERS / 64]; /* bit l: layer l sees all depths though there is a window */
 };
 
+/* The window of a layer: a key is seen when depth[q] - depth[k] < window. 0: no window. */
+static inline int jt_config_window(const jt_config *c, int layer) { return c->whole[layer / 64] >> (layer % 64) & 1 ? 0 : c->window; }
+
 extern const jt_family *const jt_families[]; /* NULL-terminated */
-extern const jt_family jt_family_llama;
+extern const jt_family jt_family_llama, jt_family_mistral;
 
 /* Reads and checks; *c is set on success. */
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);

@@ -125,10 +125,11 @@ static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, co
     w->slot[at] = slot;
     w->position[at] = plan->node ? plan->node[i].position : slot;
     w->rank[at] = plan->node ? plan->node[i].rank : slot;
+    w->depth[at] = plan->node ? plan->node[i].depth : slot;
     w->path[at] = plan->node ? plan->path[i] : trunk;
     w->layers[at] = plan->node && plan->node[i].layers ? plan->node[i].layers->word : NULL;
     const jt_taps *taps = p->state->taps;
-    w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, plan->node ? plan->node[i].depth : slot, slot, 0};
+    w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, w->depth[at], slot, 0};
     const jt_adapter *adapter = p->state->adapter;
     w->lora[at] = (jt_env_lora){adapter ? adapter->lora : NULL, p->state->adapter_scale};
 }
@@ -282,6 +283,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
                 .row_seq = w->row_seq,
                 .slot = w->slot,
                 .rank = w->rank,
+                .depth = w->depth,
                 .path = w->path,
                 .wanted = w->wanted,
                 .lora = w->lora,

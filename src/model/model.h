@@ -65,7 +65,7 @@ typedef struct jt_span_plan {
 /* Memory of evals, reused; grows and is kept. */
 typedef struct jt_eval_work {
     jt_env_input *input; /* [ubatch], and so on */
-    int32_t *position, *row_seq, *slot, *rank, *wanted;
+    int32_t *position, *row_seq, *slot, *rank, *depth, *wanted;
     const jt_env_path **path;
     jt_env_seq *seq;
     jt_env_row_taps *taps;

@@ -137,18 +137,19 @@ static jt_status make_work(jt_model *m, jt_error *err) {
     size_t n = (size_t)m->options.ubatch;
     bool ok = (w->input = jt_alloc(n, sizeof *w->input)) && (w->position = jt_alloc(n, sizeof *w->position)) &&
               (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) && (w->slot = jt_alloc(n, sizeof *w->slot)) &&
-              (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
-              (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
-              (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->taps = jt_alloc(n, sizeof *w->taps)) &&
-              (w->lora = jt_alloc(n, sizeof *w->lora)) && (w->layers = jt_alloc(n, sizeof *w->layers)) &&
-              (w->vector = jt_alloc(n, sizeof *w->vector)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->depth = jt_alloc(n, sizeof *w->depth)) &&
+              (w->wanted = jt_alloc(n, sizeof *w->wanted)) && (w->path = jt_alloc(n, sizeof *w->path)) &&
+              (w->seq = jt_alloc(n, sizeof *w->seq)) && (w->trunk = jt_alloc(n, sizeof *w->trunk)) &&
+              (w->taps = jt_alloc(n, sizeof *w->taps)) && (w->lora = jt_alloc(n, sizeof *w->lora)) &&
+              (w->layers = jt_alloc(n, sizeof *w->layers)) && (w->vector = jt_alloc(n, sizeof *w->vector)) &&
+              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
 
 static void free_work(jt_model *m) {
     jt_eval_work *w = &m->work;
-    jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->wanted);
+    jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->depth), jt_free(w->wanted);
     jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->lora), jt_free(w->layers), jt_free(w->vector),
         jt_free(w->want);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
@@ -196,6 +197,7 @@ static const char *weight_types(jt_model *m) {
 static uint64_t mode_hash(const jt_model *m) {
     uint64_t h = jt_hash_str(0x6d6f6465, m->config.family->name);
     h = jt_hash_u64(h, (uint64_t)m->options.activations), h = jt_hash_u64(h, m->kv.type);
+    for (int l = 0; m->config.window && l < m->config.layers; l++) h = jt_hash_u64(h, (uint64_t)jt_config_window(&m->config, l));
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];
         size_t bytes = w->matrix.row_bytes * (size_t)w->matrix.rows, part = bytes < 256 ? bytes : 256;

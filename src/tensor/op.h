@@ -188,6 +188,7 @@ typedef struct jt_env {
     const int32_t *row_seq;         /* [rows]: index into seq */
     const int32_t *slot;            /* [rows]: where its key goes */
     const int32_t *rank;            /* [rows] */
+    const int32_t *depth;           /* [rows]: along its path */
     const jt_env_path *const *path; /* [rows] */
     const uint64_t *const *layers;  /* NULL, or [rows]: the layers that a row runs; NULL: all */
     const uint64_t *off;            /* NULL, or the layers that no row runs */
@@ -244,7 +245,7 @@ extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
 extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
 extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
 extern const jt_op jt_op_page_write; /* in k, v; effects */
-extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads; f: scale */
+extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none); f: scale */
 extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
 extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
 extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */

@@ -21,7 +21,7 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->heads * c->head_dim);
     jt_opnode *a = jt_list_node(n->list, &jt_op_attention, layer);
     a->in[0] = q;
-    a->i[0] = c->heads;
+    a->i[0] = c->heads, a->i[1] = jt_config_window(c, layer);
     a->f[0] = c->attn_scale;
     a->out[0] = y;
     return jt_net_linear(n, layer, JT_W_O, jt_net_tap(n, layer, JT_SITE_HEADS, y));

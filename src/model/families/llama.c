@@ -5,6 +5,8 @@
 #include "model/config.h"
 #include "model/network.h"
 
+enum { LLAMA_WINDOW = 1 << 30 }; /* no depth is above it */
+
 static const jt_role_row llama_roles[JT_W_ROLES] = {
     [JT_W_EMBED] = {"token_embd.weight", "model.embed_tokens.weight", false, false},
     [JT_W_FINAL_NORM] = {"output_norm.weight", "model.norm.weight", true, false},
@@ -31,6 +33,26 @@ static jt_status llama_gguf_int(const jt_gguf *g, const char *key, uint64_t othe
     return JT_OK;
 }
 
+/* A window over all layers, but for those that the pattern leaves out: one number p (the last layer of each p sees all)
+ * or a flag for each layer. */
+static jt_status llama_gguf_window(const jt_gguf *g, jt_config *c, jt_error *err) {
+    static const char key[] = "llama.attention.sliding_window_pattern";
+    uint64_t window = 0, p = 0;
+    jt_status s = jt_gguf_get_u64_or(g, "llama.attention.sliding_window", 0, &window, err);
+    if (s) return s;
+    c->window = window < LLAMA_WINDOW ? (int)window : LLAMA_WINDOW;
+    const jt_gguf_value *v = jt_gguf_find(g, key);
+    if (!v) return JT_OK;
+    bool list = v->type == JT_GGUF_ARRAY;
+    if (!list && (s = jt_gguf_get_u64(g, key, &p, err))) return s;
+    for (int l = 0; l < c->layers && l < JT_CONFIG_LAYERS; l++) {
+        bool slides = !p || (uint64_t)l % p < p - 1;
+        if (list && !jt_gguf_item_bool(v, (uint64_t)l, &slides)) return jt_error_set(err, JT_FORMAT, "%s has no flag for layer %d", key, l);
+        if (!slides) c->whole[l / 64] |= (uint64_t)1 << l % 64;
+    }
+    return JT_OK;
+}
+
 static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     jt_status s;
     const char *text;
@@ -54,7 +76,7 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
         (s = llama_gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_gguf_get_double(g, "llama.attention.layer_norm_rms_epsilon", &eps, err)) ||
         (s = jt_gguf_get_double_or(g, "llama.rope.freq_base", 10000, &c->rope_base, err)) ||
-        (s = jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, err)))
+        (s = jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, err)) || (s = llama_gguf_window(g, c, err)))
         return s;
     int value_dim;
     if ((s = llama_gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
@@ -122,6 +144,31 @@ static jt_status llama_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
+static jt_status llama_read_hf_plain(const jt_json *j, jt_config *c, jt_error *err) {
+    if (jt_config_find(j, "sliding_window"))
+        return jt_error_set(err, JT_UNSUPPORTED, "sliding_window is set, which model_type \"llama\" does not know; \"mistral\" does");
+    return llama_read_hf(j, c, err);
+}
+
+/* Mistral (Jiang et al. 2023, arXiv 2310.06825): the same blocks, each layer with a window, but for those that layer_types
+ * (transformers 4.53 and later) says see all. */
+static jt_status mistral_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
+    int64_t window;
+    jt_status s = llama_read_hf(j, c, err);
+    if (!s) s = jt_config_int_or(j, "sliding_window", 1, INT32_MAX, 0, &window, err);
+    if (s) return s;
+    c->window = window < LLAMA_WINDOW ? (int)window : LLAMA_WINDOW;
+    const jt_json *types = jt_config_find(j, "layer_types");
+    for (int l = 0; types && l < c->layers && l < JT_CONFIG_LAYERS; l++) {
+        const jt_json *item = jt_json_item(types, (size_t)l);
+        const char *type = item ? jt_json_string(item, NULL) : NULL;
+        if (!type || (strcmp(type, "full_attention") && strcmp(type, "sliding_attention")))
+            return jt_error_set(err, JT_UNSUPPORTED, "layer_types: layer %d must be \"full_attention\" or \"sliding_attention\"", l);
+        if (type[0] == 'f') c->whole[l / 64] |= (uint64_t)1 << l % 64;
+    }
+    return JT_OK;
+}
+
 const jt_family jt_family_llama = {.name = "llama",
                                    .hf = "llama",
                                    .role = llama_roles,
@@ -129,4 +176,12 @@ const jt_family jt_family_llama = {.name = "llama",
                                    .final_norm = &jt_entry_rms_norm,
                                    .gguf_interleaves = true,
                                    .read_gguf = read_gguf,
-                                   .read_hf = llama_read_hf};
+                                   .read_hf = llama_read_hf_plain};
+/* Its GGUF files call themselves "llama". */
+const jt_family jt_family_mistral = {.name = "mistral",
+                                     .hf = "mistral",
+                                     .role = llama_roles,
+                                     .block = &llama_block,
+                                     .final_norm = &jt_entry_rms_norm,
+                                     .gguf_interleaves = true,
+                                     .read_hf = mistral_read_hf};

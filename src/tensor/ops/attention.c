@@ -4,6 +4,7 @@
  * Where depth and slot agree (the trunk of a sequence) a tile is a page; elsewhere its
  * keys are gathered. Threads share blocks of rows of one sequence and one key-value
  * head; the query heads of a group, and rows of a block, share the loads of keys. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -65,6 +66,9 @@ static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, 
             see |= 1u << (d - base), *moved |= p->slot[d - p->trunk] != d;
     return see;
 }
+
+/* Of tile t, the keys within the window of a row at this depth. */
+static uint32_t op_attention_window(int depth, int window, int t) { return ~first_bits(depth - window + 1 - t * JT_TILE); }
 
 static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h, int value) {
     size_t layer = (size_t)n->layer * 2 * (size_t)e->kv->heads;
@@ -131,6 +135,7 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *
     for (int r = r0; r < r1; r++) { /* those that can read the page itself */
         bool moved;
         uint32_t see = op_attention_visible(e->path[r], e->rank[r], n->layer, t, &moved);
+        if (n->i[1]) see &= op_attention_window(e->depth[r], n->i[1], t);
         for (int g = 0; g < group; g++) {
             int i = (r - r0) * group + g;
             w->visible[i] = see;
@@ -161,7 +166,7 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *
 static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h) {
     const float *x = jt_env_f32(e, n->in[0]);
     float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
-    int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group, depth = 0;
+    int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group, first = INT_MAX, depth = 0;
     size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         int r = r0 + i / group, head = h * group + i % group;
@@ -174,8 +179,10 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *
         const jt_env_path *p = e->path[r];
         int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
         if (d > depth) depth = d;
+        d = n->i[1] && e->depth[r] >= n->i[1] ? e->depth[r] - n->i[1] + 1 : 0;
+        if (d < first) first = d;
     }
-    for (int t = 0; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
+    for (int t = first / JT_TILE; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)r0 + (size_t)(i / group), head = (size_t)h * (size_t)group + (size_t)(i % group);
         if (w->l[i] == 0) /* it saw no key at all */
