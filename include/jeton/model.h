@@ -90,6 +90,11 @@ JT_API int jt_state_length(const jt_state *s);
 /* Of node `node` (0 <= node < length): its parent (-1: none) and its depth, the number of its ancestors. */
 JT_API int jt_state_parent(const jt_state *s, int node);
 JT_API int jt_state_depth(const jt_state *s, int node);
+/* The first node of the group that `node` was evaluated with, `node` itself where it was alone; *rows (may be NULL) gets
+ * the number of rows that the group had. A state may be truncated inside a group: the rows that stay keep what
+ * they were with all of it, and that fewer than *rows nodes have this first node says that it cannot be evaluated again
+ * from the inputs that are left. */
+JT_API int jt_state_group(const jt_state *s, int node, int *rows);
 JT_API int jt_state_context(const jt_state *s);
 JT_API jt_model *jt_state_model(const jt_state *s);
 /* Hash of the numeric mode of the state: the model's, the declared context, and the taps and adapters that were ever in force. */
@@ -145,7 +150,12 @@ enum {
  * this batch included. Ranks default to the depth: each row sees its ancestors and itself.
  * Equal ranks in one lane see each other (prefix, block and bidirectional attention). Rows
  * that see later rows belong in one batch, with at most `ubatch` rows (JT_LIMIT). A row
- * keeps what it saw when it was evaluated. */
+ * keeps what it saw when it was evaluated.
+ *
+ * A *group* is rows that are evaluated as one: what chooses keys for one of them
+ * chooses for all. Its borders are inputs, as ids are. It is never parted (JT_LIMIT when it has
+ * more than `ubatch` rows) and ends with its span. Its rows hang together: the parent of each is a
+ * row of the group, or the parent of the group's first row (JT_INVALID). */
 typedef struct jt_span {
     jt_state *state;
     const int32_t *ids; /* [n], each in [0, vocab); not read where `input` is given */
@@ -156,6 +166,7 @@ typedef struct jt_span {
     const int32_t *position; /* [n] or NULL: rotary positions, 0 to 2^24; default the depth */
     const jt_layers *layers; /* [n] or NULL: the layers that each row runs. In a layer that it skips, the stream passes as it
                               * is, and the row has no key there: no other row sees it in that layer */
+    const int32_t *group;    /* [n] or NULL: rows next to each other with the same number are a group; default: each row alone */
 } jt_span;
 
 typedef struct jt_batch {

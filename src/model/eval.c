@@ -144,9 +144,10 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
         int take = take_rows(p, plan, c->done, m->options.ubatch - n);
         if (!take && p->n > c->done) {
             if (n) break;
-            return jt_error_set(err, JT_LIMIT,
-                                "span %d: rows from %d on see each other and must be evaluated together, but ubatch is %d; raise it",
-                                c->span, c->done, m->options.ubatch);
+            return jt_error_set(
+                err, JT_LIMIT,
+                "span %d: rows from %d on see each other or are a group and must be evaluated together, but ubatch is %d; raise it",
+                c->span, c->done, m->options.ubatch);
         }
         if (take) {
             jt_status f = c->done ? JT_OK : jt_state_reserve(p->state, p->state->length, p->n, err);
@@ -319,6 +320,7 @@ static jt_status make_plans(const jt_batch *b, jt_arena *a, const jt_span_plan *
     for (int i = 0; i < b->n_span && !s; i++) {
         s = jt_span_plan_make(&b->span[i], i, a, &plan[i], err);
         if (!s && plan[i].node) s = jt_state_room(b->span[i].state, b->span[i].n, err);
+        if (!s && plan[i].n_group) s = jt_groups_room(b->span[i].state, plan[i].n_group, err);
     }
     return s;
 }
@@ -331,7 +333,10 @@ static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, 
             return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
         s = eval_pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
     }
-    for (int i = 0; i < b->n_span && !s; i++) jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);
+    for (int i = 0; i < b->n_span && !s; i++) {
+        jt_groups_add(b->span[i].state, &c.plan[i], b->span[i].n);
+        jt_state_add(b->span[i].state, c.plan[i].node, b->span[i].n);
+    }
     return s;
 }
 

@@ -22,6 +22,11 @@ typedef struct jt_tree_node {
     const jt_layers *layers; /* the layers it ran, in its state's table; NULL: all */
 } jt_tree_node;
 
+/* Nodes [first, first + kept), evaluated as one with rows that may be gone. */
+typedef struct jt_group_span {
+    int32_t first, kept, rows;
+} jt_group_span;
+
 struct jt_state {
     jt_model *model;
     int context, length;
@@ -30,6 +35,8 @@ struct jt_state {
     jt_page **page;
     jt_buffer **buffer; /* of the pages, as the environment wants them */
     size_t n_page, cap_page, cap_buffer, cap_node;
+    jt_group_span *group; /* groups of two rows or more, ascending */
+    size_t n_group, cap_group;
     struct jt_layer_set *sets;  /* distinct sets of layers that nodes ran, shared by forks */
     uint64_t tapped;            /* hash of the taps and adapters that were ever in force; 0: none */
     struct jt_taps *taps;       /* in force; shared by forks; NULL: none */
@@ -59,7 +66,9 @@ void jt_taps_put(jt_taps *t);
 typedef struct jt_span_plan {
     jt_tree_node *node;       /* [n]; NULL: the span continues a trunk and needs no tables */
     const jt_env_path **path; /* [n] */
-    const uint8_t *cut;       /* [n]: a pass may begin at this row */
+    const uint8_t *cut;       /* [n] or NULL: a pass may begin at this row */
+    const int32_t *group;     /* [n] or NULL: the first row of its group */
+    int n_group;              /* groups of two rows or more */
 } jt_span_plan;
 
 /* Memory of evals, reused; grows and is kept. */
@@ -133,6 +142,14 @@ jt_tree_node jt_state_node(const jt_state *s, int node);
 /* Room for n more nodes; and adding them (node NULL: n that continue the trunk). Adding cannot fail. */
 jt_status jt_state_room(jt_state *s, int n, jt_error *err);
 void jt_state_add(jt_state *s, const jt_tree_node *node, int n);
+/* Groups of a state (groups.c): room for n more; adding those of the next rows, which cannot fail; what is left after
+ * truncations to n nodes and to a path of which `path` nodes, slot[], follow the first `base`. */
+jt_status jt_groups_room(jt_state *s, int n, jt_error *err);
+void jt_groups_add(jt_state *s, const jt_span_plan *p, int n);
+void jt_groups_truncate(jt_state *s, int n);
+void jt_groups_keep(jt_state *s, int base, const int32_t *slot, int path);
+/* Finds the groups of a span and forbids passes to part them. */
+jt_status jt_groups_plan(const jt_span *p, int index, jt_arena *a, jt_span_plan *plan, jt_error *err);
 /* The set as its state's table holds it, added if it is new; NULL with *err set when memory is short. */
 const jt_layers *jt_state_layers(jt_state *s, const jt_layers *l, jt_error *err);
 /* Checks a span's arrays and makes its plan. */

@@ -105,12 +105,14 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     jt_status e = state_make(s->model, s->context, &t, err);
     if (!e) e = state_room(t, s->n_page, err);
     if (!e && s->length > s->trunk) e = jt_grow((void **)&t->node, &t->cap_node, (size_t)(s->length - s->trunk), sizeof *t->node, err);
+    if (!e && s->n_group) e = jt_groups_room(t, (int)s->n_group, err);
     if (e) {
         jt_state_free(t);
         return e;
     }
     if (s->length > s->trunk) memcpy(t->node, s->node, (size_t)(s->length - s->trunk) * sizeof *s->node);
-    t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page;
+    if (s->n_group) memcpy(t->group, s->group, s->n_group * sizeof *s->group);
+    t->length = s->length, t->trunk = s->trunk, t->n_page = s->n_page, t->n_group = s->n_group;
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
     if ((t->adapter = s->adapter)) t->adapter->refs++;
@@ -147,6 +149,7 @@ jt_status jt_state_truncate(jt_state *s, int n, jt_error *err) {
     if (n < 0 || n > s->length) return jt_error_set(err, JT_INVALID, "truncate to %d: the state has %d nodes", n, s->length);
     s->length = n;
     if (s->trunk > n) s->trunk = n;
+    jt_groups_truncate(s, n);
     drop_pages(s);
     return JT_OK;
 }
@@ -176,6 +179,7 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
         x.parent = base + i - 1;
         s->node[i] = x;
     }
+    jt_groups_keep(s, base, slot, path);
     s->trunk = base, s->length = base + path;
     jt_free(slot);
     grow_trunk(s);
@@ -188,7 +192,7 @@ void jt_state_free(jt_state *s) {
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
     jt_taps_put(s->taps), jt_adapter_free(s->adapter);
     state_put_sets(s->sets);
-    jt_free(s->page), jt_free(s->buffer), jt_free(s->node);
+    jt_free(s->page), jt_free(s->buffer), jt_free(s->node), jt_free(s->group);
     jt_free(s);
 }
 

@@ -2,7 +2,8 @@
  *
  * Little endian, in this order: a head of 64 bytes (magic "JTSTATE", version, sizes and the
  * hash of the numeric mode), the sets of layers (32 bytes each), the nodes outside the trunk
- * (five int32 each: parent, depth, rank, position, set or -1), the pages as they lie in
+ * (five int32 each: parent, depth, rank, position, set or -1), the groups (three int32 each: first node, nodes kept, rows it
+ * had), the pages as they lie in
  * memory, and the SHA-256 of all that. */
 #include <string.h>
 
@@ -11,14 +12,14 @@
 #include "jeton/adapter.h"
 #include "model/model.h"
 
-enum { VERSION = 1, HEAD = 64, DIGEST = 32 };
+enum { VERSION = 2, HEAD = 64, DIGEST = 32 };
 static const char state_file_magic[8] = "JTSTATE";
 
 struct head {
     char magic[8];
     uint32_t version, context, length, trunk, sets, pages;
     uint64_t page_bytes, mode, tapped;
-    uint64_t reserved;
+    uint32_t groups, reserved;
 };
 _Static_assert(sizeof(struct head) == HEAD, "the head of a state file");
 
@@ -52,6 +53,7 @@ static jt_status state_file_write_all(const jt_state *s, struct out *o, jt_error
                      .length = (uint32_t)s->length,
                      .trunk = (uint32_t)s->trunk,
                      .pages = (uint32_t)s->n_page,
+                     .groups = (uint32_t)s->n_group,
                      .page_bytes = m->kv.page_bytes,
                      .mode = m->info.mode,
                      .tapped = s->tapped};
@@ -64,6 +66,7 @@ static jt_status state_file_write_all(const jt_state *s, struct out *o, jt_error
         struct file_node f = {n->parent, n->depth, n->rank, n->position, set_index(s, n->layers)};
         e = state_file_put(o, &f, sizeof f, err);
     }
+    if (!e && s->n_group) e = state_file_put(o, s->group, s->n_group * sizeof *s->group, err);
     char *page = jt_alloc(1, m->kv.page_bytes);
     if (!e && !page) e = jt_nomem(err, "a page of the file", 1, m->kv.page_bytes);
     for (size_t i = 0; i < s->n_page && !e; i++) {
@@ -102,9 +105,10 @@ static jt_status check_head(const jt_model *m, const jt_map *f, struct head *h, 
                             "it was made in numeric mode %016llx, this model is in %016llx: another model, activations or cache type",
                             (unsigned long long)h->mode, (unsigned long long)m->info.mode);
     if (h->page_bytes != m->kv.page_bytes || h->context < 1 || h->context > 1u << 24 || h->trunk > h->length || h->length > 1u << 30 ||
-        h->sets > 65536 || h->pages != (h->length + JT_TILE - 1) / JT_TILE || h->reserved)
+        h->sets > 65536 || h->groups > h->length || h->pages != (h->length + JT_TILE - 1) / JT_TILE || h->reserved)
         return jt_error_set(err, JT_FORMAT, "its sizes contradict each other");
-    uint64_t want = HEAD + DIGEST + (uint64_t)h->sets * sizeof(jt_layers) + (uint64_t)(h->length - h->trunk) * sizeof(struct file_node);
+    uint64_t want = HEAD + DIGEST + (uint64_t)h->sets * sizeof(jt_layers) + (uint64_t)(h->length - h->trunk) * sizeof(struct file_node) +
+                    (uint64_t)h->groups * sizeof(jt_group_span);
     uint64_t pages;
     if (!jt_mul_u64(h->pages, h->page_bytes, &pages) || !jt_add_u64(want, pages, &want) || want != f->n)
         return jt_error_set(err, JT_FORMAT, "it has %zu bytes, and its head tells of %llu", f->n, (unsigned long long)want);
@@ -138,6 +142,19 @@ static jt_status read_nodes(jt_state *s, const struct head *h, const uint8_t *p,
     return e;
 }
 
+static jt_status read_groups(jt_state *s, const struct head *h, const uint8_t *p, jt_error *err) {
+    jt_status e = h->groups ? jt_groups_room(s, (int)h->groups, err) : JT_OK;
+    int end = 0;
+    for (uint32_t i = 0; i < h->groups && !e; i++) {
+        jt_group_span g;
+        memcpy(&g, p + i * sizeof g, sizeof g);
+        if (g.first < end || g.kept < 1 || g.rows < 2 || g.kept > g.rows || g.first > (int)h->length - g.kept)
+            return jt_error_set(err, JT_FORMAT, "group %u is impossible", i);
+        s->group[s->n_group++] = g, end = g.first + g.kept;
+    }
+    return e;
+}
+
 static jt_status read_sets(jt_state *s, const struct head *h, const uint8_t *p, const jt_layers ***out, jt_error *err) {
     *out = jt_alloc(h->sets, sizeof **out);
     if (!*out) return jt_nomem(err, "sets of layers", h->sets, sizeof **out);
@@ -151,11 +168,13 @@ static jt_status read_sets(jt_state *s, const struct head *h, const uint8_t *p, 
 
 static jt_status state_file_read_all(jt_state *s, const jt_map *f, const struct head *h, jt_error *err) {
     const uint8_t *sets = f->p + HEAD, *nodes = sets + (size_t)h->sets * sizeof(jt_layers);
-    const uint8_t *pages = nodes + (size_t)(h->length - h->trunk) * sizeof(struct file_node);
+    const uint8_t *groups = nodes + (size_t)(h->length - h->trunk) * sizeof(struct file_node);
+    const uint8_t *pages = groups + (size_t)h->groups * sizeof(jt_group_span);
     const jt_layers **set = NULL;
     jt_status e = read_sets(s, h, sets, &set, err);
     if (!e) e = read_nodes(s, h, nodes, set, err);
     jt_free((void *)set);
+    if (!e) e = read_groups(s, h, groups, err);
     int length = s->length;
     s->length = 0; /* nothing in the pages is worth keeping yet */
     if (!e) e = jt_state_reserve(s, 0, length, err);

@@ -91,7 +91,7 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
         if (p->n > s->context - s->length)
             return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n,
                                 s->context);
-        return JT_OK;
+        return jt_groups_plan(p, index, a, out, err);
     }
     jt_tree_node *node = jt_arena_alloc(a, n, sizeof *node);
     const jt_env_path **path = jt_arena_alloc(a, n, sizeof *path);
@@ -106,6 +106,6 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
     if (cut)
         for (int i = 0; i < p->n; i++) child[i] = 0;
     if (!make_paths(p, node, path, children, child, a)) return jt_nomem(err, "paths of a tree", n, sizeof(int32_t));
-    *out = (jt_span_plan){node, path, cut};
-    return JT_OK;
+    *out = (jt_span_plan){.node = node, .path = path, .cut = cut};
+    return jt_groups_plan(p, index, a, out, err);
 }

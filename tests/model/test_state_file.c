@@ -44,12 +44,13 @@ static int end(void **state) {
 /* A tree with ranks, skipped layers and a few pages. */
 static jt_state *grown(const struct fixture *f) {
     jt_state *s;
-    int32_t ids[60], parent[10], rank[10];
+    int32_t ids[60], parent[10], rank[10], group[45];
     jt_layers layers[10];
     for (int i = 0; i < 60; i++) ids[i] = (i * 37 + 11) % VOCAB;
     for (int i = 0; i < 10; i++) parent[i] = 40 + i / 2, rank[i] = 50 + i, layers[i] = (jt_layers){{i % 3 ? 7u : 5u}};
     assert_int_equal(jt_state_new(f->model, 100, &s, NULL), JT_OK);
-    jt_span a = {.state = s, .ids = ids, .n = 45};
+    for (int i = 0; i < 45; i++) group[i] = i / 20;
+    jt_span a = {.state = s, .ids = ids, .n = 45, .group = group};
     assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &a, .n_span = 1}, NULL), JT_OK);
     a = (jt_span){.state = s, .ids = ids + 45, .n = 10, .parent = parent, .rank = rank, .layers = layers};
     assert_int_equal(jt_eval(f->model, &(jt_batch){.span = &a, .n_span = 1}, NULL), JT_OK);
@@ -75,6 +76,7 @@ static void goes_on_with_the_same_bits(const struct fixture *f) {
     for (int i = 0; i < 55; i++) {
         assert_int_equal(jt_state_parent(s, i), jt_state_parent(t, i));
         assert_int_equal(jt_state_depth(s, i), jt_state_depth(t, i));
+        assert_int_equal(jt_state_group(s, i, NULL), jt_state_group(t, i, NULL));
     }
     next(f, s, a), next(f, t, b);
     assert_memory_equal(a, b, sizeof a);
