@@ -89,7 +89,10 @@ jt_demand jt_demand_of(const jt_model *m) {
         const jt_matrix *x = &w->matrix;
         if (w->vector || (w == embed && w != head)) continue;
         d.bytes += x->packed ? (double)jt_matrix_panels(x) * (double)x->panel_bytes : (double)x->row_bytes * x->rows;
-        if (w == head) continue;
+        if (w == head) {
+            d.head_ops = 2.0 * x->rows * x->cols;
+            continue;
+        }
         d.prompt_ops += 2.0 * x->rows * x->cols;
         if (x->format->quantised) quantised += 2.0 * x->rows * x->cols;
     }

@@ -25,6 +25,7 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err);
 typedef struct jt_demand {
     double bytes;       /* of weights that generating a token reads: every matrix as held, the embedding only if it is also the head */
     double prompt_ops;  /* operations in products for a prompt's token: every matrix but embedding and head */
+    double head_ops;    /* and of the head */
     bool int8;          /* most of them in 8 bits */
     const char *format; /* of most of the weights */
 } jt_demand;

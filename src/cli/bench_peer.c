@@ -68,27 +68,43 @@ static jt_status speed(const jt_json *list, jt_peer_test *t, jt_error *err) {
     return jt_error_set(err, JT_FORMAT, "llama-bench printed no avg_ts for a prompt of %d and %d generated tokens", t->prompt, t->gen);
 }
 
-static jt_status run_test(const char *program, const char *model, int threads, jt_peer_test *t, jt_error *err) {
-    char prompt[16], gen[16], count[16];
-    jt_str out = {0};
+/* The program reaches to the first flag, so that its path may hold spaces. */
+static int peer_split(char *command, const char **argv, int most) {
+    int n = 0;
+    char *flag = strstr(command, " -");
+    argv[n++] = command;
+    while (flag && n < most) {
+        *flag++ = 0;
+        flag += strspn(flag, " ");
+        if (!*flag) break;
+        argv[n++] = flag;
+        flag = strchr(flag, ' ');
+    }
+    return n;
+}
+
+jt_status jt_peer_run(const char *command, const char *model, int threads, jt_peer_test *t, jt_error *err) {
+    enum { FLAGS = 32, OWN = 16 };
+    char prompt[16], gen[16], count[16], depth[16];
+    const char *argv[FLAGS + OWN];
+    jt_str out = {0}, line = {0};
     jt_json *list = NULL;
+    jt_str_puts(&line, command);
+    jt_status st = jt_str_check(&line, err);
+    if (st) return st;
     snprintf(prompt, sizeof prompt, "%d", t->prompt);
     snprintf(gen, sizeof gen, "%d", t->gen);
     snprintf(count, sizeof count, "%d", threads);
-    const char *argv[] = {program, "-m", model, "-p", prompt, "-n", gen, "-t", count, "-r", "1", "-o", "json", NULL};
-    jt_status st = run(program, (char *const *)argv, &out, err);
+    snprintf(depth, sizeof depth, "%d", t->depth);
+    int n = peer_split(line.s, argv, FLAGS);
+    const char *own[] = {"-m", model, "-p", prompt, "-n", gen, "-t", count, "-r", "1", "-o", "json", t->depth ? "-d" : NULL, depth, NULL};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) argv[n++] = own[i];
+    st = run(argv[0], (char *const *)argv, &out, err);
     if (!st) st = jt_json_parse(jt_str_c(&out), out.n, &list, err);
     if (!st) st = speed(list, t, err);
-    if (st == JT_FORMAT) jt_error_in(err, st, "%s is no llama-bench", program);
+    if (st == JT_FORMAT) jt_error_in(err, st, "%s is no llama-bench", argv[0]);
     jt_json_free(list);
     jt_str_free(&out);
+    jt_str_free(&line);
     return st;
-}
-
-jt_status jt_peer_run(const char *program, const char *model, int threads, jt_peer_test *test, int n, jt_error *err) {
-    for (int i = 0; i < n; i++) {
-        jt_status st = run_test(program, model, threads, &test[i], err);
-        if (st) return st;
-    }
-    return JT_OK;
 }

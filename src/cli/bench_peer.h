@@ -4,14 +4,15 @@
 
 #include "jeton/status.h"
 
-/* One test: a prompt of `prompt` tokens, or `gen` generated ones; the other is 0. */
+/* One test: a prompt of `prompt` tokens, or `gen` generated ones; the other is 0. Behind `depth` tokens. */
 typedef struct jt_peer_test {
-    int prompt, gen;
+    int prompt, gen, depth;
     double tokens_per_second; /* filled */
 } jt_peer_test;
 
-/* Runs `program` once for each test with one repetition (after its own warm-up) and waits for it. Errors: JT_NOTFOUND and
- * JT_IO when it cannot be run or fails, JT_FORMAT when it prints something else than llama-bench does. */
-jt_status jt_peer_run(const char *program, const char *model, int threads, jt_peer_test *test, int n, jt_error *err);
+/* Runs `command`, a program and flags with spaces between, for the test with one repetition (after its own warm-up) and
+ * waits for it. Errors: JT_NOTFOUND and JT_IO when it cannot be run or fails, JT_FORMAT when it prints something else than
+ * llama-bench does. */
+jt_status jt_peer_run(const char *command, const char *model, int threads, jt_peer_test *test, jt_error *err);
 
 #endif

@@ -102,7 +102,27 @@ try "$jeton" bench "$tiny" -p 8,16 -n 4 -r 2 --no-limits --json --first-token
 expect "speed as JSON" 0 '"results"' '"test": "pp8"' '"test": "pp16"' '"test": "tg4"' '"tokens_per_second"' '"format": "f32"' '"first_token_seconds"'
 valid_json "the JSON of bench" out
 try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits
-expect "speed as a table" 0 "| model" "pp8"
+expect "speed as a table" 0 "| test" "pp8"
+try "$jeton" bench "$tiny" -p 8 -n 4 -d 0,40 --batch 1,3 -r 2 --no-limits --json
+expect "depths and batches" 0 '"test": "pp8 @ d40 x3"' '"test": "tg4 x3"' '"n_depth": 40, "n_batch": 3'
+cp out then.json
+try "$jeton" bench "$tiny" -p 8,16 -n 0 -r 1 --no-limits --json --baseline then.json
+expect "beside an earlier run" 0 '"ratio_to_baseline": null' '"ratio_to_baseline": '
+valid_json "the JSON beside an earlier run" out
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --baseline then.json --activations float --threads 3
+expect "an earlier run elsewhere" 0 "then.json" "another model, mode"
+echo '{}' >none.json
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --baseline none.json
+expect "an earlier run without results" 3 "none.json holds no results"
+try "$jeton" bench "$tiny" -p 8 -n 4 -r 1 --plot roof.svg
+expect "a plot" 0 "limits at"
+grep -q '</svg>' roof.svg && grep -q '>tg4<' roof.svg && verdict "the plot has its tests" "" || verdict "the plot has its tests" "none"
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --plot nowhere/roof.svg
+expect "no folder for the plot" 4 "nowhere"
+try "$jeton" bench "$tiny" -p 8 --no-limits --plot roof.svg
+expect "a plot without limits" 2 "--no-limits"
+try "$jeton" bench "$tiny" --batch 65
+expect "too large a batch" 2 "'65' in --batch"
 try "$jeton" bench "$tiny" -p 0 -n 0
 expect "nothing to measure" 2 "nothing to measure"
 try "$jeton" bench "$tiny" -p 8,x
@@ -130,10 +150,10 @@ if [ -n "$model" ] && [ -f "$model" ]; then
     expect "two vocabularies" 2 "49152 and 320"
     try "$jeton" eval ppl "$model" text
     expect "a text too short" 2 "fewer than one chunk of 512"
-    printf '#!/bin/sh\necho "[{\\"n_prompt\\": $4, \\"n_gen\\": $6, \\"avg_ts\\": 8}]"\n' >peer
+    printf '#!/bin/sh\n[ "$1" = -fa ] && shift 2\necho "[{\\"n_prompt\\": $4, \\"n_gen\\": $6, \\"avg_ts\\": 8}]"\n' >peer
     chmod +x peer
-    try "$jeton" bench "$model" -p 8 -n 2 -r 1 --no-limits --peer ./peer --json
-    expect "beside a peer" 0 '"peer_tokens_per_second": 8' '"ratio": '
+    try "$jeton" bench "$model" -p 8 -n 2 -r 1 --no-limits --peer ./peer --peer './peer -fa 1' --json
+    expect "beside two peers" 0 '{"command": "./peer", "tokens_per_second": 8, "ratio": ' '{"command": "./peer -fa 1", '
     try "$jeton" bench "$model" -p 8 -n 0 -r 1 --no-limits --peer ./nothing
     expect "a peer that is not there" 3 "./nothing"
     try "$jeton" bench "$model" -p 8 -n 0 -r 1 --no-limits --peer /bin/false
