@@ -111,6 +111,7 @@ typedef struct jt_event {
     const int32_t *note; /* JT_EVENT_ANSWER: numbers that the strategy tells of the answer; the method says which */
     int n_note;
     int prompt_tokens, answer_tokens;      /* JT_EVENT_END: of the first answer, as is `reason` when the strategy is done */
+    int reused_tokens;                     /* JT_EVENT_END: prompt tokens that another job had evaluated already */
     double prompt_seconds, answer_seconds; /* JT_EVENT_END: wall time to the first token, and after it */
 } jt_event;
 
@@ -124,6 +125,11 @@ JT_API jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m
  * with its prompt, all the tokens that it may generate and all branches of its strategy; the others wait, in the order of
  * their submission. A job that could need more than the whole limit is refused when submitted (JT_LIMIT). */
 JT_API void jt_driver_set_cache(jt_driver *d, uint64_t bytes);
+/* Memory for what jobs that have ended had evaluated, bytes; 0: none. A later job whose prompt begins with the same tokens,
+ * in the same numeric mode, goes on from there and says what it would have said, bit for bit. What was used longest ago goes
+ * first, and goes for jobs that the limit of jt_driver_set_cache would else let wait. As made: an eighth of that limit, or
+ * without one of the memory that was free when the driver was made. */
+JT_API void jt_driver_set_prefix(jt_driver *d, uint64_t bytes);
 /* Starts a job; everything that can be refused is refused here. */
 JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_error *err);
 /* Works until there is an event (returned) or no job is left (*e has kind JT_EVENT_END and job 0). A failure of one job is
@@ -140,6 +146,10 @@ typedef struct jt_driver_counts {
     uint64_t rows;      /* new positions in them */
     uint64_t waiting;   /* jobs that wait for memory now */
     uint64_t cache;     /* bytes that the jobs which run could need */
+
+    uint64_t prefix_hits;   /* branches that went on from what another, or an ended job, had evaluated */
+    uint64_t prefix_tokens; /* tokens that they did not evaluate again */
+    uint64_t prefix_bytes;  /* kept now */
 } jt_driver_counts;
 JT_API void jt_driver_stats(const jt_driver *d, jt_driver_counts *out);
 

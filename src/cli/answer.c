@@ -12,7 +12,7 @@ void jt_answer_clear(jt_answer *a) {
     jt_str_clear(&a->top);
     a->n = 0;
     a->reason = JT_END_NONE;
-    a->prompt_tokens = a->answer_tokens = 0;
+    a->prompt_tokens = a->reused_tokens = a->answer_tokens = 0;
     a->prompt_seconds = a->answer_seconds = 0;
 }
 
@@ -23,6 +23,16 @@ void jt_answer_free(jt_answer *a) {
     jt_free(a->logprob);
     jt_free(a->raw_logprob);
     *a = (jt_answer){0};
+}
+
+void jt_answer_say_timings(const jt_answer *a, const char *before) {
+    double p = a->prompt_seconds, t = a->answer_seconds;
+    char reused[64] = "";
+    int new = a->prompt_tokens - a->reused_tokens;
+    if (a->reused_tokens) snprintf(reused, sizeof reused, ", %d of them evaluated before,", a->reused_tokens);
+    jt_say("%sprompt %d tokens%s in %.2f s (%.0f a second); answer %d tokens in %.2f s (%.1f a second); ended by %s", before,
+           a->prompt_tokens, reused, p, p > 0 ? new / p : 0, a->answer_tokens, t, t > 0 ? a->answer_tokens / t : 0,
+           jt_end_reason_name(a->reason));
 }
 
 void jt_answer_request(const jt_args *a, int context, jt_request *r) {
@@ -139,6 +149,7 @@ jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_
     if (e->kind != JT_EVENT_TOKEN) {
         out->reason = e->reason;
         out->prompt_tokens = e->prompt_tokens;
+        out->reused_tokens = e->reused_tokens;
         out->answer_tokens = e->answer_tokens;
         out->prompt_seconds = e->prompt_seconds;
         out->answer_seconds = e->answer_seconds;

@@ -36,7 +36,7 @@ typedef struct jt_answer {
     size_t n, cap_id, cap_logprob, cap_raw;
     jt_str top; /* JSON: for each token a list of its best candidates; only with request.top_logprobs */
     jt_end_reason reason;
-    int prompt_tokens, answer_tokens;
+    int prompt_tokens, reused_tokens, answer_tokens; /* reused: of the prompt, evaluated for an earlier answer */
     double prompt_seconds, answer_seconds;
 } jt_answer;
 void jt_answer_clear(jt_answer *a);
@@ -54,6 +54,9 @@ typedef struct jt_answer_sink {
 /* Runs one request to its end and gives a JT_EXIT code, having said what failed. A signal ends the answer
  * (JT_END_CANCELLED, JT_EXIT_OK: the caller decides what that means). A failed write cancels the job. */
 int jt_answer_run(jt_driver *d, const jt_tokenizer *t, const jt_request *r, const jt_answer_sink *sink, jt_answer *out);
+
+/* Says on standard error how long the answer took and why it ended. `before`: what to say first, "" or "loaded in 1 s; ". */
+void jt_answer_say_timings(const jt_answer *a, const char *before);
 
 /* Fills everything but prompt and pipeline from the options; pointers stay those of `a`. */
 void jt_answer_request(const jt_args *a, int context, jt_request *r);

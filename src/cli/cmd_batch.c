@@ -284,6 +284,8 @@ static int report(const batch *b, double seconds, int code) {
     jt_say("%zu of %zu lines have results%s; now %zu, %llu tokens in %.2f s (%.1f a second), %.1f sequences an evaluation", b->finished,
            b->n_item, b->out.had ? " (some from before)" : "", now, (unsigned long long)b->tokens, seconds,
            seconds > 0 ? (double)b->tokens / seconds : 0, c.evals ? (double)c.sequences / (double)c.evals : 0);
+    if (c.prefix_tokens)
+        jt_say("%llu tokens of prompts began as others did and were not evaluated again", (unsigned long long)c.prefix_tokens);
     if (b->bad) jt_say("%zu of the results are errors", b->bad);
     if (code == JT_EXIT_INTERRUPTED && b->out.seekable) jt_say("interrupted; the same command goes on where it ended");
     return code ? code : b->bad ? JT_EXIT_FAILURE : JT_EXIT_OK;

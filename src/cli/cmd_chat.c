@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/line.h"
 #include "cli/out.h"
+#include "core/file.h"
 
 typedef struct chat {
     const jt_args *args;
@@ -84,6 +85,7 @@ static bool give_answer(chat *c) {
         return true;
     }
     if (why_ended(w->reason)) tell(c, "(%s)", why_ended(w->reason));
+    if (jt_arg_flag(c->args, "timings")) jt_answer_say_timings(w, "");
     if (jt_conversation_answer(talk(c), w->id, w->n, jt_str_c(&w->text), w->text.n, &err)) tell_error(c, &err);
     return !jt_interrupt_to_end();
 }
@@ -382,6 +384,8 @@ static int prepare(chat *c) {
     if (jt_arg_text(a, "system")) jt_str_puts(&talk(c)->system, jt_arg_text(a, "system"));
     if (jt_str_check(&talk(c)->system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
         return jt_fail(&err);
+    /* A conversation that was evaluated is worth more than the memory it takes: a page is shared by all that begin with it. */
+    jt_driver_set_prefix(c->driver, jt_memory_available() / 2);
     code = jt_session_add_models(a, &c->session, c->driver);
     if (code) return code;
     jt_answer_request(a, c->session.context, &c->request);
@@ -419,6 +423,8 @@ static const jt_pos pos[] = {
 static const jt_opt opts[] = {
     JT_ANSWER_OPTS("temp:0.2 | top-p:0.9", "0"),
     {"load", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "go on with a conversation that /save wrote"},
+    {"timings", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
+     "say on standard error after each answer how long it took, and how much of the conversation had to be evaluated"},
     {0},
 };
 static const jt_example examples[] = {

@@ -112,10 +112,9 @@ static int print_json(const jt_session *s, const jt_request *r, const jt_answer 
 }
 
 static void say_timings(const jt_answer *w, double load_seconds) {
-    double p = w->prompt_seconds, t = w->answer_seconds;
-    jt_say("loaded in %.2f s; prompt %d tokens in %.2f s (%.0f a second); answer %d tokens in %.2f s (%.1f a second); ended by %s",
-           load_seconds, w->prompt_tokens, p, p > 0 ? w->prompt_tokens / p : 0, w->answer_tokens, t, t > 0 ? w->answer_tokens / t : 0,
-           jt_end_reason_name(w->reason));
+    char before[48];
+    snprintf(before, sizeof before, "loaded in %.2f s; ", load_seconds);
+    jt_answer_say_timings(w, before);
 }
 
 /* What is said once the answer is complete. */

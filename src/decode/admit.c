@@ -63,6 +63,8 @@ void jt_admit_waiting(jt_driver *d) {
         }
         full |= d->cache_most && d->cache_held && d->cache_held + j->need > d->cache_most;
         if (full) continue;
+        jt_prefix_pin(d, j);
+        jt_prefix_give_way(d, j->need);
         d->cache_held += j->need;
         j->admitted = true;
         j->submitted = jt_driver_now(d);
@@ -70,4 +72,7 @@ void jt_admit_waiting(jt_driver *d) {
     }
 }
 
-void jt_driver_set_cache(jt_driver *d, uint64_t bytes) { d->cache_most = bytes; }
+void jt_driver_set_cache(jt_driver *d, uint64_t bytes) {
+    d->cache_most = bytes;
+    jt_prefix_give_way(d, 0);
+}

@@ -3,6 +3,7 @@
  * fork costs some pointers. */
 #include "decode/driver.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "core/random.h"
@@ -154,7 +155,7 @@ jt_status jt_branch_own_stages(const jt_live *j, jt_branch *b, jt_error *err) {
 jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err) {
     jt_branch *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
-    b->serial = ++j->serial, b->model = model, b->follows = -1, b->stream = j->stream;
+    b->serial = ++j->serial, b->model = model, b->follows = -1, b->bent = INT_MAX, b->stream = j->stream;
     jt_status e = d->model[model].ev.open(d->model[model].ev.self, j->context, &b->state, err);
     if (e != JT_OK) return jt_free(b), e;
     *out = b;
@@ -185,7 +186,7 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     jt_branch *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
     b->serial = ++j->serial, b->model = from->model, b->stream = from->stream, b->follows = from->follows;
-    b->n = from->n, b->evaluated = from->evaluated;
+    b->n = from->n, b->evaluated = from->evaluated, b->bent = from->bent;
     if ((b->past = from->past)) b->past->refs++;
     if ((b->stages = from->stages)) b->stages->refs++;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;
@@ -222,6 +223,7 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
     }
     if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, n, err);
     if (e == JT_OK && n < b->n) b->n = n;
+    if (e == JT_OK && n <= b->bent) b->bent = INT_MAX;
     return e;
 }
 

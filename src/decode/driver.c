@@ -17,7 +17,7 @@ const char *jt_end_reason_name(jt_end_reason r) {
 jt_status jt_driver_new_with(const jt_evaluator *ev, jt_driver **out, jt_error *err) {
     jt_driver *d = jt_alloc(1, sizeof *d);
     if (!d) return jt_nomem(err, "a driver", 1, sizeof *d);
-    d->model->ev = *ev, d->n_model = 1;
+    d->model->ev = *ev, d->n_model = 1, d->kept_most = JT_PREFIX_AUTO;
     d->site = jt_random_site("sample", 0, "draw");
     jt_status e = jt_pipeline_parse("greedy", NULL, &d->greedy, err);
     if (e == JT_OK) e = jt_dist_new(ev->vocab, ev->kernels, &d->raw, err);
@@ -72,10 +72,18 @@ jt_status jt_driver_add_with(jt_driver *d, const char *role, const jt_evaluator 
     return JT_OK;
 }
 
+/* Gives back the memory of its branches. */
+static void live_retire(jt_driver *d, jt_live *j) {
+    if (j->admitted) d->cache_held -= j->need;
+    j->admitted = false;
+    jt_prefix_unpin(d, j);
+    jt_inst_free(d, j, j->root);
+    j->root = NULL;
+}
+
 void jt_live_free(jt_driver *d, jt_live *j) {
     if (!j) return;
-    if (j->admitted) d->cache_held -= j->need;
-    jt_inst_free(d, j, j->root);
+    live_retire(d, j);
     for (size_t i = 0; j->stop && i < j->n_stop; i++) jt_free(j->stop[i]);
     jt_free(j->stop), jt_free(j->stop_len), jt_free(j->stop_ids), jt_free(j->stage_at), jt_free(j->kin);
     if (j->fresh && !--j->fresh->refs) jt_free(j->fresh);
@@ -97,6 +105,7 @@ void jt_driver_free(jt_driver *d) {
         d->first = j->next;
         jt_live_free(d, j);
     }
+    (void)jt_prefix_clear(d);
     for (int i = 0; i < JT_MODELS; i++) {
         jt_side *m = &d->model[i];
         jt_free(m->part), jt_free(m->span), jt_free(m->want), jt_free(m->ids), jt_free(m->parent);
@@ -111,7 +120,7 @@ void jt_driver_free(jt_driver *d) {
 double jt_driver_now(const jt_driver *d) { return d->model->ev.now(d->model->ev.self); }
 void jt_driver_stats(const jt_driver *d, jt_driver_counts *out) {
     *out = d->counts;
-    out->cache = d->cache_held;
+    out->cache = d->cache_held, out->prefix_bytes = d->kept_held;
     for (const jt_live *j = d->first; j; j = j->next) out->waiting += !j->admitted && j->end == JT_END_NONE;
 }
 
@@ -167,6 +176,7 @@ static void give_end(const jt_live *j, jt_event *e) {
     give_answer(j, j->main, e);
     e->kind = JT_EVENT_END;
     e->reason = j->end;
+    e->reused_tokens = j->reused;
     if (whole) {
         e->answer_tokens = j->zero_tokens;
         e->prompt_seconds = (j->zero_tokens ? j->zero_first : j->ended) - j->submitted;
@@ -199,6 +209,9 @@ jt_status jt_driver_next(jt_driver *d, jt_event *e, jt_error *err) {
             if (j->end != JT_END_NONE) {
                 give_end(j, e);
                 *at = j->next, d->gone = j, d->n_live--;
+                jt_prefix_keep(d, j);
+                live_retire(d, j);
+                jt_prefix_give_way(d, 0);
                 return JT_OK;
             }
             j->main->n_record = j->main->handed = j->main->n_top = j->main->n_stage = 0;

@@ -14,6 +14,7 @@
  *   work.c      what strategies ask for
  *   shape.c     the pipeline over one row
  *   admit.c     the memory that jobs could need, and who waits for it
+ *   prefix.c    branches that begin alike, and states kept after their jobs
  *   reply.c     text, stop strings and limits of one answer
  *   evaluator.c the driver of real models */
 #ifndef JT_DECODE_DRIVER_H
@@ -32,6 +33,7 @@ typedef struct jt_evaluator {
     void *self;
     int vocab, hidden, context; /* context: the trained one */
     size_t token_bytes;         /* of the cache; 0: not counted */
+    uint64_t memory;            /* free when the driver was made, bytes; 0: unknown */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;
     jt_status (*open)(void *self, int context, jt_state **out, jt_error *err);
@@ -40,6 +42,8 @@ typedef struct jt_evaluator {
     jt_status (*truncate)(void *self, jt_state *s, int n, jt_error *err);
     jt_status (*truncate_to)(void *self, jt_state *s, int node, jt_error *err);
     jt_status (*eval)(void *self, const jt_batch *b, jt_error *err);
+    /* The numeric mode; 0: the state is not to be shared between jobs. NULL: none is. */
+    uint64_t (*mode)(void *self, const jt_state *s);
     double (*now)(void *self); /* seconds */
 } jt_evaluator;
 
@@ -53,6 +57,7 @@ enum {
     JT_ROWS_BESIDE = 128, /* and in one where some do */
     JT_ROWS_SHORT = 8,    /* spans up to this are never put off */
     JT_ROWS_TREE = 256,   /* of one slot in one request */
+    JT_KEPT_MOST = 64,    /* states kept after their jobs */
     JT_TOP_TRACED = 10,
     JT_TOP_MOST = 20
 };
@@ -124,6 +129,8 @@ struct jt_branch {
     jt_stages *stages;
     uint64_t stream;
     int n, evaluated, follows; /* follows: a slot, -1: none */
+    int bent;                  /* the first input evaluated with a rank, place or layers of its own; INT_MAX: none */
+    bool chosen;               /* it is the answer that was given */
     jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
     jt_twig *twig;
     int n_twig;
@@ -259,6 +266,32 @@ jt_status jt_inst_emit(jt_driver *d, jt_live *j, jt_inst *i, const jt_trail *t, 
 /* Takes the child out of the slot; the slot is a branch again, with its transcript forgotten. */
 void jt_inst_unseat(jt_driver *d, jt_live *j, jt_branch *b);
 
+/* ---- states kept after their job ---- */
+
+typedef struct jt_kept {
+    struct jt_kept *next; /* the one used last stands first */
+    int refs;             /* the driver's, and of jobs that wait to begin from it */
+    int model, n;         /* n: nodes of the state, one after another, made from ids */
+    uint64_t mode, bytes;
+    jt_state *state;
+    int32_t *ids;
+} jt_kept;
+
+/* The job is over: its states are taken out of it and kept, as far as there is room. */
+void jt_prefix_keep(jt_driver *d, jt_live *j);
+/* Holds what the job will begin from, so that it is not dropped before. */
+void jt_prefix_pin(jt_driver *d, jt_live *j);
+void jt_prefix_unpin(jt_driver *d, jt_live *j);
+/* The branch goes on from a state, kept or another branch's, that has more of its first inputs; it leaves at least the last
+ * of them to be evaluated. */
+void jt_prefix_begin(jt_driver *d, jt_live *j, jt_branch *b);
+/* How many of b's first inputs it could have from `of` once that has evaluated its own. */
+int jt_prefix_alike(const jt_driver *d, const jt_branch *b, const jt_branch *of);
+/* Drops what was used longest ago until the jobs' needs and `more` bytes fit beside the rest. */
+void jt_prefix_give_way(jt_driver *d, uint64_t more);
+/* Drops everything; whether there was anything. */
+bool jt_prefix_clear(jt_driver *d);
+
 /* ---- jobs ---- */
 
 struct jt_live {
@@ -272,6 +305,8 @@ struct jt_live {
     double max_seconds, submitted, deadline; /* submitted: or admitted later */
     uint64_t need;                           /* bytes of caches that it could fill */
     bool admitted;
+    jt_kept *pin;
+    int reused;  /* prompt tokens of the main model that other jobs had evaluated */
     char **stop; /* [n_stop], each NUL-terminated */
     size_t *stop_len, n_stop;
     int32_t *stop_ids;
@@ -337,7 +372,10 @@ struct jt_driver {
     size_t n_live;
     jt_job last;
     uint64_t cache_most, cache_held; /* 0: no limit; the needs of admitted jobs */
-    const jt_side *running;          /* the evaluation that runs: its parts run_first .. run_end - 1 */
+    uint64_t kept_most, kept_held;   /* for states of ended jobs; JT_PREFIX_AUTO: by the limit, else by the memory */
+    jt_kept *kept;
+    size_t n_kept;
+    const jt_side *running; /* the evaluation that runs: its parts run_first .. run_end - 1 */
     size_t run_first, run_end;
     jt_driver_counts counts;
     _Atomic uint64_t cancelled[JT_JOBS]; /* at id % JT_JOBS: the newest job there that was cancelled */
@@ -352,6 +390,8 @@ struct jt_work {
     int raw;          /* only raw; -1: none */
     jt_status status; /* the first failure, its message in j->error */
 };
+
+#define JT_PREFIX_AUTO UINT64_MAX
 
 bool jt_live_cancelled(const jt_driver *d, const jt_live *j);
 void jt_live_end(jt_driver *d, jt_live *j, jt_end_reason why);

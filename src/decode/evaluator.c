@@ -1,6 +1,7 @@
 /* evaluator.c: the driver of a real model. */
 #include "core/file.h"
 #include "decode/driver.h"
+#include "model/model.h"
 
 static jt_status model_open_state(void *self, int context, jt_state **out, jt_error *err) { return jt_state_new(self, context, out, err); }
 
@@ -26,6 +27,12 @@ static jt_status model_truncate_state_to(void *self, jt_state *s, int node, jt_e
 
 static jt_status model_evaluate(void *self, const jt_batch *b, jt_error *err) { return jt_eval(self, b, err); }
 
+/* What taps capture would be missing in a job that begins from the state, and the mode does not know a host's function. */
+static uint64_t model_mode(void *self, const jt_state *s) {
+    (void)self;
+    return s->watched ? 0 : jt_state_mode(s);
+}
+
 static double model_now(void *self) {
     (void)self;
     return jt_seconds();
@@ -40,6 +47,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .hidden = info.hidden,
                           .context = info.context_trained,
                           .token_bytes = (size_t)info.state_bytes_per_token,
+                          .memory = jt_memory_available(),
                           .tokenizer = jt_model_tokenizer(m),
                           .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),
                           .open = model_open_state,
@@ -48,6 +56,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .truncate = model_truncate_state,
                           .truncate_to = model_truncate_state_to,
                           .eval = model_evaluate,
+                          .mode = model_mode,
                           .now = model_now};
 }
 

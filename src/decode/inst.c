@@ -290,6 +290,7 @@ static jt_status inst_resolve_row(jt_driver *d, jt_live *j, jt_inst *i, jt_asked
     if (e == JT_OK && !a->room) e = jt_inst_room(j, a, NULL, err);
     if (e == JT_OK && b->shadow) e = jt_branch_sync(d, j, b->shadow, b, err);
     for (jt_branch *x = b; e == JT_OK && x; x = x->shadow) {
+        jt_prefix_begin(d, j, x);
         if (a->node < 0) e = inst_again(d, x, err);
         x->asked = e == JT_OK;
     }

@@ -122,10 +122,26 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
     m->n_row += (size_t)(n + twigs);
 }
 
+/* Whether an earlier part evaluates what the branch begins with: it then goes on from there in a later round. */
+static bool round_waits(const round_sum *s, const jt_branch *b) {
+    const jt_side *m = &s->d->model[b->model];
+    for (size_t k = 0; k < m->n_part; k++) {
+        const jt_branch *of = m->part[k].branch;
+        int had = of->evaluated > b->evaluated ? of->evaluated : b->evaluated;
+        if (m->part[k].inputs > JT_ROWS_SHORT && jt_prefix_alike(s->d, b, of) > had + JT_ROWS_SHORT) return true;
+    }
+    return false;
+}
+
 static void round_take(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_branch *b, bool shadow) {
     jt_side *m = &s->d->model[b->model];
     const jt_branch *tree = round_tree(i, slot);
     int n = b->n - b->evaluated, twigs = tree->n_twig;
+    if (n > JT_ROWS_SHORT) {
+        if (round_waits(s, b)) return;
+        jt_prefix_begin(s->d, j, b);
+        n = b->n - b->evaluated;
+    }
     if (n > JT_ROWS_SHORT) {
         n = n < s->budget ? n : s->budget;
         s->budget -= n;
@@ -211,6 +227,7 @@ static jt_status round_eval(jt_driver *d, jt_side *m, size_t first, size_t n, jt
         jt_branch *x = p->branch, *owner = p->inst->slot[p->slot];
         x->evaluated += p->inputs;
         p->job->advances = 0;
+        jt_prefix_unpin(d, p->job);
         if (!p->whole) continue;
         x->grown = owner->n_twig > 0;
         x->asked = false;
@@ -229,6 +246,7 @@ static void round_model(jt_driver *d, jt_side *m) {
     if (!m->n_part) return;
     jt_status e = round_eval(d, m, 0, m->n_part, &err);
     d->running = m, d->run_first = 0, d->run_end = m->n_part;
+    if (e == JT_NOMEM && jt_prefix_clear(d)) e = round_eval(d, m, 0, m->n_part, &err);
     if (e == JT_OK || round_unwanted(d)) return;
     for (size_t k = 0; k < m->n_part; k++) { /* one job's failure is not the others' */
         jt_live *j = m->part[k].job;

@@ -2,6 +2,7 @@
  * fails is kept, and later ones do nothing. */
 #include "decode/driver.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "core/random.h"
@@ -124,17 +125,20 @@ void jt_work_rows(jt_work *w, const jt_row *row, int n) {
 void jt_work_keep(jt_work *w, const jt_out *o) {
     jt_branch *b = work_slot(w, o->slot, true);
     jt_live *j = w->j;
-    int path[JT_ROWS_TREE], n = 0;
+    int path[JT_ROWS_TREE], n = 0, bent = INT_MAX;
     if (!b) return;
     if (o->row < 0 || (size_t)o->row >= w->i->n_asked || w->i->asked[o->row].serial != b->serial || o->node >= b->n_twig || !b->grown) {
         work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s keeps a row that is not there", w->i->node->m->name));
         return;
     }
-    for (int t = o->node; t >= 0; t = b->twig[t].parent) path[n++] = t;
+    for (int t = o->node; t >= 0; t = b->twig[t].parent) {
+        path[n++] = t;
+        if (b->twig[t].ranked || b->twig[t].placed || b->twig[t].layered) bent = b->n + b->twig[t].depth;
+    }
     for (jt_branch *x = b; n && x && w->status == JT_OK; x = x->shadow) {
         const jt_evaluator *ev = &w->d->model[x->model].ev;
         work_fail(w, ev->truncate_to(ev->self, x->state, b->n + o->node, &j->error));
-        if (w->status == JT_OK) x->grown = false, x->evaluated = b->n + n;
+        if (w->status == JT_OK) x->grown = false, x->evaluated = b->n + n, x->bent = bent < x->bent ? bent : x->bent;
     }
     if (!n) return work_fail(w, jt_branch_prune(w->d, b, &j->error));
     for (int k = n - 1; k >= 0 && w->status == JT_OK; k--) {
@@ -417,6 +421,8 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
     if (!b) return;
     const jt_trail *t = b->child ? &b->said : &b->past->trail;
     int n = b->child ? b->n_said : b->n - j->n_prompt;
+    for (size_t k = 0; !choice && k < w->i->n_slot; k++)
+        if (w->i->slot[k]) w->i->slot[k]->chosen = (jt_slot)k == slot;
     if (w->i->level) return work_yield_up(w, t, n, choice);
     jt_reply *a = jt_alloc(1, sizeof *a), **at;
     jt_status e = a ? JT_OK : jt_nomem(&j->error, "an answer", 1, sizeof *a);

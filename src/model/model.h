@@ -39,6 +39,7 @@ struct jt_state {
     size_t n_group, cap_group;
     struct jt_layer_set *sets;  /* distinct sets of layers that nodes ran, shared by forks */
     uint64_t tapped;            /* hash of the taps and adapters that were ever in force; 0: none */
+    bool watched;               /* taps that capture or call a function were ever in force */
     struct jt_taps *taps;       /* in force; shared by forks; NULL: none */
     struct jt_adapter *adapter; /* in force; shared by forks; NULL: none */
     float adapter_scale;

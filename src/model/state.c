@@ -116,7 +116,7 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
     if ((t->adapter = s->adapter)) t->adapter->refs++;
-    t->adapter_scale = s->adapter_scale, t->tapped = s->tapped;
+    t->adapter_scale = s->adapter_scale, t->tapped = s->tapped, t->watched = s->watched;
     if ((t->sets = s->sets)) t->sets->refs++;
     *out = t;
     return JT_OK;

@@ -139,6 +139,7 @@ jt_status jt_state_set_taps(jt_state *s, const jt_tap *t, int n, jt_error *err) 
     }
     jt_taps_put(s->taps);
     s->taps = new;
+    s->watched |= new && (new->host || new->captures);
     s->tapped = jt_hash_u64(s->tapped, (uint64_t)s->length);
     for (int i = 0; i < n; i++) s->tapped = taps_hash_tap(s->tapped, s->model, &new->tap[i]);
     return JT_OK;

@@ -128,6 +128,12 @@ valid_json again.json && verdict "a saved chat is valid JSON" "" || verdict "a s
 grep -q '"user": "What did I say?"' again.json && verdict "the saved chat holds the question" "" || verdict "the saved chat holds the question" "it does not"
 printf 'What did I say?\n/save fresh.json\n' | "$jeton" chat "$model" -n 8 --seed 5 --load talk.json >/dev/null 2>err
 same "a loaded chat goes on as it would have" again.json fresh.json
+printf 'Name a river.\nAnd a lake.\n' | "$jeton" chat "$model" -n 4 --timings >out 2>err
+code=$?
+expect "a second turn evaluates only what is new" 0 "of them evaluated before"
+first=$(sed -n 's/.*prompt \([0-9]*\) tokens in.*/\1/p' err)
+again=$(sed -n 's/.*tokens, \([0-9]*\) of them.*/\1/p' err)
+[ "$again" = $((first + 3)) ] && verdict "the whole first turn was there" "" || verdict "the whole first turn was there" "$again of $first + 3"
 printf '/undoo\n' | "$jeton" chat "$model" >out 2>err
 code=$?
 expect "an unknown chat command" 2 "did you mean /undo?"

@@ -27,6 +27,7 @@ typedef struct fake {
     jt_tokenizer *tokenizer;
     int evals, rows, open;
     int most_rows; /* of one evaluation */
+    int hungry;    /* evals that fail for want of memory */
     int fail_at;   /* evals that hold this token id fail; -1: none */
     float (*logit)(const int32_t *ids, int n, int32_t id);
     double clock, tick; /* seconds, and what each look at the clock adds */
@@ -142,6 +143,7 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
     int row = 0, want = 0;
     if (!room) return jt_nomem(err, "a fake evaluation", 1, 64);
     jt_free(room);
+    if (f->hungry && f->hungry--) return jt_error_set(err, JT_NOMEM, "the fake model is hungry");
     f->evals++;
     if (f->cancel_in) jt_driver_cancel(f->cancel_in, f->cancel_job);
     if (b->cancelled && b->cancelled(b->cancelled_self)) return jt_error_set(err, JT_CANCELLED, "cancelled");
@@ -166,6 +168,11 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
     f->rows += row;
     if (row > f->most_rows) f->most_rows = row;
     return want == b->n_want ? JT_OK : jt_error_set(err, JT_INVALID, "wants are not rows of the batch");
+}
+
+static uint64_t fake_mode(void *self, const jt_state *s) {
+    (void)self;
+    return jt_hash_u64(1, (uint64_t)s->context);
 }
 
 static double fake_now(void *self) {
@@ -221,6 +228,7 @@ static void fake_make(fake *f) {
                            .truncate = fake_truncate,
                            .truncate_to = fake_truncate_to,
                            .eval = fake_eval,
+                           .mode = fake_mode,
                            .now = fake_now};
 }
 

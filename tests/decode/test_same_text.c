@@ -160,6 +160,51 @@ static void try_model(const char *path) {
     jt_engine_free(e);
 }
 
+/* A conversation of some turns on one driver, each also on a driver of its own that keeps nothing. */
+static void try_talk(const char *path, jt_activations act, jt_kv_type kv) {
+    jt_error err;
+    jt_engine *e;
+    jt_model *m;
+    jt_model_info info;
+    int32_t ids[256];
+    size_t n = 0;
+    int had = 0;
+    ok(jt_engine_new(&(jt_engine_options){.threads = 1}, &e, &err), &err);
+    ok(jt_model_open(e, path, &(jt_model_options){.activations = act, .kv_type = kv}, &m, &err), &err);
+    jt_model_get_info(m, &info);
+    jt_driver *d, *fresh;
+    ok(jt_driver_new(m, &d, &err), &err);
+    jt_driver_set_prefix(d, 64 << 20);
+    for (int turn = 0; turn < 6; turn++) {
+        answer got[2];
+        memset(got, 0, sizeof got);
+        if (turn == 4) n -= 31; /* taken back */
+        for (int k = 0; k < 20; k++) ids[n++] = (k * 29 + turn * 7) % info.vocab;
+        ok(jt_driver_new(m, &fresh, &err), &err);
+        jt_driver_set_prefix(fresh, 0);
+        for (int way = 0; way < 2; way++) {
+            jt_job job;
+            jt_driver *x = way ? fresh : d;
+            jt_request r = {.prompt = ids, .n_prompt = n, .pipeline = pipeline[turn % 2 ? 1 : 5], .max_tokens = 12, .context = 256};
+            r.ignore_end = 1, r.seed = 4;
+            ok(jt_driver_submit(x, &r, &job, &err), &err);
+            for (jt_event v;;) {
+                ok(jt_driver_next(x, &v, &err), &err);
+                if (!v.job) break;
+                note(&got[way], &v);
+                if (v.kind == JT_EVENT_END) assert_int_equal(v.reused_tokens, way ? 0 : turn == 4 ? (int)n - 20 : had);
+            }
+        }
+        jt_driver_free(fresh);
+        assert_memory_equal(&got[0], &got[1], sizeof *got);
+        had = (int)n + got[0].n - 1;
+        for (int k = 0; k < got[0].n; k++) ids[n++] = got[0].id[k];
+    }
+    jt_driver_free(d);
+    jt_model_free(m);
+    jt_engine_free(e);
+}
+
 static void test_tiny_models(void **unused) {
     (void)unused;
     static const jt_type type[] = {JT_Q4_1, JT_F32};
@@ -170,6 +215,9 @@ static void test_tiny_models(void **unused) {
         assert_true(fd >= 0 && close(fd) == 0);
         tiny_llama_write(path, &t);
         try_model(path);
+        try_talk(path, JT_ACT_INT8, JT_KV_AUTO);
+        try_talk(path, JT_ACT_FLOAT, JT_KV_AUTO);
+        try_talk(path, JT_ACT_INT8, JT_KV_Q8_0);
         unlink(path);
     }
 }
@@ -179,6 +227,7 @@ static void test_real_model(void **unused) {
     const char *path = getenv("JETON_TEST_MODEL");
     if (!path || !*path) skip();
     try_model(path);
+    try_talk(path, JT_ACT_INT8, JT_KV_AUTO);
 }
 
 static int setup(void **unused) {
