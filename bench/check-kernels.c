@@ -212,7 +212,7 @@ static void time_variant(cases *c) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const all[] = {"scalar", "avx2", "avx512"};
+    static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512"};
     uint64_t seed = 1;
     bool timing = true;
     int failed = 0, named = 0;

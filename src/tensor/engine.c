@@ -58,7 +58,7 @@ const char *jt_engine_kernels(const jt_engine *e) { return e->kernels->name; }
 
 static const char *const variants[] = {
 #if defined(__x86_64__)
-    "avx512", "avx2",
+    "avx512", "avxvnni", "avx2",
 #endif
     "scalar"};
 

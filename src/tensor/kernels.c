@@ -15,17 +15,29 @@ static int runs_avx512(void) {
     return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+#if JT_HAS_AVXVNNI
+static int runs_avxvnni(void) {
+    unsigned a, b, c, d;
+    if (!runs_avx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
 #endif
 static int runs_always(void) { return 1; }
 
-/* Best first. */
-static const struct {
+typedef struct kernel_variant {
     const jt_kernels *table;
     int (*runs)(void);
-} kernel_variants[] = {
+} kernel_variant;
+
+/* Best first. Where two have one name the first that runs is taken. */
+static const kernel_variant kernel_variants[] = {
 #if defined(__x86_64__)
     {&jt_kernels_avx512, runs_avx512},
-    {&jt_kernels_avx2, runs_avx2},
+#if JT_HAS_AVXVNNI
+    {&jt_kernels_avxvnni, runs_avxvnni},
+#endif
+    {&jt_kernels_avxvnni_evex, runs_avx512}, {&jt_kernels_avx2, runs_avx2},
 #endif
     {&jt_kernels_scalar, runs_always},
 };

@@ -93,6 +93,13 @@ static inline const uint16_t *jt_attn_scales(const jt_attn_tile *t, const void *
 
 #if defined(__x86_64__)
 extern const jt_kernels jt_kernels_avx2;
+/* One variant in two encodings: for processors with AVX-VNNI (GCC 11, Clang 12 and later), and with AVX-512 VNNI. */
+extern const jt_kernels jt_kernels_avxvnni, jt_kernels_avxvnni_evex;
+#if __has_include(<avxvnniintrin.h>)
+#define JT_HAS_AVXVNNI 1
+#else
+#define JT_HAS_AVXVNNI 0
+#endif
 extern const jt_kernels jt_kernels_avx512;
 #endif
 

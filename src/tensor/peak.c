@@ -40,23 +40,27 @@ static uint64_t read_loop_scalar(const void *p, size_t bytes) {
 }
 
 typedef struct peak_variant {
-    const char *name;
+    const jt_kernels *k;
     double (*int8)(long), (*flt)(long);
     uint64_t (*read)(const void *, size_t);
     double int8_cycle, float_cycle;
 } peak_variant;
 
 static const peak_variant peak_variants[] = {
-    {"scalar", peak_loop_int8_scalar, peak_loop_float_scalar, read_loop_scalar, 4, 4},
+    {&jt_kernels_scalar, peak_loop_int8_scalar, peak_loop_float_scalar, read_loop_scalar, 4, 4},
 #if defined(__x86_64__)
-    {"avx2", jt_peak_loop_int8_avx2, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
-    {"avx512", jt_peak_loop_int8_avx512, jt_peak_loop_float_avx512, jt_read_loop_avx512, 256, 64},
+    {&jt_kernels_avx2, jt_peak_loop_int8_avx2, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
+#if JT_HAS_AVXVNNI
+    {&jt_kernels_avxvnni, jt_peak_loop_int8_avxvnni, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
+#endif
+    {&jt_kernels_avxvnni_evex, jt_peak_loop_int8_avxvnni_evex, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
+    {&jt_kernels_avx512, jt_peak_loop_int8_avx512, jt_peak_loop_float_avx512, jt_read_loop_avx512, 256, 64},
 #endif
 };
 
 static const peak_variant *peak_variant_of(const jt_kernels *k) {
     for (size_t i = 1; i < sizeof peak_variants / sizeof *peak_variants; i++)
-        if (!strcmp(peak_variants[i].name, k->name)) return &peak_variants[i];
+        if (peak_variants[i].k == k) return &peak_variants[i];
     return peak_variants;
 }
 
@@ -90,7 +94,7 @@ void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt) {
     *flt = v->float_cycle;
 #if defined(__x86_64__)
     /* Zen 4 works on 512 bits with two halves of a port pair: one multiplication a cycle. */
-    if (!strcmp(v->name, "avx512") && __builtin_cpu_is("amdfam19h")) *int8 /= 2, *flt /= 2;
+    if (v->k == &jt_kernels_avx512 && __builtin_cpu_is("amdfam19h")) *int8 /= 2, *flt /= 2;
 #endif
 }
 

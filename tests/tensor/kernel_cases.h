@@ -25,6 +25,7 @@ typedef struct cases {
     const jt_kernels *k;
     uint64_t random;
     int compared, failed;
+    int widest; /* columns of integer products; 0: all */
     void (*report)(const char *what);
 } cases;
 
@@ -186,7 +187,7 @@ static void cases_products_i8(cases *c, const jt_format *f) {
                      heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
         for (int kind = 0; kind <= FLOATS_KINDS; kind++) {
-            if (widths[w] > 600 && kind) continue;
+            if ((widths[w] > 600 && kind) || (c->widest && widths[w] > c->widest)) continue;
             void *panel = cases_panel(c, f, widths[w], kind % WEIGHTS_KINDS, kind);
             jt_acts a = cases_acts(c, 66, widths[w], kind, f->panel == JT_PANEL_I4 ? -8 : -128);
             for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)

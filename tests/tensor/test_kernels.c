@@ -28,6 +28,11 @@ static void test_avx2_equals_scalar(void **state) {
     compare("avx2");
 }
 
+static void test_avxvnni_equals_scalar(void **state) {
+    (void)state;
+    compare("avxvnni");
+}
+
 static void test_avx512_equals_scalar(void **state) {
     (void)state;
     compare("avx512");
@@ -226,6 +231,7 @@ static void test_scalar_attention_in_8_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_avx2_equals_scalar),
+        cmocka_unit_test(test_avxvnni_equals_scalar),
         cmocka_unit_test(test_avx512_equals_scalar),
         cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
         cmocka_unit_test(test_variants_are_picked_by_name),
