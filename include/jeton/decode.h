@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "jeton/adapter.h"
 #include "jeton/method.h"
 #include "jeton/model.h"
 #include "jeton/status.h"
@@ -55,10 +56,12 @@ typedef struct jt_request {
     size_t n_stop;
     const int32_t *stop_ids; /* tokens that end the answer, besides the tokenizer's own */
     size_t n_stop_ids;
-    int ignore_end;   /* 1: the tokenizer's end tokens do not end the answer */
-    int special;      /* 1: special tokens are written in the text */
-    int trace;        /* 1: events carry candidates and what each stage did */
-    int top_logprobs; /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
+    int ignore_end;      /* 1: the tokenizer's end tokens do not end the answer */
+    int special;         /* 1: special tokens are written in the text */
+    int trace;           /* 1: events carry candidates and what each stage did */
+    const char *adapter; /* of jt_driver_add_adapter: evaluates prompt and answer; NULL: what new states of the model have */
+    float adapter_scale; /* multiplies the adapter's; 0: 1 */
+    int top_logprobs;    /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
 } jt_request;
 
 typedef enum jt_end_reason {
@@ -121,6 +124,9 @@ JT_API void jt_driver_free(jt_driver *d);
 /* A further model for methods that name its role ("draft", "large", "judge" ...). It must have the same tokens, outlive the
  * driver, and be added before the first job. Errors: JT_INVALID, when the role is taken or the tokens differ. */
 JT_API jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err);
+/* An adapter that requests and strategies may name, for the one of the driver's models that it was opened for; it must outlive
+ * the driver. `scale` multiplies that of its files. Errors: JT_INVALID, when the name is taken or the model is not there. */
+JT_API jt_status jt_driver_add_adapter(jt_driver *d, const char *name, jt_adapter *a, float scale, jt_error *err);
 /* A limit on the memory of caches, bytes; 0 (as made): none. The jobs that run could never need more together, each counted
  * with its prompt, all the tokens that it may generate and all branches of its strategy; the others wait, in the order of
  * their submission. A job that could need more than the whole limit is refused when submitted (JT_LIMIT). */

@@ -32,6 +32,7 @@
 #define JETON_STRATEGY_H
 
 #include "jeton/decode.h"
+#include "jeton/tap.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -67,11 +68,22 @@ typedef struct jt_child_end {
     double logprob, raw; /* sums over the transcript: staged, and by the model */
 } jt_child_end;
 
+/* A row that a tap read (JT_TAP_CAPTURE, jt_work_taps). Dies at the return of advance. */
+typedef struct jt_captured {
+    jt_slot slot; /* of the strategy that set the tap, whichever child's branch was evaluated */
+    int32_t position;
+    int node; /* of a tree; -1: an input */
+    int layer, tag, width;
+    const float *x; /* [width] */
+} jt_captured;
+
 struct jt_results {
     const jt_out *out; /* in the order of the requests */
     int n_out;
     const jt_child_end *child; /* in the order of the requests */
     int n_child;
+    const jt_captured *captured; /* since the last advance: by slot, position, node, then as the taps stand */
+    int n_captured;
 };
 
 /* ---- rows ---- */
@@ -138,11 +150,28 @@ JT_API void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src
 /* Forgets all but the first n inputs, not below the prompt's. A child begins anew from there. */
 JT_API void jt_work_truncate(jt_work *w, jt_slot slot, int n);
 JT_API int jt_work_length(const jt_work *w, jt_slot slot); /* inputs; 0 for an empty slot */
-/* A slot on the model of that role with the inputs of `of`, now and whenever it is asked; evaluated when it is asked.
- * Deciding at its rows runs the pipeline as at the end of `of`. */
+/* A slot on the model of that role (NULL: the model of `of`) with the inputs of `of`, now and whenever it is asked; evaluated when it is
+ * asked. Deciding at its rows runs the pipeline as at the end of `of`. It has attributes of its own. */
 JT_API void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of);
 /* The slot draws as answer `i` of the request does: as if the request's choice were that much higher. */
 JT_API void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i);
+
+/* ---- attributes ----
+ *
+ * Taps, layers and the adapter of a slot are in force from an input's position on, in place of what was set of that kind
+ * for it and for later positions; `from` may lie ahead. Forks and children inherit them. Every input and every row of a
+ * tree is evaluated with those of its own position, whenever it is; what was evaluated from `from` on is evaluated again
+ * when it is asked. Truncating to n forgets what was set for positions after n when the slot had more than n inputs.
+ * The prompt is pending at the first call, so that from = 0 precedes it. Slots with different attributes share a batch.
+ * On a slot with a child they are set for all branches of the child. */
+
+/* Rows that the taps capture come with the results. A tree may not reach over a position at which taps or adapter change. */
+JT_API void jt_work_taps(jt_work *w, jt_slot slot, int from, const jt_tap *t, int n);
+/* The layers that inputs and rows without layers of their own run; NULL: all. */
+JT_API void jt_work_layers(jt_work *w, jt_slot slot, int from, const jt_layers *layers);
+/* An adapter of the slot's model by its name in the driver (jt_driver_add_adapter); scale multiplies that given there.
+ * NULL: none. */
+JT_API void jt_work_adapter(jt_work *w, jt_slot slot, int from, const char *name, float scale);
 
 /* ---- children ---- */
 

@@ -45,6 +45,7 @@ void jt_answer_request(const jt_args *a, int context, jt_request *r) {
         .max_seconds = jt_arg_real(a, "max-seconds"),
         .stop = jt_arg_list(a, "stop", &n),
         .ignore_end = jt_arg_flag(a, "ignore-end"),
+        .adapter = jt_arg_text(a, "adapter"),
     };
     r->n_stop = (size_t)n;
 }

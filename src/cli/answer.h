@@ -23,6 +23,7 @@
          0,                                                                                                                                 \
          0,                                                                                                                                 \
          "when the context is full: stop the answer, or refuse beforehand what could fill it"},                                             \
+        {"adapter", 0, JT_OPT_TEXT, "NAME", NULL, 0, 0, "answer with the adapter of --lora NAME=PATH"},                                     \
         {"model2", 0, JT_OPT_LIST, "ROLE=MODEL", NULL, 0, 0, "a further model for methods that name its role, such as large=FILE for r2r"}, \
     {                                                                                                                                       \
         "ignore-end", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "go on where the model would end the answer"                                        \

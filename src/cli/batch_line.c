@@ -5,8 +5,9 @@
 #include "cli/command.h"
 #include "core/json.h"
 
-static const char *const keys[] = {"id",         "prompt", "messages", "system",      "raw",        "decode",  "seed",     "choice",
-                                   "max_tokens", "stop",   "stop_ids", "max_seconds", "ignore_end", "special", "logprobs", NULL};
+static const char *const keys[] = {"id",         "prompt",  "messages",   "system",  "raw",      "decode",
+                                   "seed",       "choice",  "max_tokens", "stop",    "stop_ids", "max_seconds",
+                                   "ignore_end", "special", "logprobs",   "adapter", NULL};
 
 static jt_status check_names(const jt_json *v, const char *const *known, const char *where, jt_error *err) {
     void *iter = NULL;
@@ -126,6 +127,15 @@ static jt_status read_numbers(const jt_json *v, jt_batch_line *l, jt_error *err)
     return JT_OK;
 }
 
+static jt_status read_adapter(const jt_json *v, jt_batch_line *l, jt_error *err) {
+    const char *name = NULL;
+    jt_status s = read_text(v, "adapter", &name, err);
+    if (s || !name) return s;
+    if (!*name) return l->request.adapter = NULL, JT_OK;
+    l->request.adapter = jt_arena_copy(&l->arena, name, strlen(name));
+    return l->request.adapter ? JT_OK : jt_nomem(err, "the name of an adapter", strlen(name), 1);
+}
+
 /* ---- the prompt ---- */
 
 static jt_status read_messages(const jt_json *list, const char *system, const jt_tokenizer *t, jt_tokens *out, jt_error *err) {
@@ -203,6 +213,7 @@ jt_status jt_batch_line_read(const char *s, size_t n, const jt_batch_defaults *s
     if (!e) e = check_names(root, keys, "a line of a batch", err);
     if (!e) e = read_numbers(root, out, err);
     if (!e) e = read_stops(root, out, err);
+    if (!e) e = read_adapter(root, out, err);
     if (!e) e = read_text(root, "decode", &decode, err);
     if (!e) e = jt_pipeline_parse(decode, NULL, &out->pipeline, err);
     if (!e) e = read_prompt(root, standard, t, out, err);

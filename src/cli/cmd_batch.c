@@ -73,7 +73,14 @@ static uint64_t settings_key(const batch *b) {
         jt_model_get_info(b->session.further[i], &info);
         h = jt_hash_u64(jt_hash_bytes(h, role[i], strcspn(role[i], "=")), info.mode);
     }
-    return h;
+    for (int i = -1; i < b->session.n_lora; i++) {
+        const jt_session_lora *l = i < 0 ? &b->session.plain : &b->session.lora[i];
+        jt_adapter_info adapter;
+        if (!l->adapter) continue;
+        jt_adapter_get_info(l->adapter, &adapter);
+        h = jt_hash_bytes(jt_hash_u64(hash_text(h, l->name), adapter.mode), &l->scale, sizeof l->scale);
+    }
+    return r->adapter ? hash_text(h, r->adapter) : h;
 }
 
 static jt_status split(batch *b, jt_error *err) {
@@ -249,7 +256,7 @@ static int prepare(batch *b) {
     if (code) return code;
     b->tokenizer = jt_model_tokenizer(b->session.model);
     if (jt_driver_new(b->session.model, &b->driver, &err)) return jt_fail(&err);
-    code = jt_session_add_models(a, &b->session, b->driver);
+    code = jt_session_furnish(a, &b->session, b->driver);
     if (code) return code;
     jt_answer_request(a, b->session.context, &b->standard.request);
     b->standard.decode = jt_arg_text(a, "decode");
@@ -345,8 +352,9 @@ const jt_command jt_cmd_batch = {
         "A line of IN is a JSON object: \"prompt\" (text, or a list of token ids) or \"messages\" (a list of {\"role\", \"content\"}), "
         "and if "
         "they differ from the options here: id, system, raw, decode, seed, choice, max_tokens, stop, stop_ids, max_seconds, "
-        "ignore_end, "
-        "special, logprobs (true, or the number of best candidates). What is unknown is refused. A line has the same text whatever "
+        "ignore_end, special, adapter (the name of one given with --lora NAME=PATH; \"\": none), "
+        "logprobs (true, or the number of best candidates). What is unknown is refused. A line has the same text whatever "
+        "candidates). What is unknown is refused. A line has the same text whatever "
         "runs beside it.\n\n"
         "A line of OUT holds index (of the line in IN, from 0, blank lines not counted), id, request (a checksum), text, ids, "
         "stop_reason, answers (if the strategy gives several), timings; or error for a line that could not be answered, which stops "

@@ -386,7 +386,7 @@ static int prepare(chat *c) {
         return jt_fail(&err);
     /* A conversation that was evaluated is worth more than the memory it takes: a page is shared by all that begin with it. */
     jt_driver_set_prefix(c->driver, jt_memory_available() / 2);
-    code = jt_session_add_models(a, &c->session, c->driver);
+    code = jt_session_furnish(a, &c->session, c->driver);
     if (code) return code;
     jt_answer_request(a, c->session.context, &c->request);
     if (jt_arg_text(a, "load")) {

@@ -51,7 +51,10 @@ static int open_side(const jt_args *a, jt_engine *e, const char *arg, jt_model *
     }
     int code = jt_str_check(&name, &err) ? jt_fail(&err) : jt_session_open_on(e, name.n ? jt_str_c(&name) : NULL, &o, out);
     jt_str_free(&name);
-    return code || !lora ? code : jt_session_adapt(a, *out);
+    jt_session_lora mine = {0};
+    if (!code && lora) code = jt_session_adapt(a, *out, &mine);
+    jt_adapter_free(mine.adapter);
+    return code;
 }
 
 /* Refuses models whose tokenizers cut the text differently: their rows would not face each other. */

@@ -148,7 +148,7 @@ static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const j
         code = JT_EXIT_OUTPUT;
     }
     if (!code && jt_driver_new(s->model, &d, &err)) code = jt_fail(&err);
-    if (!code) code = jt_session_add_models(a, s, d);
+    if (!code) code = jt_session_furnish(a, s, d);
     if (!code) {
         jt_answer w = {0};
         jt_request r;

@@ -7,7 +7,6 @@
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "core/file.h"
-#include "jeton/adapter.h"
 
 jt_engine_options jt_session_engine_options(const jt_args *a) {
     return (jt_engine_options){.threads = (int)jt_arg_int(a, "threads"), .kernels = jt_arg_text(a, "kernels")};
@@ -82,21 +81,63 @@ int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o
     return s == JT_CANCELLED ? JT_EXIT_INTERRUPTED : s == JT_NOMEM || code == JT_EXIT_USAGE ? JT_EXIT_FILE : code;
 }
 
-int jt_session_adapt(const jt_args *a, jt_model *m) {
-    const char *text = jt_arg_text(a, "lora"), *colon = text ? strrchr(text, ':') : NULL;
+/* The bytes of the name in "NAME=PATH", 0: there is none. A file whose own name has a "=" is a path. */
+static size_t lora_name(const char *text) {
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+    return n && text[n] == '=' && text[n + 1] && !jt_file_exists(text) ? n : 0;
+}
+
+/* Opens "PATH" or "PATH:SCALE". */
+static int lora_open(const char *text, jt_model *m, jt_session_lora *out) {
+    const char *colon = strrchr(text, ':');
     jt_str path = {0};
     jt_error err;
     double scale = 1;
-    jt_adapter *lora = NULL;
-    if (!text) return JT_EXIT_OK;
     bool scaled = colon && !jt_file_exists(text) && jt_read_double(colon + 1, strlen(colon + 1), &scale);
     jt_str_add(&path, text, scaled ? (size_t)(colon - text) : strlen(text));
     jt_status s = jt_str_check(&path, &err);
-    if (!s) s = jt_adapter_open(m, jt_str_c(&path), &lora, &err);
-    if (!s) s = jt_model_set_adapter(m, lora, (float)scale, &err);
-    jt_adapter_free(lora);
+    if (!s) s = jt_adapter_open(m, jt_str_c(&path), &out->adapter, &err);
+    out->scale = (float)scale;
     jt_str_free(&path);
     return s ? jt_fail(&err) : JT_EXIT_OK;
+}
+
+int jt_session_adapt(const jt_args *a, jt_model *m, jt_session_lora *out) {
+    int n, code = JT_EXIT_OK;
+    const char *const *list = jt_arg_list(a, "lora", &n), *plain = NULL;
+    bool names = jt_command_find_opt(a->command, "adapter", 7) >= 0;
+    jt_error err;
+    *out = (jt_session_lora){0};
+    for (int i = 0; i < n; i++) {
+        size_t name = lora_name(list[i]);
+        if (name && !names) return jt_fail_usage(a, "--lora: %s takes an adapter without a name, not \"%s\"", a->command->name, list[i]);
+        if (!name && plain) return jt_fail_usage(a, "--lora: \"%s\" and \"%s\"; all but one must have names: NAME=PATH", plain, list[i]);
+        if (!name) plain = list[i];
+    }
+    if (plain) code = lora_open(plain, m, out);
+    if (!code && plain && jt_model_set_adapter(m, out->adapter, out->scale, &err)) code = jt_fail(&err);
+    return code;
+}
+
+static int session_add_adapters(const jt_args *a, jt_session *s, jt_driver *d) {
+    enum { MOST = sizeof s->lora / sizeof *s->lora };
+    int n, code = JT_EXIT_OK;
+    const char *const *list = jt_arg_list(a, "lora", &n);
+    for (int i = 0; i < n && !code; i++) {
+        size_t name = lora_name(list[i]);
+        jt_session_lora *l = &s->lora[s->n_lora];
+        jt_error err;
+        if (!name) continue;
+        if (s->n_lora == MOST) return jt_fail_usage(a, "--lora is given more than %d names", MOST);
+        if (name >= sizeof l->name)
+            return jt_fail_usage(a, "--lora: the name in \"%s\" is longer than %zu bytes", list[i], sizeof l->name - 1);
+        memcpy(l->name, list[i], name);
+        l->name[name] = 0;
+        code = lora_open(list[i] + name + 1, s->model, l);
+        if (!code) s->n_lora++;
+        if (!code && jt_driver_add_adapter(d, l->name, l->adapter, l->scale, &err)) code = jt_fail(&err);
+    }
+    return code;
 }
 
 int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
@@ -106,7 +147,7 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     if (jt_engine_new(&eo, &out->engine, &err)) return jt_fail(&err);
     jt_model_options mo = jt_session_model_options(a);
     int code = jt_session_open_on(out->engine, name, &mo, &out->model);
-    if (!code) code = jt_session_adapt(a, out->model);
+    if (!code) code = jt_session_adapt(a, out->model, &out->plain);
     if (code) {
         jt_session_close(out);
         return code;
@@ -117,7 +158,7 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     return JT_EXIT_OK;
 }
 
-int jt_session_add_models(const jt_args *a, jt_session *s, jt_driver *d) {
+int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {
     enum { MOST = sizeof s->further / sizeof *s->further };
     jt_model_options mo = jt_session_model_options(a);
     int n, code = JT_EXIT_OK;
@@ -134,10 +175,12 @@ int jt_session_add_models(const jt_args *a, jt_session *s, jt_driver *d) {
         code = jt_session_open_on(s->engine, eq + 1, &mo, &s->further[s->n_further]);
         if (!code && jt_driver_add_model(d, role, s->further[s->n_further++], &err)) code = jt_fail(&err);
     }
-    return code;
+    return code ? code : session_add_adapters(a, s, d);
 }
 
 void jt_session_close(jt_session *s) {
+    for (int i = 0; i < s->n_lora; i++) jt_adapter_free(s->lora[i].adapter);
+    jt_adapter_free(s->plain.adapter);
     for (int i = 0; i < s->n_further; i++) jt_model_free(s->further[i]);
     jt_model_free(s->model);
     jt_engine_free(s->engine);

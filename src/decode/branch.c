@@ -171,6 +171,7 @@ void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b) {
     if (b->state) d->model[b->model].ev.close(d->model[b->model].ev.self, b->state);
     past_drop(b->past);
     stages_drop(b->stages);
+    jt_attr_free(b);
     jt_free(b->twig);
     jt_free(b);
 }
@@ -190,6 +191,7 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     if ((b->past = from->past)) b->past->refs++;
     if ((b->stages = from->stages)) b->stages->refs++;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;
+    if (e == JT_OK) e = jt_attr_copy(from, b, err);
     if (e == JT_OK && from->grown) e = ev->truncate(ev->self, b->state, b->evaluated, err);
     if (e == JT_OK && from->shadow) e = jt_branch_fork(d, j, from->shadow, -1, &b->shadow, err);
     if (e == JT_OK && from->reply) e = jt_reply_copy(from->reply, &b->reply, err);
@@ -224,6 +226,7 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
     if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, n, err);
     if (e == JT_OK && n < b->n) b->n = n;
     if (e == JT_OK && n <= b->bent) b->bent = INT_MAX;
+    if (e == JT_OK) jt_attr_truncate(b, n);
     return e;
 }
 

@@ -111,6 +111,7 @@ void jt_driver_free(jt_driver *d) {
         jt_free(m->part), jt_free(m->span), jt_free(m->want), jt_free(m->ids), jt_free(m->parent);
         jt_free(m->rank), jt_free(m->place), jt_free(m->input), jt_free(m->layers);
     }
+    for (jt_known *k = d->known, *next; k; k = next) next = k->next, jt_free(k);
     jt_pipeline_free(d->greedy);
     jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second);
     jt_free(d->seen), jt_free(d->count);

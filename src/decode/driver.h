@@ -11,6 +11,8 @@
  *   round.c     gathering, evaluating, delivering
  *   inst.c      instances of strategies, and the children inside them
  *   branch.c    inputs, decisions and states of a branch, shared by forks
+ *   attributes.c taps, layers and adapters of a branch, from a position on
+ *   captures.c  what taps read, on its way to the strategy that set them
  *   work.c      what strategies ask for
  *   shape.c     the pipeline over one row
  *   admit.c     the memory that jobs could need, and who waits for it
@@ -24,9 +26,16 @@
 #include <stddef.h>
 
 #include "decode/pipeline.h"
+#include "jeton/adapter.h"
 #include "jeton/strategy.h"
 #include "step/dist.h"
 #include "step/step.h"
+
+/* An adapter and what multiplies its scale; no adapter: none at all. */
+typedef struct jt_wear {
+    jt_adapter *adapter;
+    float scale;
+} jt_wear;
 
 /* What the driver needs from a model. Tests give one whose logits are a function of the tokens alone. */
 typedef struct jt_evaluator {
@@ -44,6 +53,11 @@ typedef struct jt_evaluator {
     jt_status (*eval)(void *self, const jt_batch *b, jt_error *err);
     /* The numeric mode; 0: the state is not to be shared between jobs. NULL: none is. */
     uint64_t (*mode)(void *self, const jt_state *s);
+    /* As jt_state_set_taps; the width of a site's rows, 0 for an unknown one. */
+    jt_status (*set_taps)(void *self, jt_state *s, const jt_tap *t, int n, jt_error *err);
+    int (*site_width)(void *self, const char *site);
+    /* NULL: what new states of the model have. */
+    jt_status (*set_adapter)(void *self, jt_state *s, const jt_wear *w, jt_error *err);
     double (*now)(void *self); /* seconds */
 } jt_evaluator;
 
@@ -62,9 +76,20 @@ enum {
     JT_TOP_MOST = 20
 };
 
+/* An adapter that requests and strategies may name. */
+typedef struct jt_known {
+    struct jt_known *next;
+    char name[64];
+    int model; /* of the driver */
+    jt_wear wear;
+} jt_known;
+
+jt_status jt_driver_know(jt_driver *d, const char *name, int model, const jt_wear *w, jt_error *err);
+
 typedef struct jt_live jt_live;
 typedef struct jt_inst jt_inst;
 typedef struct jt_branch jt_branch;
+typedef struct jt_part jt_part;
 
 /* ---- decisions with what a trace tells of them ---- */
 
@@ -112,6 +137,45 @@ typedef struct jt_stages {
     _Alignas(max_align_t) unsigned char bytes[];
 } jt_stages;
 
+/* ---- attributes ---- */
+
+typedef enum jt_attr_kind { JT_ATTR_TAPS, JT_ATTR_ADAPTER, JT_ATTR_LAYERS, JT_ATTR_KINDS } jt_attr_kind;
+
+/* Shared by the branches that have it; immutable. */
+typedef struct jt_worn {
+    int refs;
+    int level;   /* TAPS: of the strategy that reads what they capture */
+    jt_tap *tap; /* [n] */
+    int n;
+    jt_wear wear;
+    jt_layers layers;
+    jt_arena memory;
+} jt_worn;
+
+typedef struct jt_attr {
+    jt_attr_kind kind;
+    int from, made; /* in force from position `from` on; set when the branch had `made` inputs */
+    jt_worn *value;
+} jt_attr;
+
+/* What is in force at the position, NULL: what a new state has. */
+const jt_worn *jt_attr_at(const jt_branch *b, jt_attr_kind kind, int position);
+/* The first position after this one at which taps or adapter are set anew; INT_MAX: none. */
+int jt_attr_border(const jt_branch *b, int position);
+/* The first position at which anything is set anew, or layers are set at all; INT_MAX: none. */
+int jt_attr_even(const jt_branch *b);
+/* Brings the state to the taps and the adapter of the position. */
+jt_status jt_attr_apply(jt_driver *d, jt_branch *b, int position, jt_error *err);
+/* From position `from` on, in place of what was set for later ones; what was evaluated from there on is so no more. */
+jt_status jt_attr_set(jt_driver *d, jt_branch *b, jt_attr_kind kind, int from, int made, jt_worn *v, jt_error *err);
+jt_status jt_attr_copy(const jt_branch *from, jt_branch *to, jt_error *err);
+/* Forgets what was set for positions after n by a branch longer than n. */
+void jt_attr_truncate(jt_branch *b, int n);
+void jt_attr_free(jt_branch *b);
+void jt_worn_put(jt_worn *v);
+/* The adapter of that name as an attribute; NULL: none. */
+jt_status jt_worn_adapter(const jt_driver *d, int model, const char *name, float scale, jt_worn **out, jt_error *err);
+
 /* A row of the tree that hangs at the end of a branch. */
 typedef struct jt_twig {
     int parent; /* twig or JT_LAST */
@@ -135,8 +199,12 @@ struct jt_branch {
     jt_twig *twig;
     int n_twig;
     size_t cap_twig;
-    bool grown; /* the tree is in the state */
-    bool asked; /* rows are wanted */
+    bool grown;    /* the tree is in the state */
+    bool asked;    /* rows are wanted */
+    jt_attr *attr; /* [n_attr], by position */
+    size_t n_attr, cap_attr;
+    bool late;                   /* taps or adapter were set when rows were there already */
+    jt_worn *on[JT_ATTR_LAYERS]; /* what the state has now; NULL: what a new one has */
 
     /* Of a slot with a child. */
     jt_inst *child;
@@ -233,6 +301,27 @@ typedef struct jt_asked {
     jt_trail trace;     /* its entry, one */
 } jt_asked;
 
+/* What taps have captured for an instance. */
+typedef struct jt_caught {
+    jt_captured c;
+    size_t at; /* in x */
+} jt_caught;
+typedef struct jt_catch {
+    jt_caught *row; /* those from `n` on are of the evaluation that runs */
+    float *x;
+    size_t n, n_late, cap, n_x, n_x_late, cap_x;
+    jt_captured *out;
+    size_t cap_out;
+} jt_catch;
+
+/* Takes a captured row of part `p`. A failure is kept in the job. */
+void jt_catch_row(jt_live *j, const jt_part *p, int node, int layer, int tag, const float *x, int width);
+/* The evaluation is over: what it captured of the job stays, or goes. */
+void jt_catch_settle(jt_live *j, bool stays);
+/* What was caught, in the order of slots and positions. */
+jt_status jt_catch_results(jt_inst *i, jt_results *r, jt_error *err);
+jt_status jt_catch_copy(const jt_inst *from, jt_inst *to, jt_error *err);
+
 struct jt_inst {
     const jt_node *node;
     int level; /* in the pipeline's strategies */
@@ -244,6 +333,7 @@ struct jt_inst {
     size_t n_asked, n_late, cap_asked;
     jt_slot *ran; /* children that run, in the order of the requests; the same two parts */
     size_t n_ran, n_ran_late, cap_ran;
+    jt_catch caught;
     jt_out *out;
     jt_child_end *ends;
     size_t cap_out, cap_ends;
@@ -318,7 +408,9 @@ struct jt_live {
     bool needs_hidden, siblings;
     uint64_t serial; /* the newest branch's */
     jt_inst *root;
-    jt_room *rooms; /* free ones */
+    jt_room *rooms;   /* free ones */
+    jt_status caught; /* a failure to keep what was captured */
+    bool catching;    /* the evaluation that runs has captured something */
     jt_kin *kin;
     size_t n_kin, cap_kin;
     int advances; /* since the last evaluation */
@@ -334,16 +426,17 @@ struct jt_live {
 };
 
 /* One branch's part of a round. */
-typedef struct jt_part {
+struct jt_part {
     jt_live *job;
     jt_branch *branch;
     jt_inst *inst;
     jt_slot slot;
     bool shadow; /* of inst's slot */
-    int inputs;  /* pending inputs in it; the tree follows if it is all of them */
-    bool whole;
-    int span, rows;
-} jt_part;
+    int inputs;  /* pending inputs in it */
+    bool last;   /* all that are pending */
+    bool tree;   /* with the tree behind them */
+    bool whole;  /* nothing of the branch is left for a later round */
+};
 
 /* A model of the driver and its batch of a round. */
 typedef struct jt_side {
@@ -364,6 +457,7 @@ struct jt_driver {
     jt_side model[JT_MODELS]; /* the first is the main one */
     int n_model;
     jt_pipeline *greedy;
+    jt_known *known;
     jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;
@@ -405,6 +499,9 @@ jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_erro
 void jt_admit_waiting(jt_driver *d);
 /* Room for one more part with that many rows and wants, beside those of `parts` others. In round.c. */
 jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, jt_error *err);
+
+/* The slot's branch, or a failure. leaf: no child may be in it. In work.c. */
+jt_branch *jt_work_branch(jt_work *w, jt_slot slot, bool leaf);
 
 /* In shape.c: stages see the decision; b's stages become its own. */
 jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err);

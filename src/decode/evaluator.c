@@ -1,7 +1,7 @@
 /* evaluator.c: the driver of a real model. */
 #include "core/file.h"
 #include "decode/driver.h"
-#include "model/model.h"
+#include "model/adapter.h"
 
 static jt_status model_open_state(void *self, int context, jt_state **out, jt_error *err) { return jt_state_new(self, context, out, err); }
 
@@ -33,6 +33,18 @@ static uint64_t model_mode(void *self, const jt_state *s) {
     return s->watched ? 0 : jt_state_mode(s);
 }
 
+static jt_status model_set_taps(void *self, jt_state *s, const jt_tap *t, int n, jt_error *err) {
+    (void)self;
+    return jt_state_set_taps(s, t, n, err);
+}
+
+static int model_site_width(void *self, const char *site) { return jt_site_width(self, site); }
+
+static jt_status model_set_adapter(void *self, jt_state *s, const jt_wear *w, jt_error *err) {
+    const jt_model *m = self;
+    return jt_state_set_adapter(s, w ? w->adapter : m->adapter, w ? w->scale : m->adapter_scale, err);
+}
+
 static double model_now(void *self) {
     (void)self;
     return jt_seconds();
@@ -57,6 +69,9 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .truncate_to = model_truncate_state_to,
                           .eval = model_evaluate,
                           .mode = model_mode,
+                          .set_taps = model_set_taps,
+                          .site_width = model_site_width,
+                          .set_adapter = model_set_adapter,
                           .now = model_now};
 }
 
@@ -68,4 +83,11 @@ jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err) {
 jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err) {
     jt_evaluator ev = model_evaluator(m);
     return jt_driver_add_with(d, role, &ev, err);
+}
+
+jt_status jt_driver_add_adapter(jt_driver *d, const char *name, jt_adapter *a, float scale, jt_error *err) {
+    for (int i = 0; a && i < d->n_model; i++)
+        if (d->model[i].ev.self == a->model && d->model[i].ev.set_adapter == model_set_adapter)
+            return jt_driver_know(d, name, i, &(jt_wear){a, scale}, err);
+    return jt_error_set(err, JT_INVALID, "the adapter was opened for a model that this driver does not have; add the model first");
 }

@@ -59,6 +59,7 @@ void jt_inst_free(jt_driver *d, jt_live *j, jt_inst *i) {
         jt_trail_free(&i->asked[k].trace);
     }
     jt_trail_free(&i->emitted);
+    jt_free(i->caught.row), jt_free(i->caught.x), jt_free(i->caught.out);
     jt_free(i->state), jt_free(i->slot), jt_free(i->asked), jt_free(i->ran), jt_free(i->out), jt_free(i->ends);
     jt_free(i);
 }
@@ -115,6 +116,7 @@ jt_status jt_inst_fork(jt_driver *d, jt_live *j, const jt_inst *from, int tag, j
         }
     if (e == JT_OK) e = inst_fork_twigs(from, i, err);
     if (e == JT_OK && from->n_asked) e = inst_fork_asked(j, from, i, err);
+    if (e == JT_OK) e = jt_catch_copy(from, i, err);
     if (e == JT_OK && from->n_ran) {
         e = jt_grow((void **)&i->ran, &i->cap_ran, from->n_ran, sizeof *i->ran, err);
         if (e == JT_OK) memcpy(i->ran, from->ran, from->n_ran * sizeof *i->ran), i->n_ran = from->n_ran;
@@ -248,7 +250,7 @@ static jt_status inst_results(const jt_driver *d, jt_inst *i, jt_results *r, jt_
         }
     }
     *r = (jt_results){.out = i->out, .n_out = n, .child = i->ends, .n_child = (int)i->n_ran};
-    return JT_OK;
+    return jt_catch_results(i, r, err);
 }
 
 /* What the advance asked for takes the place of what it read. */
@@ -263,6 +265,7 @@ static void inst_turn(jt_live *j, jt_inst *i) {
     i->n_asked = i->n_late, i->n_late = 0;
     for (size_t k = 0; k < i->n_ran_late; k++) i->ran[k] = i->ran[i->n_ran + k];
     i->n_ran = i->n_ran_late, i->n_ran_late = 0;
+    i->caught.n = i->caught.n_x = 0;
 }
 
 /* Nothing is pending, but the row at the end is wanted: its input is evaluated again. */
@@ -271,6 +274,17 @@ static jt_status inst_again(jt_driver *d, jt_branch *b, jt_error *err) {
     jt_status e = b->evaluated == b->n ? ev->truncate(ev->self, b->state, b->n - 1, err) : JT_OK;
     if (e == JT_OK && b->evaluated == b->n) b->evaluated = b->n - 1;
     return e;
+}
+
+/* Taps and adapter of the first rows to evaluate; a tree has those of one position. */
+static jt_status inst_resolve_attributes(jt_driver *d, const jt_inst *i, jt_branch *b, jt_error *err) {
+    int deep = 0;
+    for (int k = 0; k < b->n_twig; k++) deep = b->twig[k].depth > deep ? b->twig[k].depth : deep;
+    if (b->n_twig && jt_attr_border(b, b->n) <= b->n + deep)
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "the strategy %s asks for a tree over position %d, where the slot's taps or adapter change", i->node->m->name,
+                            jt_attr_border(b, b->n));
+    return jt_attr_apply(d, b, b->evaluated, err);
 }
 
 /* The row's place, now that the slots are as the advance left them. */
@@ -287,6 +301,7 @@ static jt_status inst_resolve_row(jt_driver *d, jt_live *j, jt_inst *i, jt_asked
                                 i->node->m->name, a->slot, b->follows);
         e = jt_branch_sync(d, j, b, of, err);
     }
+    if (e == JT_OK) e = inst_resolve_attributes(d, i, b, err);
     if (e == JT_OK && !a->room) e = jt_inst_room(j, a, NULL, err);
     if (e == JT_OK && b->shadow) e = jt_branch_sync(d, j, b->shadow, b, err);
     for (jt_branch *x = b; e == JT_OK && x; x = x->shadow) {

@@ -11,9 +11,10 @@
 
 #include "decode/driver.h"
 
-static uint64_t prefix_mode(const jt_driver *d, int model, const jt_state *s) {
-    const jt_evaluator *ev = &d->model[model].ev;
-    return ev->mode && s ? ev->mode(ev->self, s) : 0;
+/* The numeric mode of all that is evaluated; 0: not of one, or the state's own. */
+static uint64_t prefix_mode(const jt_driver *d, const jt_branch *b) {
+    const jt_evaluator *ev = &d->model[b->model].ev;
+    return ev->mode && b->state && !b->late ? ev->mode(ev->self, b->state) : 0;
 }
 
 static uint64_t prefix_limit(const jt_driver *d) {
@@ -84,9 +85,11 @@ static jt_kept *prefix_touch(jt_driver *d, jt_kept **at) {
     return d->kept = k;
 }
 
-/* The first inputs, n at most, that are plain: ids, evaluated with the ranks, places and layers of a text. */
+/* The first inputs, n at most, that are plain: ids, evaluated with the ranks, places and layers of a text and the taps and
+ * adapter of the first. */
 static int prefix_plain(const jt_branch *b, int n) {
     if (n > b->bent) n = b->bent;
+    if (n > jt_attr_even(b)) n = jt_attr_even(b);
     if (b->past->n_blend && b->past->blend[0].position < n) n = b->past->blend[0].position;
     return n;
 }
@@ -108,7 +111,7 @@ static prefix_search prefix_search_of(const jt_driver *d, const jt_branch *b) {
                            .model = b->model,
                            .n = prefix_plain(b, b->n - 1),
                            .same = b->evaluated,
-                           .mode = prefix_mode(d, b->model, b->state),
+                           .mode = prefix_mode(d, b),
                            .ids = b->past->ids,
                            .self = b};
 }
@@ -132,7 +135,7 @@ static void prefix_search_branch(void *self, jt_branch *b) {
     prefix_search *s = self;
     for (; b; b = b->shadow) {
         if (b == s->self || b->model != s->model || !b->past || b->evaluated <= s->same || !b->state) continue;
-        if (prefix_mode(s->d, b->model, b->state) != s->mode) continue;
+        if (prefix_mode(s->d, b) != s->mode) continue;
         if (prefix_better(s, b->past->ids, prefix_plain(b, b->evaluated < b->n ? b->evaluated : b->n), b->state)) s->of = s->job;
     }
 }
@@ -170,8 +173,8 @@ void jt_prefix_begin(jt_driver *d, jt_live *j, jt_branch *b) {
 }
 
 int jt_prefix_alike(const jt_driver *d, const jt_branch *b, const jt_branch *of) {
-    uint64_t mode = b->model == of->model ? prefix_mode(d, b->model, b->state) : 0;
-    if (!mode || prefix_mode(d, of->model, of->state) != mode) return 0;
+    uint64_t mode = b->model == of->model ? prefix_mode(d, b) : 0;
+    if (!mode || prefix_mode(d, of) != mode) return 0;
     return prefix_common(b->past->ids, prefix_plain(b, b->n - 1), of->past->ids, prefix_plain(of, of->n));
 }
 
@@ -197,7 +200,7 @@ static void prefix_add(jt_driver *d, jt_kept *k) {
 /* Takes the branch's state. What does not fit is cut off. */
 static void prefix_take(jt_driver *d, jt_branch *b) {
     const jt_evaluator *ev = &d->model[b->model].ev;
-    uint64_t limit = prefix_limit(d), page = prefix_bytes(d, b->model, 1), mode = prefix_mode(d, b->model, b->state);
+    uint64_t limit = prefix_limit(d), page = prefix_bytes(d, b->model, 1), mode = prefix_mode(d, b);
     int n = b->evaluated < b->n ? b->evaluated : b->n;
     if (!mode || !limit || !b->past) return;
     n = prefix_plain(b, n);

@@ -76,9 +76,22 @@ static void round_count(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_b
     int pending = b->n - b->evaluated, twigs = round_tree(i, slot)->n_twig;
     (void)shadow;
     s->parts[b->model]++;
-    if (twigs || b->past->n_blend) s->rows[b->model] += (size_t)((pending < JT_ROWS_ALONE ? pending : JT_ROWS_ALONE) + twigs);
+    if (twigs || b->past->n_blend || b->n_attr) s->rows[b->model] += (size_t)((pending < JT_ROWS_ALONE ? pending : JT_ROWS_ALONE) + twigs);
     s->wants[b->model] += (size_t)twigs + 1;
     if (pending <= JT_ROWS_SHORT && b->n > j->n_prompt) s->beside = true;
+}
+
+/* Whether the inputs run some layers only. */
+static bool round_planned(const jt_branch *b, int n) {
+    for (size_t i = 0; i < b->n_attr; i++)
+        if (b->attr[i].kind == JT_ATTR_LAYERS && b->attr[i].from < b->evaluated + n) return true;
+    return false;
+}
+
+static void round_layers(jt_side *m, const jt_branch *b, int position, size_t row, bool *layered) {
+    const jt_worn *v = b->n_attr ? jt_attr_at(b, JT_ATTR_LAYERS, position) : NULL;
+    memset(&m->layers[row], 0xff, sizeof *m->layers);
+    if (v) m->layers[row] = v->layers, *layered = true;
 }
 
 static bool round_blended(const jt_branch *b, int n) {
@@ -97,7 +110,7 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
         m->ids[at + (size_t)k] = b->past->ids[p];
         m->parent[at + (size_t)k] = JT_PREVIOUS;
         m->rank[at + (size_t)k] = m->place[at + (size_t)k] = p;
-        memset(&m->layers[at + (size_t)k], 0xff, sizeof *m->layers);
+        round_layers(m, b, p, at + (size_t)k, &layered);
         m->input[at + (size_t)k] =
             x ? (jt_input){.n = x->n, .ids = b->past->blend_id + x->at, .w = b->past->blend_w + x->at, .vec = b->past->blend_w + x->at}
               : (jt_input){.n = 1, .ids = &b->past->ids[p], .w = &round_one};
@@ -108,7 +121,7 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
         m->ids[r] = t->id;
         m->parent[r] = t->parent < 0 ? b->n - 1 : b->n + t->parent;
         m->rank[r] = t->rank, m->place[r] = t->place;
-        memset(&m->layers[r], 0xff, sizeof *m->layers);
+        round_layers(m, b, b->n + t->depth, r, &layered);
         if (t->layered) m->layers[r] = t->layers;
         m->input[r] = (jt_input){.n = 1, .ids = &t->id, .w = &round_one};
         ranked |= t->ranked, placed |= t->placed, layered |= t->layered;
@@ -147,15 +160,26 @@ static void round_take(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_br
         s->budget -= n;
         if (!n) return;
     }
-    bool whole = n == b->n - b->evaluated;
-    if (!whole) twigs = 0;
-    bool plain = !twigs && !round_blended(b, n);
+    int border = jt_attr_border(b, b->evaluated);
+    if (n > border - b->evaluated) n = border - b->evaluated; /* then come other taps, or another adapter */
+    bool last = n == b->n - b->evaluated;
+    if (!last || (n && border <= b->n)) twigs = 0;
+    bool plain = !twigs && !round_blended(b, n) && !round_planned(b, n);
     if (m->n_part == m->cap_span || (!plain && m->n_row + (size_t)(n + twigs) > m->cap_row) || m->n_want + (size_t)twigs + 1 > m->cap_want)
         return; /* memory was short; it comes in a later round */
+    if (jt_attr_apply(s->d, b, b->evaluated, &j->error) != JT_OK) return jt_live_end(s->d, j, JT_END_ERROR);
     jt_span span = {.state = b->state, .ids = b->past->ids + b->evaluated, .n = n + twigs};
     if (!plain) round_fill(m, b, tree, n, twigs, &span);
     m->n_want += (size_t)twigs + 1;
-    m->part[m->n_part] = (jt_part){.job = j, .branch = b, .inst = i, .slot = slot, .shadow = shadow, .inputs = n, .whole = whole};
+    m->part[m->n_part] = (jt_part){.job = j,
+                                   .branch = b,
+                                   .inst = i,
+                                   .slot = slot,
+                                   .shadow = shadow,
+                                   .inputs = n,
+                                   .last = last,
+                                   .tree = twigs > 0,
+                                   .whole = last && twigs == tree->n_twig};
     m->span[m->n_part++] = span;
 }
 
@@ -197,9 +221,15 @@ static void round_wants(jt_side *m, const jt_part *p, int row) {
         of[a->node + 1] = a;
         if (a->node > most) most = a->node;
     }
-    if (of[0] && p->inputs) round_want(m, p, of[0], row + p->inputs - 1);
-    for (int k = 0; k <= most; k++)
+    if (of[0] && p->last && p->inputs) round_want(m, p, of[0], row + p->inputs - 1);
+    for (int k = 0; p->tree && k <= most; k++)
         if (of[k + 1]) round_want(m, p, of[k + 1], row + p->inputs + k);
+}
+
+static void round_captured(void *self, int span, int node, int layer, int tag, const float *x, int width) {
+    const jt_driver *d = self;
+    const jt_part *p = &d->running->part[d->run_first + (size_t)span];
+    if (!p->shadow) jt_catch_row(p->job, p, node, layer, tag, x, width);
 }
 
 /* Evaluates parts first .. first + n - 1 as one batch, and notes what is there. */
@@ -207,19 +237,22 @@ static jt_status round_eval(jt_driver *d, jt_side *m, size_t first, size_t n, jt
     int row = 0;
     m->n_want = 0;
     for (size_t k = first; k < first + n; k++) {
-        if (m->part[k].whole) round_wants(m, &m->part[k], row);
+        if (m->part[k].last) round_wants(m, &m->part[k], row);
         row += m->span[k].n;
     }
     jt_batch b = {.span = m->span + first,
                   .n_span = (int)n,
                   .want = m->want,
                   .n_want = (int)m->n_want,
+                  .captured = round_captured,
+                  .captured_self = d,
                   .cancelled = round_unwanted,
                   .cancelled_self = d};
     double start = jt_driver_now(d);
     d->running = m, d->run_first = first, d->run_end = first + n;
     jt_status e = m->ev.eval(m->ev.self, &b, err);
     float took = (float)(jt_driver_now(d) - start);
+    for (size_t k = first; k < first + n; k++) jt_catch_settle(m->part[k].job, e == JT_OK);
     if (e != JT_OK) return e;
     d->counts.evals++, d->counts.sequences += n, d->counts.rows += (uint64_t)row;
     for (size_t k = first; k < first + n; k++) {
@@ -228,8 +261,9 @@ static jt_status round_eval(jt_driver *d, jt_side *m, size_t first, size_t n, jt
         x->evaluated += p->inputs;
         p->job->advances = 0;
         jt_prefix_unpin(d, p->job);
+        if (p->job->caught != JT_OK && p->job->end == JT_END_NONE) jt_live_end(d, p->job, JT_END_ERROR);
+        x->grown |= p->tree;
         if (!p->whole) continue;
-        x->grown = owner->n_twig > 0;
         x->asked = false;
         for (size_t q = 0; q < p->inst->n_asked; q++) {
             jt_asked *a = &p->inst->asked[q];

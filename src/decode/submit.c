@@ -126,6 +126,14 @@ static jt_status submit_prompt(const jt_live *j, jt_branch *b, const jt_request 
     return e;
 }
 
+static jt_status submit_adapter(jt_driver *d, jt_branch *b, const jt_request *r, jt_error *err) {
+    jt_worn *v = NULL;
+    jt_status e = jt_worn_adapter(d, b->model, r->adapter, r->adapter_scale == 0 ? 1 : r->adapter_scale, &v, err);
+    if (e == JT_OK) e = jt_attr_set(d, b, JT_ATTR_ADAPTER, 0, 0, v, err);
+    jt_worn_put(v);
+    return e;
+}
+
 /* The main branch, and on the second model its shadow. */
 static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt_branch **out, jt_error *err) {
     jt_branch *b = NULL;
@@ -133,6 +141,7 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
     if (e == JT_OK) e = submit_prompt(j, b, r, err);
     if (e == JT_OK) e = submit_stages(d, j, b->past, err);
     if (e == JT_OK) b->stages = j->fresh, j->fresh->refs++;
+    if (e == JT_OK && r->adapter) e = submit_adapter(d, b, r, err);
     if (e == JT_OK && j->model2 >= 0) {
         e = jt_branch_new(d, j, j->model2, &b->shadow, err);
         if (e == JT_OK) e = submit_prompt(j, b->shadow, r, err);

@@ -16,8 +16,7 @@ static void work_fail(jt_work *w, jt_status e) {
 
 static jt_branch *work_at(const jt_work *w, jt_slot slot) { return slot >= 0 && (size_t)slot < w->i->n_slot ? w->i->slot[slot] : NULL; }
 
-/* The slot's branch, or a failure. leaf: no child may be in it. */
-static jt_branch *work_slot(jt_work *w, jt_slot slot, bool leaf) {
+jt_branch *jt_work_branch(jt_work *w, jt_slot slot, bool leaf) {
     jt_branch *b = work_lives(w) ? work_at(w, slot) : NULL;
     if (work_lives(w) && (!b || (leaf && b->child)))
         work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s uses slot %d, which %s", w->i->node->m->name, slot,
@@ -27,7 +26,7 @@ static jt_branch *work_slot(jt_work *w, jt_slot slot, bool leaf) {
 
 /* What hangs at the end of the slot goes before it is written. */
 static jt_branch *work_write(jt_work *w, jt_slot slot) {
-    jt_branch *b = work_slot(w, slot, true);
+    jt_branch *b = jt_work_branch(w, slot, true);
     if (b && b->follows >= 0) {
         work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s writes to slot %d, which follows another", w->i->node->m->name,
                                   slot));
@@ -72,7 +71,7 @@ static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like
 }
 
 void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like) {
-    jt_branch *b = work_slot(w, slot, true);
+    jt_branch *b = jt_work_branch(w, slot, true);
     if (b && b->grown) work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
     if (b) work_ask(w, slot, -1, like);
 }
@@ -90,7 +89,7 @@ static jt_made work_decided(const jt_work *w, jt_slot slot, int node, int32_t id
 }
 
 static void work_twig(jt_work *w, const jt_row *r) {
-    jt_branch *b = work_slot(w, r->slot, true);
+    jt_branch *b = jt_work_branch(w, r->slot, true);
     jt_live *j = w->j;
     bool late = false;
     if (!b) return;
@@ -123,7 +122,7 @@ void jt_work_rows(jt_work *w, const jt_row *row, int n) {
 }
 
 void jt_work_keep(jt_work *w, const jt_out *o) {
-    jt_branch *b = work_slot(w, o->slot, true);
+    jt_branch *b = jt_work_branch(w, o->slot, true);
     jt_live *j = w->j;
     int path[JT_ROWS_TREE], n = 0, bent = INT_MAX;
     if (!b) return;
@@ -207,14 +206,14 @@ double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t i
 /* ---- slots ---- */
 
 void jt_work_drop(jt_work *w, jt_slot slot) {
-    jt_branch *b = work_slot(w, slot, false);
+    jt_branch *b = jt_work_branch(w, slot, false);
     if (!b) return;
     w->i->slot[slot] = NULL;
     jt_branch_free(w->d, w->j, b);
 }
 
 void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag) {
-    jt_branch *b = work_slot(w, from, false), *made = NULL;
+    jt_branch *b = jt_work_branch(w, from, false), *made = NULL;
     if (!b) return;
     if (to == from) {
         work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s forks slot %d onto itself", w->i->node->m->name, to));
@@ -240,12 +239,12 @@ void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
     jt_branch **now = jt_alloc((size_t)n, sizeof *now);
     if (!now) return work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
     for (int k = 0; k < n && w->status == JT_OK; k++) { /* who stays where it is */
-        if (src[k] < 0 || src[k] >= n || !work_slot(w, (jt_slot)(first + src[k]), false)) break;
+        if (src[k] < 0 || src[k] >= n || !jt_work_branch(w, (jt_slot)(first + src[k]), false)) break;
         if (src[k] == k) now[k] = w->i->slot[first + k];
     }
     for (int k = 0; k < n && w->status == JT_OK; k++) {
         if (now[k]) continue;
-        jt_branch *from = src[k] >= 0 && src[k] < n ? work_slot(w, (jt_slot)(first + src[k]), false) : NULL;
+        jt_branch *from = src[k] >= 0 && src[k] < n ? jt_work_branch(w, (jt_slot)(first + src[k]), false) : NULL;
         if (!from && w->status == JT_OK)
             work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
         if (from) work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
@@ -291,7 +290,7 @@ static void work_unseat(jt_work *w, jt_branch *b, int n) {
 }
 
 void jt_work_truncate(jt_work *w, jt_slot slot, int n) {
-    jt_branch *b = work_slot(w, slot, false);
+    jt_branch *b = jt_work_branch(w, slot, false);
     jt_live *j = w->j;
     if (!b) return;
     if (n < j->n_prompt || n > jt_work_length(w, slot) || b->follows >= 0) {
@@ -313,12 +312,13 @@ int jt_work_length(const jt_work *w, jt_slot slot) {
 
 void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
     jt_live *j = w->j;
-    jt_branch *from = work_slot(w, of, true), *b = NULL;
+    jt_branch *from = jt_work_branch(w, of, true), *b = NULL;
     if (!from) return;
-    int model = jt_driver_role(w->d, role);
+    int model = role ? jt_driver_role(w->d, role) : from->model;
     if (model < 0 || slot == of) {
         work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s follows slot %d in slot %d on the model \"%s\", %s",
-                                  w->i->node->m->name, of, slot, role, model < 0 ? "which this driver lacks" : "which is itself"));
+                                  w->i->node->m->name, of, slot, role ? role : "of that slot",
+                                  model < 0 ? "which this driver lacks" : "which is itself"));
         return;
     }
     work_fail(w, jt_inst_slots(w->i, slot, &j->error));
@@ -334,7 +334,7 @@ void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
 }
 
 void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i) {
-    jt_branch *b = work_slot(w, slot, true);
+    jt_branch *b = jt_work_branch(w, slot, true);
     if (b) b->stream = jt_stream_choice(w->j->choice + i);
 }
 
@@ -373,7 +373,7 @@ static void work_seat(jt_work *w, jt_branch *b) {
 }
 
 void jt_work_child(jt_work *w, jt_slot slot, int n) {
-    jt_branch *b = work_slot(w, slot, false);
+    jt_branch *b = jt_work_branch(w, slot, false);
     jt_inst *i = w->i;
     jt_live *j = w->j;
     if (!b) return;
@@ -393,7 +393,7 @@ void jt_work_child(jt_work *w, jt_slot slot, int n) {
 }
 
 void jt_work_forward(jt_work *w, jt_slot slot) {
-    jt_branch *b = work_slot(w, slot, false);
+    jt_branch *b = jt_work_branch(w, slot, false);
     while (b && b->forwarded < b->n_said && work_lives(w))
         work_fail(w, jt_inst_emit(w->d, w->j, w->i, &b->said, (size_t)b->forwarded++, &w->j->error));
 }
@@ -416,7 +416,7 @@ static void work_yield_up(jt_work *w, const jt_trail *t, int n, int choice) {
 }
 
 void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, int n_note) {
-    jt_branch *b = work_slot(w, slot, false);
+    jt_branch *b = jt_work_branch(w, slot, false);
     jt_live *j = w->j;
     if (!b) return;
     const jt_trail *t = b->child ? &b->said : &b->past->trail;

@@ -60,6 +60,32 @@ try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --lora "$lora:x"
 expect "an adapter that is not there" 3 "wide:x"
 try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --lora "$lora:inf"
 expect "a strength that is not finite" 2 "scale=inf"
+try "$jeton" eval logits "$tiny" --ids "$ids" -o k.safetensors --lora "wide=$lora"
+expect "a name where none is asked" 2 "eval logits takes an adapter without a name"
+
+# ---- adapters by name ----
+line() { printf '{"id": "%s", "prompt": [5, 6, 7, 8, 9, 10]%s}\n' "$1" "$2"; }
+text_of() { sed -n "s/^.*\"id\": \"$1\".*\"ids\": \(\[[^]]*\]\).*$/\1/p" "$2"; }
+{ line wide ', "adapter": "wide"'; line half ', "adapter": "half"'; line none ', "adapter": ""'; line other ', "adapter": "narrow"'; } >in.jsonl
+try "$jeton" batch in.jsonl many.jsonl "$tiny" --lora "wide=$lora" --lora "half=$lora.gguf:0.5" --lora "narrow=$tiny/../../lora/narrow" -n 12 --ignore-end
+expect "lines with adapters of their own" 0
+for name in wide half none other; do
+    line "$name" "" >one.jsonl
+    case $name in wide) use=$lora ;; half) use=$lora:0.5 ;; none) use=$lora:0 ;; other) use=$tiny/../../lora/narrow ;; esac
+    try "$jeton" batch one.jsonl "$name.jsonl" "$tiny" --lora "$use" -n 12 --ignore-end
+    [ -n "$(text_of "$name" many.jsonl)" ] && [ "$(text_of "$name" many.jsonl)" = "$(text_of "$name" "$name.jsonl")" ]
+    [ $? = 0 ] && verdict "$name is what it is alone" "" || verdict "$name is what it is alone" "$(cat many.jsonl "$name.jsonl")"
+done
+[ "$(text_of wide many.jsonl)" != "$(text_of none many.jsonl)" ] && verdict "an adapter changes the text" "" || verdict "an adapter changes the text" "the same"
+line x ', "adapter": "wyde"' >one.jsonl
+try "$jeton" batch one.jsonl bad.jsonl "$tiny" --lora "wide=$lora"
+expect "an unknown adapter" 1
+grep -q 'adapter \\"wyde\\" is unknown; the nearest is \\"wide\\"' bad.jsonl && verdict "and its nearest" "" || verdict "and its nearest" "$(cat bad.jsonl)"
+try "$jeton" batch one.jsonl bad2.jsonl "$tiny" --lora "$lora" --lora "$lora.gguf"
+expect "two adapters without names" 2 "all but one must have names"
+try "$jeton" batch one.jsonl bad.jsonl "$tiny" --lora "wide=$lora.gguf:0.25"
+expect "results of another adapter are not taken over" 2 "other"
+
 printf '1 2 3\n\n4,5,\t6\r\n' >ids.txt
 try "$jeton" eval logits "$tiny" --ids ids.txt -o c.safetensors
 expect "logits of lines of ids" 0

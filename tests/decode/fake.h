@@ -16,10 +16,18 @@
 
 enum { FAKE_WORDS = 256, FAKE_END = 264, FAKE_VOCAB = 265, FAKE_CONTEXT = 200 };
 
-/* Nodes of a tree; what a node holds is its id, or a hash of its mixture. */
+/* Nodes of a tree; what a node holds is its id, or a hash of what else it was made from. */
 struct jt_state {
     int n, context;
     int32_t *ids, *parent, *path;
+    const jt_tap *tap; /* [n_tap]; the driver's */
+    int n_tap;
+    uint64_t adapter; /* 0: none */
+};
+
+/* An adapter is a number. */
+struct jt_adapter {
+    uint64_t number;
 };
 
 typedef struct fake {
@@ -73,6 +81,7 @@ static jt_status fake_fork(void *self, const jt_state *s, jt_state **out, jt_err
     (*out)->n = s->n;
     memcpy((*out)->ids, s->ids, (size_t)s->n * sizeof *s->ids);
     memcpy((*out)->parent, s->parent, (size_t)s->n * sizeof *s->parent);
+    (*out)->tap = s->tap, (*out)->n_tap = s->n_tap, (*out)->adapter = s->adapter;
     return JT_OK;
 }
 
@@ -100,13 +109,54 @@ static jt_status fake_truncate_to(void *self, jt_state *s, int node, jt_error *e
     return JT_OK;
 }
 
-static int32_t fake_value(const jt_span *p, int k) {
+/* What a node is made from besides its id, as one number; 0: nothing. */
+static uint64_t fake_mark(const jt_tap *tap, int n_tap, uint64_t adapter, const jt_layers *layers, int depth) {
+    uint64_t h = 0;
+    for (int i = 0; i < n_tap; i++)
+        if (tap[i].op == JT_TAP_ADD && depth >= tap[i].row_first && (!tap[i].row_end || depth < tap[i].row_end))
+            h = jt_hash_bytes(jt_hash_bytes(h, &tap[i].value, sizeof tap[i].value), tap[i].vec, 2 * sizeof *tap[i].vec);
+    if (adapter) h = jt_hash_u64(h, adapter);
+    for (int k = 0; layers && k < 4; k++)
+        if (layers->word[k] != UINT64_MAX) h = jt_hash_u64(jt_hash_u64(h, (uint64_t)k), layers->word[k]);
+    return h;
+}
+
+static int32_t fake_marked(int32_t id, uint64_t mark) { return mark ? (int32_t)(jt_hash_u64(mark, (uint64_t)id) % 1000000) + 2000000 : id; }
+
+static int32_t fake_value(const jt_span *p, int k, int depth) {
     const jt_input *in = p->input ? &p->input[k] : NULL;
-    if (!in) return p->ids[k];
-    if (in->n == 1 && in->w[0] == 1) return in->ids[0];
+    const jt_state *s = p->state;
+    uint64_t mark = fake_mark(s->tap, s->n_tap, s->adapter, p->layers ? &p->layers[k] : NULL, depth);
+    if (!in) return fake_marked(p->ids[k], mark);
+    if (in->n == 1 && in->w[0] == 1) return fake_marked(in->ids[0], mark);
     uint64_t h =
         jt_hash_bytes(in->n ? 3 : 4, in->n ? (const void *)in->w : (const void *)in->vec, (in->n ? (size_t)in->n : 2) * sizeof(float));
-    return (int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000;
+    return fake_marked((int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000, mark);
+}
+
+static jt_status fake_set_taps(void *self, jt_state *s, const jt_tap *t, int n, jt_error *err) {
+    void *room = jt_alloc(1, 32);
+    (void)self;
+    if (!room) return jt_nomem(err, "fake taps", 1, 32);
+    jt_free(room);
+    for (int i = 0; i < n; i++)
+        if (!t[i].site || strcmp(t[i].site, "residual") != 0) return jt_error_set(err, JT_UNKNOWN, "the fake has no such site");
+    s->tap = t, s->n_tap = n;
+    return JT_OK;
+}
+
+static int fake_site_width(void *self, const char *site) {
+    (void)self;
+    return strcmp(site, "residual") == 0 ? 2 : 0;
+}
+
+static jt_status fake_set_adapter(void *self, jt_state *s, const jt_wear *w, jt_error *err) {
+    void *room = jt_alloc(1, 32);
+    (void)self;
+    if (!room) return jt_nomem(err, "a fake adapter", 1, 32);
+    jt_free(room);
+    s->adapter = w && w->adapter ? jt_hash_bytes(w->adapter->number, &w->scale, sizeof w->scale) : 0;
+    return JT_OK;
 }
 
 /* Fills in what is wanted of the row whose path is ids[0..n). */
@@ -159,8 +209,13 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
         for (int k = 0; k < p->n; k++, row++) {
             int up = p->parent ? p->parent[k] : JT_PREVIOUS;
             s->parent[s->n] = up == JT_PREVIOUS ? s->n - 1 : up;
-            s->ids[s->n++] = fake_value(p, k);
+            s->n++;
             int n = fake_path(s, s->n - 1);
+            s->ids[s->n - 1] = s->path[n - 1] = fake_value(p, k, n - 1);
+            for (int t = 0; t < s->n_tap && b->captured; t++)
+                if (s->tap[t].op == JT_TAP_CAPTURE && n > s->tap[t].row_first && (!s->tap[t].row_end || n <= s->tap[t].row_end))
+                    b->captured(b->captured_self, i, s->n - 1, s->tap[t].layer_first, s->tap[t].tag,
+                                (const float[]){(float)s->ids[s->n - 1], (float)n}, 2);
             if (n > s->context || s->n > 2 * s->context + 290) return jt_error_set(err, JT_LIMIT, "the fake context is full");
             if (want < b->n_want && b->want[want].row == row) fake_row(f, s->path, n, &b->want[want++]);
         }
@@ -172,7 +227,7 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
 
 static uint64_t fake_mode(void *self, const jt_state *s) {
     (void)self;
-    return jt_hash_u64(1, (uint64_t)s->context);
+    return s->n_tap ? 0 : jt_hash_u64(jt_hash_u64(1, (uint64_t)s->context), s->adapter);
 }
 
 static double fake_now(void *self) {
@@ -229,6 +284,9 @@ static void fake_make(fake *f) {
                            .truncate_to = fake_truncate_to,
                            .eval = fake_eval,
                            .mode = fake_mode,
+                           .set_taps = fake_set_taps,
+                           .site_width = fake_site_width,
+                           .set_adapter = fake_set_adapter,
                            .now = fake_now};
 }
 
