@@ -225,6 +225,26 @@ static void requests_with_adapters_are_answered_together_as_alone(void **state) 
     }
 }
 
+/* What is kept after a job is taken up by those with the same adapter alone. */
+static void kept_states_are_taken_up_with_the_same_adapter(void **state) {
+    (void)state;
+    static heard alone[N], again;
+    jt_driver_counts c;
+    jt_driver *d = driver();
+    for (int i = 0; i < N; i++) hear(d, &i, 1, &alone[i]);
+    jt_driver_free(d);
+    for (int first = 0; first < N; first++)
+        for (int second = 0; second < N; second++) {
+            d = driver();
+            hear(d, &first, 1, &again);
+            hear(d, &second, 1, &again);
+            jt_driver_stats(d, &c);
+            assert_memory_equal(&again, &alone[second], sizeof again);
+            if (first == second) assert_true(c.prefix_hits > 0);
+            jt_driver_free(d);
+        }
+}
+
 /* The model's own adapter is in force where none is named. */
 static void the_models_adapter_stays(void **state) {
     (void)state;
@@ -282,8 +302,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_those_of_a_state_by_hand),
-                                       cmocka_unit_test(requests_with_adapters_are_answered_together_as_alone),
-                                       cmocka_unit_test(the_models_adapter_stays)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_those_of_a_state_by_hand), cmocka_unit_test(requests_with_adapters_are_answered_together_as_alone),
+        cmocka_unit_test(kept_states_are_taken_up_with_the_same_adapter), cmocka_unit_test(the_models_adapter_stays)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
