@@ -10,13 +10,13 @@
 enum { ADAPTER_MAX_RANK = 4096 };
 
 /* The linear maps that adapters may add to. */
-static const jt_role adapter_role[] = {JT_W_Q, JT_W_K, JT_W_V, JT_W_O, JT_W_GATE, JT_W_UP, JT_W_DOWN};
+static const jt_role adapter_role[] = {JT_W_Q, JT_W_K, JT_W_V, JT_W_O, JT_W_GATE, JT_W_UP, JT_W_DOWN, JT_W_SSM_IN, JT_W_SSM_OUT};
 enum { ADAPTER_ROLES = sizeof adapter_role / sizeof *adapter_role };
 
 /* Length of the weight's name in the adapter's kind of file. */
 static size_t adapter_name_of(const jt_adapter *a, jt_role r, const char **name) {
     const jt_role_row *row = &a->model->config.family->role[r];
-    *name = a->names->hf ? row->hf : row->gguf;
+    *name = !a->names->hf ? row->gguf : row->hf_half ? NULL : row->hf; /* half a tensor has no adapter of its own */
     return *name ? strlen(*name) - (a->names->hf ? strlen(".weight") : 0) : 0;
 }
 
@@ -55,6 +55,8 @@ jt_status jt_adapter_find(const jt_adapter *a, const char *name, jt_adapter_plac
         if (layer >= a->model->config.layers)
             return jt_error_set(err, JT_FORMAT, "tensor %.200s belongs to layer %d; the model has layers 0 to %d", name, layer,
                                 a->model->config.layers - 1);
+        if (!jt_net_has(a->model->ref, layer, adapter_role[i / 2]))
+            return jt_error_set(err, JT_FORMAT, "tensor %.200s belongs to a weight that layer %d of the model does not have", name, layer);
         *out = (jt_adapter_place){layer, i % 2, adapter_role[i / 2]};
         return JT_OK;
     }
@@ -87,7 +89,7 @@ static int adapter_row(int i, int dim, bool to_gguf) { return to_gguf ? i / 2 + 
 /* The model's order of the rows of q and k, when its file's kind is not the adapter's. */
 static jt_status adapter_permute(const jt_adapter *a, int rows, int cols, const float *from, float **out, jt_error *err) {
     const jt_config *c = &a->model->config;
-    if (c->rope_dims != c->head_dim)
+    if (c->rope_dims && c->rope_dims != c->head_dim)
         return jt_error_set(err, JT_UNSUPPORTED,
                             "the model rotates %d of %d dimensions of a head; an adapter from %s cannot be turned to that", c->rope_dims,
                             c->head_dim, a->names->hf ? "a PEFT folder" : "a GGUF file");

@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-const jt_family *const jt_families[] = {&jt_family_llama, &jt_family_mistral, NULL};
+#include "tensor/op.h"
+
+const jt_family *const jt_families[] = {&jt_family_llama, &jt_family_mistral, &jt_family_granite_hybrid, NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
@@ -24,7 +26,7 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
         int v;
     } row[] = {{"vocabulary size", c->vocab}, {"hidden size", c->hidden},     {"number of layers", c->layers},
                {"number of heads", c->heads}, {"head size", c->head_dim},     {"number of key-value heads", c->kv_heads},
-               {"feed-forward size", c->ffn}, {"context length", c->context}, {"rotary dimensions", c->rope_dims}};
+               {"feed-forward size", c->ffn}, {"context length", c->context}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].v < 1 || row[i].v > BIG)
             return jt_error_set(err, JT_FORMAT, "%s is %d; it must be between 1 and %d", row[i].name, row[i].v, (int)BIG);
@@ -34,7 +36,7 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
     if (c->heads > 1024) return jt_error_set(err, JT_FORMAT, "number of heads is %d; at most 1024 are supported", c->heads);
     if (c->heads % c->kv_heads)
         return jt_error_set(err, JT_FORMAT, "%d heads cannot share %d key-value heads evenly", c->heads, c->kv_heads);
-    if (c->rope_dims > c->head_dim || c->rope_dims % 2)
+    if (c->rope_dims < 0 || c->rope_dims > c->head_dim || c->rope_dims % 2)
         return jt_error_set(err, JT_FORMAT, "rotary dimensions are %d; they must be even and at most the head size %d", c->rope_dims,
                             c->head_dim);
     if (!(c->norm_eps >= 0 && c->norm_eps < 1))
@@ -44,12 +46,86 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
+static jt_status config_check_recurrence(const jt_config *c, jt_error *err) {
+    const struct {
+        const char *name;
+        int v, most;
+    } row[] = {{"number of heads of the recurrence", c->ssm_heads, 4096},
+               {"head size of the recurrence", c->ssm_head_dim, 1024},
+               {"state size of the recurrence", c->ssm_state, 1024},
+               {"number of groups of the recurrence", c->ssm_groups, 4096},
+               {"size of the convolution", c->ssm_taps, JT_MAX_TAPS}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (row[i].v < 1 || row[i].v > row[i].most)
+            return jt_error_set(err, JT_FORMAT, "%s is %d; it must be between 1 and %d", row[i].name, row[i].v, row[i].most);
+    if (c->ssm_heads % c->ssm_groups)
+        return jt_error_set(err, JT_FORMAT, "%d heads of the recurrence cannot share %d groups evenly", c->ssm_heads, c->ssm_groups);
+    return JT_OK;
+}
+
 static jt_status config_finish(jt_config *c, jt_error *err) {
     jt_status s = config_check(c, err);
     if (s) return s;
-    c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    for (int i = 0; i < c->layers; i++) c->ssm_layers += jt_config_recurrent(c, i);
+    if (c->ssm_layers && (s = config_check_recurrence(c, err))) return s;
+    float *const scale[] = {&c->embed_scale, &c->residual_scale, &c->logit_scale, &c->attn_scale};
+    static const char *const name[] = {"embedding", "residual", "logits", "attention"};
+    if (!c->attn_scale) c->attn_scale = 1.0f / sqrtf((float)c->head_dim);
+    for (int i = 0; i < 4; i++) {
+        if (!*scale[i]) *scale[i] = 1;
+        if (!(*scale[i] > -1e6f && *scale[i] < 1e6f))
+            return jt_error_set(err, JT_FORMAT, "the multiplier of the %s is %g; it cannot be meant", name[i], (double)*scale[i]);
+    }
     return JT_OK;
 }
+
+/* ---- what families share ---- */
+
+jt_status jt_config_gguf_int(const jt_gguf *g, const char *key, uint64_t otherwise, int *out, jt_error *err) {
+    uint64_t v = otherwise;
+    jt_status s = otherwise ? jt_gguf_get_u64_or(g, key, otherwise, &v, err) : jt_gguf_get_u64(g, key, &v, err);
+    if (s) return s;
+    if (v > INT32_MAX) return jt_error_set(err, JT_FORMAT, "%s is %llu, too large", key, (unsigned long long)v);
+    *out = (int)v;
+    return JT_OK;
+}
+
+jt_status jt_config_gguf_vocab(const jt_gguf *g, const jt_role_row *row, jt_config *c, jt_error *err) {
+    const jt_gguf_tensor *embed = jt_gguf_tensor_named(g, row->gguf);
+    if (!embed || embed->n_dims != 2 || embed->dim[1] > INT32_MAX)
+        return jt_error_set(err, JT_FORMAT, "tensor %s with two dimensions is missing; the file holds no model that can be run", row->gguf);
+    c->vocab = (int)embed->dim[1];
+    return JT_OK;
+}
+
+jt_status jt_config_hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err) {
+    int64_t v;
+    jt_status s = otherwise ? jt_config_int_or(j, key, 1, INT32_MAX, otherwise, &v, err) : jt_config_int(j, key, 1, INT32_MAX, &v, err);
+    if (!s) *out = (int)v;
+    return s;
+}
+
+jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err) {
+    bool v;
+    jt_status s = jt_config_bool_or(j, key, false, &v, err);
+    return s ? s : v ? jt_error_set(err, JT_UNSUPPORTED, "%s is true, which is not supported by this build", key) : JT_OK;
+}
+
+/* transformers 5 writes rope_parameters; earlier versions rope_theta and rope_scaling. */
+jt_status jt_config_hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
+    static const char *const type_key[] = {"rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"};
+    jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope_base, err);
+    if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope_base, &c->rope_base, err);
+    for (int i = 0; !s && i < 3; i++) {
+        const char *type;
+        s = jt_config_string_or(j, type_key[i], "default", &type, err);
+        if (!s && strcmp(type, "default"))
+            s = jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", type_key[i], type);
+    }
+    return s;
+}
+
+/* ---- ---- */
 
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
     const char *s;
@@ -89,7 +165,7 @@ jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
 }
 
 void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
-    int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim, inner = jt_config_ssm_inner(c), conv = jt_config_ssm_conv(c);
     *rows = 1, *cols = c->hidden;
     switch (r) {
     case JT_W_EMBED:
@@ -101,6 +177,14 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_GATE:
     case JT_W_UP: *rows = c->ffn; break;
     case JT_W_DOWN: *rows = c->hidden, *cols = c->ffn; break;
+    case JT_W_SSM_IN: *rows = inner + conv + c->ssm_heads; break;
+    case JT_W_SSM_OUT: *rows = c->hidden, *cols = inner; break;
+    case JT_W_SSM_CONV: *cols = conv * c->ssm_taps; break;
+    case JT_W_SSM_CONV_BIAS: *cols = conv; break;
+    case JT_W_SSM_DT_BIAS:
+    case JT_W_SSM_A:
+    case JT_W_SSM_D: *cols = c->ssm_heads; break;
+    case JT_W_SSM_NORM: *cols = inner; break;
     case JT_W_FINAL_NORM:
     case JT_W_ATTN_NORM:
     case JT_W_FFN_NORM:

@@ -16,6 +16,8 @@ struct cursor {
     int want;                 /* next wanted row */
     int row;                  /* rows of the batch before it */
     const jt_span_plan *plan; /* [spans] */
+    jt_span_marks *marks;     /* [spans] or NULL: no layer has a recurrence */
+    jt_arena *arena;          /* of the eval */
 };
 
 static jt_status eval_check_id(const jt_model *m, int32_t id, int span, int row, jt_error *err) {
@@ -138,6 +140,7 @@ static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, co
 static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_env *e, jt_error *err) {
     jt_eval_work *w = &m->work;
     int n = 0, seqs = 0, first_row = c->row;
+    w->n_mark = 0;
     while (c->span < b->n_span && n < m->options.ubatch) {
         const jt_span *p = &b->span[c->span];
         const jt_span_plan *plan = &c->plan[c->span];
@@ -155,6 +158,9 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
             w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer};
             w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
             for (int i = 0; i < take; i++) eval_set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
+            if (c->marks)
+                f = jt_steps_plan(p, plan, &c->marks[c->span], c->done, take, n, w->path + n, c->arena, &w->seq[seqs], &e->step_locals, err);
+            if (f) return f;
             seqs++, n += take, c->done += take, c->row += take;
         }
         if (c->done == p->n) c->span++, c->done = 0;
@@ -164,6 +170,7 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
         w->wanted[wanted] = b->want[c->want + wanted].row - first_row, wanted++;
     e->rows[JT_ROWS_ALL] = n, e->rows[JT_ROWS_WANTED] = wanted;
     e->n_seq = seqs;
+    e->mark = w->mark;
     return JT_OK;
 }
 
@@ -251,6 +258,7 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
             for (int l = t->layer_first; l < t->layer_end; l++) {
                 /* In a layer that the row skips only the stream itself is there. */
                 if (t->site != JT_SITE_RESIDUAL && !jt_layer_in(m->work.layers[r], l)) continue;
+                if ((t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS) && jt_config_recurrent(&m->config, l)) continue;
                 int width = t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS ? m->config.heads * m->config.head_dim : m->config.hidden;
                 jt_buffer_read(e->capture, (size_t)(row->capture + t->capture_at + l - t->layer_first) * bytes, x,
                                (size_t)width * sizeof *x);
@@ -311,6 +319,14 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     return s;
 }
 
+/* What the spans will need to leave marks. */
+static jt_status make_marks(const jt_batch *b, struct cursor *c, jt_error *err) {
+    if (!(c->marks = jt_arena_alloc(c->arena, (size_t)b->n_span, sizeof *c->marks)))
+        return jt_nomem(err, "marks of a batch", (size_t)b->n_span, sizeof *c->marks);
+    for (int i = 0; i < b->n_span; i++) c->marks[i].end = -1;
+    return JT_OK;
+}
+
 /* Plans of all spans and room for their nodes, so that nothing can fail once the last pass has run. */
 static jt_status make_plans(const jt_batch *b, jt_arena *a, const jt_span_plan **out, jt_error *err) {
     jt_span_plan *plan = jt_arena_alloc(a, (size_t)b->n_span, sizeof *plan);
@@ -326,12 +342,19 @@ static jt_status make_plans(const jt_batch *b, jt_arena *a, const jt_span_plan *
 }
 
 static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, jt_arena *a, jt_error *err) {
-    struct cursor c = {0};
+    struct cursor c = {.arena = a};
     jt_status s = make_plans(b, a, &c.plan, err);
+    if (!s && m->mark_bytes) s = make_marks(b, &c, err);
     while (c.row < rows && !s) {
         if (b->cancelled && b->cancelled(b->cancelled_self))
-            return jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
-        s = eval_pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
+            s = jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
+        else
+            s = eval_pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
+    }
+    for (int i = 0; c.marks && i < b->n_span && !s; i++) s = jt_steps_room(&b->span[i], &c.marks[i], err);
+    for (int i = 0; c.marks && i < b->n_span; i++) {
+        if (!s) jt_steps_commit(&b->span[i], &c.plan[i], &c.marks[i]);
+        jt_marks_free(&c.marks[i].made, m);
     }
     for (int i = 0; i < b->n_span && !s; i++) {
         jt_groups_add(b->span[i].state, &c.plan[i], b->span[i].n);

@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "model/model.h"
+#include "tensor/scalar_math.h"
 #include "text/tokenizer.h"
 
 /* A tensor of either kind of file. */
 struct source {
     const char *name;
     const jt_format *format;
-    uint64_t rows, cols;
+    uint64_t rows, cols, elements;
     int dims;
     const void *data;
     uint64_t bytes;
@@ -23,7 +24,7 @@ static jt_status load_find(const jt_model *m, const char *name, struct source *t
         if (!g->format || !g->format->expand)
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %s is of type %s (%u), which this build cannot compute with", name,
                                 g->format ? g->format->name : "unknown", g->type);
-        *t = (struct source){name, g->format, g->n_dims < 2 ? 1 : g->dim[1], g->dim[0], g->n_dims, g->data, g->bytes, true};
+        *t = (struct source){name, g->format, g->n_dims < 2 ? 1 : g->dim[1], g->dim[0], g->elements, g->n_dims, g->data, g->bytes, true};
     } else {
         const jt_st_tensor *s = jt_safetensors_tensor_named(m->tensors, name);
         if (!s) return JT_OK;
@@ -31,7 +32,7 @@ static jt_status load_find(const jt_model *m, const char *name, struct source *t
         if (!f || !f->expand)
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
         bool two = s->n_dims == 2;
-        *t = (struct source){name, f, two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->n_dims, s->data, s->bytes, s->aligned};
+        *t = (struct source){name, f, two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->elements, s->n_dims, s->data, s->bytes, s->aligned};
     }
     *found = true;
     return JT_OK;
@@ -48,6 +49,26 @@ static jt_status aligned_copy(jt_model *m, struct source *t, jt_error *err) {
     return JT_OK;
 }
 
+/* The half of a tensor's rows that a role has. */
+static void load_half(struct source *t, int half) {
+    if (t->dims != 2 || t->rows % 2) return; /* refused by its shape */
+    t->rows /= 2, t->bytes /= 2, t->elements /= 2;
+    t->data = (const char *)t->data + (size_t)(half - 1) * t->bytes;
+}
+
+/* Vectors that the network wants otherwise than the file has them. */
+static jt_status load_turn(jt_model *m, const jt_role_row *row, jt_weight *w, jt_error *err) {
+    size_t n = (size_t)w->matrix.cols, taps = (size_t)m->config.ssm_taps;
+    for (size_t i = 0; row->hf_log && !m->gguf && i < n; i++) w->vector[i] = (float)-jt_exp((double)w->vector[i]);
+    if (!row->transposed) return JT_OK;
+    float *to = jt_alloc_aligned(n, sizeof *to);
+    if (!to) return jt_nomem(err, w->name, n, sizeof *to);
+    for (size_t i = 0; i < n; i++) to[i % taps * (n / taps) + i / taps] = w->vector[i];
+    jt_free(w->vector);
+    w->vector = to;
+    return JT_OK;
+}
+
 static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
     const jt_role_row *row = &m->config.family->role[role];
     struct source t;
@@ -55,11 +76,14 @@ static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref 
     jt_status s = load_find(m, name, &t, found, err);
     if (s || !*found) return s;
     jt_config_shape(&m->config, role, &rows, &cols);
+    if (row->hf_half && !m->gguf) load_half(&t, row->hf_half);
+    if (row->any_shape && t.elements == (uint64_t)cols) t.dims = 1, t.rows = 1, t.cols = t.elements;
     if (t.dims != (row->vector ? 1 : 2) || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
         return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", name,
                             t.dims, (unsigned long long)t.rows, (unsigned long long)t.cols, rows, cols);
     if (!t.aligned && (s = aligned_copy(m, &t, err))) return s;
-    return jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
+    s = jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
+    return s || !row->vector ? s : load_turn(m, row, &m->weights.w[ref->tensor], err);
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
@@ -73,8 +97,8 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
         snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
     jt_status s = add_weight(m, role, name, ref, &found, err);
     if (s || found) return s;
-    if (role == JT_W_HEAD && row->optional) {
-        *ref = m->ref[JT_W_EMBED];
+    if (row->optional) {
+        if (role == JT_W_HEAD) *ref = m->ref[JT_W_EMBED];
         return JT_OK;
     }
     return jt_error_set(err, JT_FORMAT, "tensor %s is missing", name);
@@ -88,8 +112,9 @@ static bool load_used(const jt_model *m, const char *name) {
 
 /* A tensor that the network would ignore means a model that is not what we take it for. */
 static jt_status refuse_unused(const jt_model *m, jt_error *err) {
-    size_t n = m->gguf ? jt_gguf_tensors(m->gguf) : jt_safetensors_tensors(m->tensors);
-    if (n == m->weights.n) return JT_OK;
+    size_t n = m->gguf ? jt_gguf_tensors(m->gguf) : jt_safetensors_tensors(m->tensors), used = 0;
+    for (size_t i = 0; i < m->weights.n; i++) used += !i || strcmp(m->weights.w[i].name, m->weights.w[i - 1].name) != 0;
+    if (n == used) return JT_OK;
     for (size_t i = 0; i < n; i++) {
         const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
         const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
@@ -103,10 +128,12 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
 jt_status jt_model_load_weights(jt_model *m, jt_error *err) {
     size_t n = (size_t)JT_W_GLOBAL + (size_t)m->config.layers * (JT_W_ROLES - JT_W_GLOBAL);
     if (!(m->ref = jt_alloc(n, sizeof *m->ref))) return jt_nomem(err, "table of weights", n, sizeof *m->ref);
+    for (size_t i = 0; i < n; i++) m->ref[i].tensor = JT_NO_TENSOR;
     jt_status s = JT_OK;
     for (int r = 0; r < JT_W_GLOBAL && !s; r++) s = load_role(m, 0, (jt_role)r, err);
     for (int i = 0; i < m->config.layers && !s; i++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++) s = load_role(m, i, (jt_role)r, err);
+        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
+            if (jt_block_roles(jt_config_block(&m->config, i)) >> r & 1) s = load_role(m, i, (jt_role)r, err);
     return s ? s : refuse_unused(m, err);
 }
 

@@ -8,8 +8,8 @@
 #include "model/safetensors.h"
 #include "tensor/head.h"
 
-/* A page: JT_TILE positions of all layers. Shared by states; calls on one model do not
- * overlap, so a plain count will do. */
+/* A page: JT_TILE positions of all layers; or the states of the recurrences after one node. Shared by states; calls on one
+ * model do not overlap, so a plain count will do. */
 typedef struct jt_page {
     jt_buffer *buffer;
     int refs;
@@ -26,6 +26,14 @@ typedef struct jt_tree_node {
 typedef struct jt_group_span {
     int32_t first, kept, rows;
 } jt_group_span;
+/* Nodes after which the states of the recurrences are kept. */
+typedef struct jt_marks {
+    struct jt_mark {
+        int32_t node;
+        jt_page *page;
+    } * at; /* [n], nodes ascending */
+    size_t n, cap;
+} jt_marks;
 
 struct jt_state {
     jt_model *model;
@@ -37,6 +45,7 @@ struct jt_state {
     size_t n_page, cap_page, cap_buffer, cap_node;
     jt_group_span *group; /* groups of two rows or more, ascending */
     size_t n_group, cap_group;
+    jt_marks marks;
     struct jt_layer_set *sets;  /* distinct sets of layers that nodes ran, shared by forks */
     uint64_t tapped;            /* hash of the taps and adapters that were ever in force; 0: none */
     bool watched;               /* taps that capture or call a function were ever in force */
@@ -84,6 +93,8 @@ typedef struct jt_eval_work {
     const uint64_t **layers;
     jt_buffer *capture;
     jt_env_path *trunk; /* paths of the sequences that are trunks */
+    jt_buffer **mark;   /* [n_mark] of the environment */
+    size_t n_mark, cap_mark;
     jt_head_want *want; /* [JT_HEAD_ROWS] */
     jt_buffer *storage, *head;
     void **scratch; /* [threads] */
@@ -122,7 +133,8 @@ struct jt_model {
     struct jt_adapter *adapter; /* of new states; NULL: none */
     float adapter_scale;
     jt_eval_work work;
-    jt_page *free_page;
+    size_t mark_bytes; /* of a mark; 0: the model has no recurrence */
+    jt_page *free_page, *free_mark;
     jt_arena text; /* strings of the info */
     jt_model_info info;
 };
@@ -136,6 +148,38 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err);
 /* A page for writing, from the free list or new; and giving one back. */
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err);
 void jt_page_put(jt_model *m, jt_page *p);
+/* The same of a mark. */
+jt_status jt_mark_get(jt_model *m, jt_page **out, jt_error *err);
+void jt_mark_put(jt_model *m, jt_page *p);
+
+enum { JT_MARK_EVERY = 256 }; /* depths at which a linear run of nodes leaves a mark for good */
+/* The page of a node's mark; NULL: it has none. */
+jt_page *jt_marks_find(const jt_marks *m, int node);
+/* Room for n more; and adding one, which then cannot fail. The page is taken over. */
+jt_status jt_marks_room(jt_marks *m, size_t n, jt_error *err);
+void jt_marks_add(jt_marks *m, int node, jt_page *p);
+/* Keeps the marks of nodes below n. */
+void jt_marks_cut(jt_marks *m, jt_model *model, int n);
+/* Keeps the marks below `base`, and those of slot[i], which becomes node base + i. */
+void jt_marks_keep(jt_marks *m, jt_model *model, int base, const int32_t *slot, int n);
+jt_status jt_marks_fork(const jt_marks *from, jt_marks *to, jt_error *err);
+void jt_marks_free(jt_marks *m, jt_model *model);
+
+/* The marks that an eval makes for one span, until it succeeds. */
+typedef struct jt_span_marks {
+    jt_marks made;
+    int anchor; /* the node that the span's first row goes on from, -1: none */
+    int end;    /* the last row of the pass before, -1: none */
+} jt_span_marks;
+/* Plans the steps of rows [done, done + n) of a span, which are rows [row, ...) of the pass and have
+ * these paths; *locals is raised to the local
+ * places needed. */
+jt_status jt_steps_plan(const jt_span *p, const jt_span_plan *plan, jt_span_marks *made, int done, int n, int row,
+                        const jt_env_path *const *path, jt_arena *a, jt_env_seq *seq, int *locals, jt_error *err);
+/* Room in the state, so that jt_steps_commit cannot fail; and the marks made become the state's. Before its nodes are added. */
+jt_status jt_steps_room(const jt_span *p, jt_span_marks *made, jt_error *err);
+void jt_steps_commit(const jt_span *p, const jt_span_plan *plan, jt_span_marks *made);
+
 /* Makes slots [first, first + n) writable, with what they hold. */
 jt_status jt_state_reserve(jt_state *s, int first, int n, jt_error *err);
 /* The node's record, made up for the trunk. */

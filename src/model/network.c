@@ -58,6 +58,15 @@ jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
     return p->out[0];
 }
 
+jt_val jt_net_scale(jt_net *n, int layer, jt_rows rows, jt_val x, float by) {
+    if (by == 1 || x == JT_NOVAL || n->list->status) return x;
+    jt_val y = jt_list_value(n->list, rows, JT_ELEM_F32, n->list->value[x].width);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_scale, layer);
+    p->in[0] = x, p->out[0] = y;
+    p->f[0] = by;
+    return y;
+}
+
 jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
     if (!n->taps || x == JT_NOVAL || n->list->status) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->list->value[x].width);
@@ -68,29 +77,35 @@ jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
 }
 
 static jt_status network_end(jt_net *n, jt_val x, jt_val *final, jt_error *err) {
-    *final = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
+    x = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
+    *final = jt_net_scale(n, -1, JT_ROWS_WANTED, x, 1 / n->config->logit_scale);
     if (!n->list->status) n->list->value[*final].keep = true;
     return jt_list_plan(n->list, err);
 }
 
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
     const jt_config *c = n->config;
-    const jt_block *b = c->family->block;
     jt_list *l = n->list;
     n->act_from = n->act = n->lora_from = JT_NOVAL;
-    jt_opnode *t = jt_list_node(l, &jt_op_rope_table, -1);
-    t->i[0] = c->rope_dims;
-    n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
+    if (c->rope_dims) {
+        jt_opnode *t = jt_list_node(l, &jt_op_rope_table, -1);
+        t->i[0] = c->rope_dims;
+        n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
+    }
     jt_opnode *e = jt_list_node(l, &jt_op_embed, -1);
     e->weight[0] = n->ref[JT_W_EMBED];
+    e->f[0] = c->embed_scale;
     jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
     for (int i = 0; i < c->layers && !l->status; i++) {
+        const jt_block *b = jt_config_block(c, i);
         x = jt_net_tap(n, i, JT_SITE_RESIDUAL, x);
         if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, i);
         size_t border = l->n_node;
         jt_val y = b->mixer->build(n, i, JT_W_ROLES, b->mixer_norm->build(n, i, JT_W_ATTN_NORM, x));
+        y = jt_net_scale(n, i, JT_ROWS_ALL, y, c->residual_scale);
         x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_ATTENTION, y));
         y = b->mlp->build(n, i, JT_W_ROLES, b->mlp_norm->build(n, i, JT_W_FFN_NORM, x));
+        y = jt_net_scale(n, i, JT_ROWS_ALL, y, c->residual_scale);
         x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_MLP, y));
         if (!l->status) l->node[border].recompute = true;
     }

@@ -13,7 +13,11 @@
 typedef enum jt_site { JT_SITE_RESIDUAL, JT_SITE_QUERY, JT_SITE_HEADS, JT_SITE_ATTENTION, JT_SITE_MLP, JT_SITE_SCORE, JT_SITES } jt_site;
 
 /* What a layer keeps of the past. */
-typedef enum jt_state_kind { JT_STATE_NONE, JT_STATE_PAGED } jt_state_kind;
+typedef enum jt_state_kind {
+    JT_STATE_NONE,
+    JT_STATE_PAGED,     /* keys and values of every position */
+    JT_STATE_RECURRENCE /* inputs of every position in pages; a window of them, and a state that follows from them, in marks */
+} jt_state_kind;
 
 /* A network under construction. */
 typedef struct jt_net {
@@ -35,19 +39,27 @@ typedef struct jt_net {
 typedef struct jt_entry {
     const char *name;
     jt_state_kind state;
+    uint64_t roles; /* bit r: it needs the weight of role r (a normaliser: that which it is given) */
     /* Appends the entry's nodes for input x; `role` is the norm's weight (normalisers only). */
     jt_val (*build)(jt_net *n, int layer, jt_role role, jt_val x);
 } jt_entry;
 
-extern const jt_entry jt_entry_rms_norm, jt_entry_attention, jt_entry_gated_mlp;
+extern const jt_entry jt_entry_rms_norm, jt_entry_attention, jt_entry_mamba2, jt_entry_gated_mlp;
 
 static inline size_t jt_net_ref_index(int layer, jt_role r) {
     return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
+}
+static inline bool jt_net_has(const jt_ref *ref, int layer, jt_role r) { return ref[jt_net_ref_index(layer, r)].tensor != JT_NO_TENSOR; }
+/* The weights that a layer's block needs, bit by role. */
+static inline uint64_t jt_block_roles(const jt_block *b) {
+    return b->mixer->roles | b->mlp->roles | (uint64_t)1 << JT_W_ATTN_NORM | (uint64_t)1 << JT_W_FFN_NORM;
 }
 /* x W^T for the weight of a role, with what adapters add to it; quantises x first where the mode asks for it. */
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
 /* The value after the taps of a site; x itself in a list without taps. */
 jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x);
+/* The value times a number; itself when that is 1. */
+jt_val jt_net_scale(jt_net *n, int layer, jt_rows rows, jt_val x, float by);
 /* The sum of two values, in place of `a` when it dies there. */
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b);
 

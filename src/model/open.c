@@ -50,7 +50,7 @@ static jt_status read_files(jt_model *m, const char *path, jt_error *err) {
     return s ? jt_error_in(err, s, "%s", path) : JT_OK;
 }
 
-static void lay_out_cache(jt_model *m) {
+static jt_status lay_out_cache(jt_model *m, jt_error *err) {
     const jt_config *c = &m->config;
     jt_kv_type t = m->options.kv_type;
     if (t == JT_KV_AUTO) t = m->options.activations == JT_ACT_INT8 ? JT_KV_F16 : JT_KV_F32;
@@ -60,7 +60,15 @@ static void lay_out_cache(jt_model *m) {
                            .type = t == JT_KV_F16    ? JT_F16
                                    : t == JT_KV_Q8_0 ? JT_Q8_0
                                                      : JT_F32};
+    if (c->ssm_layers) {
+        m->kv.inputs = jt_config_ssm_conv(c) + c->ssm_heads;
+        m->kv.recurrent = c->recurrent;
+        if (!(m->kv.at = jt_alloc((size_t)c->layers, sizeof *m->kv.at)))
+            return jt_nomem(err, "layout of a page", (size_t)c->layers, sizeof *m->kv.at);
+        m->mark_bytes = (size_t)c->ssm_layers * (size_t)jt_config_ssm_inner(c) * (size_t)c->ssm_state * sizeof(float);
+    }
     jt_kv_lay_out(&m->kv);
+    return JT_OK;
 }
 
 static jt_status rope_frequencies(jt_model *m, jt_error *err) {
@@ -91,7 +99,9 @@ static uint64_t file_bytes(const jt_model *m) {
 /* Memory wanted: weights as held, the declared context, and the rows of one pass. */
 static jt_status check_memory(const jt_model *m, jt_error *err) {
     uint64_t weights = m->options.no_repack ? file_bytes(m) : packed_bytes(m);
-    uint64_t pages = ((uint64_t)m->options.context + JT_TILE - 1) / JT_TILE, cache = pages * m->kv.page_bytes;
+    uint64_t pages = ((uint64_t)m->options.context + JT_TILE - 1) / JT_TILE;
+    uint64_t marks = m->mark_bytes ? (uint64_t)m->options.context / JT_MARK_EVERY + 3 : 0;
+    uint64_t cache = pages * m->kv.page_bytes + marks * m->mark_bytes;
     uint64_t rows = (uint64_t)m->graph[0].list.row_bytes[JT_ROWS_ALL] * (uint64_t)m->options.ubatch, have = jt_memory_available();
     const double mib = 1024.0 * 1024.0;
     if (have && weights + cache + rows > have)
@@ -151,7 +161,7 @@ static void free_work(jt_model *m) {
     jt_eval_work *w = &m->work;
     jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->depth), jt_free(w->wanted);
     jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->lora), jt_free(w->layers), jt_free(w->vector),
-        jt_free(w->want);
+        jt_free(w->want), jt_free(w->mark);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
     jt_buffer_free(w->storage), jt_buffer_free(w->head), jt_buffer_free(w->capture);
@@ -197,7 +207,10 @@ static const char *weight_types(jt_model *m) {
 static uint64_t mode_hash(const jt_model *m) {
     uint64_t h = jt_hash_str(0x6d6f6465, m->config.family->name);
     h = jt_hash_u64(h, (uint64_t)m->options.activations), h = jt_hash_u64(h, m->kv.type);
-    for (int l = 0; m->config.window && l < m->config.layers; l++) h = jt_hash_u64(h, (uint64_t)jt_config_window(&m->config, l));
+    const jt_config *c = &m->config;
+    const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale, c->attn_scale, c->norm_eps, (float)c->rope_dims};
+    h = jt_hash_bytes(jt_hash_bytes(h, setting, sizeof setting), c->recurrent, sizeof c->recurrent);
+    for (int l = 0; c->window && l < c->layers; l++) h = jt_hash_u64(h, (uint64_t)jt_config_window(c, l));
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];
         size_t bytes = w->matrix.row_bytes * (size_t)w->matrix.rows, part = bytes < 256 ? bytes : 256;
@@ -231,7 +244,7 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
                            : open_packs(m, w) ? (uint64_t)jt_matrix_panels(&w->matrix) * w->matrix.panel_bytes
                                               : (uint64_t)w->matrix.row_bytes * (uint64_t)w->matrix.rows;
     }
-    i->state_bytes_per_token = m->kv.page_bytes / JT_TILE;
+    i->state_bytes_per_token = m->kv.page_bytes / JT_TILE + m->mark_bytes / JT_MARK_EVERY;
     i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
     i->kv_type = jt_format_of(m->kv.type)->name;
     i->mode = c->family ? mode_hash(m) : 0;
@@ -242,8 +255,7 @@ static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
     jt_status s = read_files(m, path, err);
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
-    lay_out_cache(m);
-    if ((s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
+    if ((s = lay_out_cache(m, err)) || (s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
         (s = make_work(m, err)))
         return s;
     return make_info(m, path, err);
@@ -268,12 +280,13 @@ jt_status jt_model_open(jt_engine *e, const char *path, const jt_model_options *
 void jt_model_free(jt_model *m) {
     if (!m) return;
     for (jt_page *p = m->free_page, *next; p; p = next) next = p->next, jt_buffer_free(p->buffer), jt_free(p);
+    for (jt_page *p = m->free_mark, *next; p; p = next) next = p->next, jt_buffer_free(p->buffer), jt_free(p);
     free_work(m);
     jt_adapter_free(m->adapter);
     for (int i = 0; i < JT_GRAPHS; i++) jt_list_free(&m->graph[i].list);
     jt_weights_free(&m->weights);
     for (size_t i = 0; i < m->n_copies; i++) jt_free(m->copies[i]);
-    jt_free(m->copies), jt_free(m->ref), jt_free(m->inv_freq);
+    jt_free(m->copies), jt_free(m->ref), jt_free(m->inv_freq), jt_free(m->kv.at);
     jt_tokenizer_free(m->tokenizer);
     jt_gguf_free(m->gguf), jt_safetensors_free(m->tensors), jt_json_free(m->config_json);
     jt_arena_free(&m->text);

@@ -1,17 +1,18 @@
-/* state.c: pages of keys and values of one sequence: shared by forks, copied on write. */
+/* state.c: what one sequence has evaluated: pages and marks, shared by forks, pages copied on write. */
 #include <string.h>
 
 #include "core/hash.h"
 #include "model/adapter.h"
 #include "model/model.h"
 
-jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
-    jt_page *p = m->free_page;
+/* From a free list, or new. */
+static jt_status state_page_get(jt_model *m, jt_page **list, size_t bytes, const char *what, jt_page **out, jt_error *err) {
+    jt_page *p = *list;
     if (p) {
-        m->free_page = p->next;
+        *list = p->next;
     } else {
-        if (!(p = jt_alloc(1, sizeof *p))) return jt_nomem(err, "page of the cache", 1, sizeof *p);
-        jt_status s = jt_buffer_new(m->engine->backend, m->kv.page_bytes, "page of the cache", &p->buffer, err);
+        if (!(p = jt_alloc(1, sizeof *p))) return jt_nomem(err, what, 1, sizeof *p);
+        jt_status s = jt_buffer_new(m->engine->backend, bytes, what, &p->buffer, err);
         if (s) {
             jt_free(p);
             return s;
@@ -22,11 +23,20 @@ jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
     return JT_OK;
 }
 
-void jt_page_put(jt_model *m, jt_page *p) {
+static void state_page_put(jt_page **list, jt_page *p) {
     if (--p->refs) return;
-    p->next = m->free_page;
-    m->free_page = p;
+    p->next = *list;
+    *list = p;
 }
+
+jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
+    return state_page_get(m, &m->free_page, m->kv.page_bytes, "page of the cache", out, err);
+}
+void jt_page_put(jt_model *m, jt_page *p) { state_page_put(&m->free_page, p); }
+jt_status jt_mark_get(jt_model *m, jt_page **out, jt_error *err) {
+    return state_page_get(m, &m->free_mark, m->mark_bytes, "states of recurrences", out, err);
+}
+void jt_mark_put(jt_model *m, jt_page *p) { state_page_put(&m->free_mark, p); }
 
 static jt_status state_room(jt_state *s, size_t pages, jt_error *err) {
     jt_status e = jt_grow((void **)&s->page, &s->cap_page, pages, sizeof *s->page, err);
@@ -39,7 +49,7 @@ jt_status jt_state_reserve(jt_state *s, int at, int n, jt_error *err) {
     jt_status e = state_room(s, end, err);
     for (size_t i = first; i < end && !e; i++) {
         if (i < s->n_page && s->page[i]->refs == 1) continue;
-        jt_page *p;
+        jt_page *p = NULL;
         if ((e = jt_page_get(s->model, &p, err))) break;
         if (i < s->n_page) {
             if (i * JT_TILE < (size_t)s->length) jt_buffer_copy(p->buffer, s->page[i]->buffer);
@@ -106,6 +116,7 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     if (!e) e = state_room(t, s->n_page, err);
     if (!e && s->length > s->trunk) e = jt_grow((void **)&t->node, &t->cap_node, (size_t)(s->length - s->trunk), sizeof *t->node, err);
     if (!e && s->n_group) e = jt_groups_room(t, (int)s->n_group, err);
+    if (!e) e = jt_marks_fork(&s->marks, &t->marks, err);
     if (e) {
         jt_state_free(t);
         return e;
@@ -150,6 +161,7 @@ jt_status jt_state_truncate(jt_state *s, int n, jt_error *err) {
     s->length = n;
     if (s->trunk > n) s->trunk = n;
     jt_groups_truncate(s, n);
+    jt_marks_cut(&s->marks, s->model, n);
     drop_pages(s);
     return JT_OK;
 }
@@ -181,6 +193,7 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
     }
     jt_groups_keep(s, base, slot, path);
     s->trunk = base, s->length = base + path;
+    jt_marks_keep(&s->marks, s->model, base, slot, path);
     jt_free(slot);
     grow_trunk(s);
     drop_pages(s);
@@ -190,6 +203,7 @@ jt_status jt_state_truncate_to(jt_state *s, int node, jt_error *err) {
 void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
+    jt_marks_free(&s->marks, s->model);
     jt_taps_put(s->taps), jt_adapter_free(s->adapter);
     state_put_sets(s->sets);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node), jt_free(s->group);

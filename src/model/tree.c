@@ -36,6 +36,11 @@ static jt_status tree_make_node(const jt_span *p, const jt_tree_node *row, int s
     *out = (jt_tree_node){parent, depth, p->rank ? p->rank[i] : depth, p->position ? p->position[i] : depth, NULL};
     if (depth >= s->context)
         return jt_error_set(err, JT_LIMIT, "span %d, row %d: depth %d exceeds the declared context of %d", span, i, depth, s->context);
+    int above = parent < 0 ? INT32_MIN : parent < s->length ? jt_state_node(s, parent).rank : row[parent - s->length].rank;
+    if (s->model->config.ssm_layers && parent >= 0 && out->rank <= above)
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "span %d, row %d: rank %d is not above its parent's %d; a recurrence runs along the path and cannot honour it",
+                            span, i, out->rank, above);
     if (out->position >= 0 && out->position < MAX_POSITION) return p->layers ? make_layers(p, span, i, &out->layers, err) : JT_OK;
     return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, MAX_POSITION - 1);
 }

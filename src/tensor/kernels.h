@@ -48,6 +48,17 @@ typedef struct jt_attn_tile {
     float *const *acc;        /* nq pointers to [dim] */
 } jt_attn_tile;
 
+/* One step of one head of Mamba-2's recurrence, [dim][n] states: s = a * s + (dt * x[p]) * b, y[p] = c . s + d * x[p]. */
+typedef struct jt_recur {
+    int dim, n;
+    const float *in; /* NULL: zeros */
+    float *out;      /* may be in */
+    const float *x;  /* [dim] */
+    const float *b, *c; /* [n] */
+    float dt, a, d;
+    float *y; /* [dim]; NULL: not wanted */
+} jt_recur;
+
 typedef struct jt_kernels {
     const char *name;
 
@@ -72,6 +83,10 @@ typedef struct jt_kernels {
      * interleaved: pairs (2i, 2i + 1); else (i, i + rot / 2). */
     void (*rope)(float *x, int heads, int dim, int rot, int interleaved, const float *c, const float *s);
     void (*exp)(const float *x, int n, float *y); /* y may be x */
+    /* y[i] = silu(bias[i] + w[0][i] * x[0][i] + ...), a chain of `taps` steps in ascending order: tap k of x[k], NULL where there
+     * is none, with w[k * stride + i]. bias may be NULL: +0. */
+    void (*conv)(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
+    void (*recur)(const jt_recur *r);
     void (*to_f16)(const float *x, int n, uint16_t *y);
     void (*from_f16)(const uint16_t *x, int n, float *y);
     /* A key or value to 8 bits (docs/numbers.md, Attention): q [n], d [jt_kv_blocks(n)]. */

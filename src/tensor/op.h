@@ -27,7 +27,7 @@
 #include "tensor/weights.h"
 
 typedef uint16_t jt_val;
-enum { JT_NOVAL = 0xffff, JT_MAX_IN = 4, JT_MAX_OUT = 2, JT_MAX_WEIGHT = 2, JT_MAX_INT = 6, JT_MAX_FLOAT = 3 };
+enum { JT_NOVAL = 0xffff, JT_MAX_IN = 4, JT_MAX_OUT = 2, JT_MAX_WEIGHT = 5, JT_MAX_INT = 6, JT_MAX_FLOAT = 3 };
 
 /* Row classes: every value has as many rows as its class has in the environment. */
 typedef enum jt_rows { JT_ROWS_ALL, JT_ROWS_WANTED, JT_ROWS_CLASSES } jt_rows;
@@ -66,7 +66,7 @@ typedef struct jt_op {
     uint8_t alias_in; /* 1 + index of the input that output 0 may take over in place, 0: none */
     bool effects;     /* writes pages: ordered against everything that reads them */
     bool reads_pages;
-    bool passes;               /* in a layer that a row skips, output 0 is input 0: run even when no row runs the layer */
+    bool passes;               /* something passes through a layer that rows skip (a row, a state): run even when no row runs the layer */
     uint8_t keep_in, keep_out; /* bit masks: what a backward pass needs kept */
     void (*forward)(const struct jt_env *e, const struct jt_opnode *n, const jt_share *s);
     /* Bytes of scratch a thread needs; NULL: none. */
@@ -123,10 +123,25 @@ typedef struct jt_env_path {
     const uint64_t *const *layers; /* NULL, or [more]: the layers in which the key is there; NULL: all */
 } jt_env_path;
 
+/* A step of the recurrences of one sequence: what a node does to the state that the path before it left. */
+typedef struct jt_env_step {
+    int32_t slot, depth;     /* of the node; its inputs lie in its slot */
+    int32_t row;             /* its row in this eval; -1: an earlier node that runs again, from its inputs alone */
+    int32_t from;            /* the state before it: a place where one is kept, or JT_STEP_ON or JT_STEP_ZERO */
+    int32_t save;            /* where the state after it is kept; JT_STEP_ON: nowhere, only the next step may go on from it */
+    const jt_env_path *path; /* its ancestors, by depth; what is below it is not read */
+} jt_env_step;
+
+/* A place: a mark of the environment, or with JT_STEP_LOCAL a place that lasts as long as the operator runs. */
+enum { JT_MAX_TAPS = 16 }; /* of a convolution */
+enum { JT_STEP_ON = -1, JT_STEP_ZERO = -2, JT_STEP_LOCAL = 1 << 30 };
+
 /* Rows of one sequence in this eval. */
 typedef struct jt_env_seq {
     int first, rows;
-    jt_buffer *const *page; /* enough for the slots of its rows and paths */
+    jt_buffer *const *page;  /* enough for the slots of its rows and paths */
+    const jt_env_step *step; /* [steps], a node after its parent; none where no layer has a recurrence */
+    int steps;
 } jt_env_seq;
 
 /* What a row is made from. */
@@ -171,12 +186,26 @@ typedef struct jt_env_lora {
     float scale;         /* times that of the pair */
 } jt_env_lora;
 
+/* What a page holds, layer by layer: of a layer with attention the keys of all heads, then the values; of a layer with a
+ * recurrence the inputs of each position, [JT_TILE][inputs]. */
 typedef struct jt_kv_layout {
     int layers, heads, dim;
-    jt_type type;      /* JT_F16, JT_F32 or JT_Q8_0 */
-    size_t head_bytes; /* one head's keys (or values) of one page, as in jt_attn_tile */
-    size_t page_bytes; /* all layers: keys of all heads, then values */
+    int inputs;                /* of one position of a layer with a recurrence */
+    jt_type type;              /* JT_F16, JT_F32 or JT_Q8_0 */
+    jt_type input_type;        /* JT_F16 or JT_F32 */
+    const uint64_t *recurrent; /* NULL, or a bit for each layer: it has a recurrence */
+    size_t *at;                /* NULL (all layers are alike), or [layers]: where a layer begins; filled by jt_kv_lay_out */
+    size_t head_bytes;         /* one head's keys (or values) of one page, as in jt_attn_tile */
+    size_t row_bytes;          /* one position's inputs */
+    size_t page_bytes;
 } jt_kv_layout;
+
+static inline bool jt_kv_recurrent(const jt_kv_layout *kv, int layer) {
+    return kv->recurrent && (kv->recurrent[layer / 64] >> (layer % 64) & 1);
+}
+static inline size_t jt_kv_layer_at(const jt_kv_layout *kv, int layer) {
+    return kv->at ? kv->at[layer] : (size_t)layer * 2 * (size_t)kv->heads * kv->head_bytes;
+}
 
 typedef struct jt_env {
     const jt_engine *engine;
@@ -201,6 +230,8 @@ typedef struct jt_env {
     jt_buffer *capture;          /* slots of captured rows */
     int capture_width;
     jt_status *host_status; /* the first failure of a host tap */
+    jt_buffer *const *mark; /* states of recurrences: [recurrent layers][heads][dim][state] floats each */
+    int step_locals;        /* local places that steps name */
     const jt_kv_layout *kv;
     const float *inv_freq;            /* [rot / 2] of the declared context */
     jt_buffer *storage;               /* values */
@@ -208,7 +239,7 @@ typedef struct jt_env {
     void **scratch;                   /* [threads] */
 } jt_env;
 
-/* Sizes from layers, heads, dim and type. */
+/* Sizes and offsets from the counts, types and kinds of layers. */
 void jt_kv_lay_out(jt_kv_layout *kv);
 /* Copies one position of one head's keys, or values, to another slot of the same or of another page's. */
 void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot);
@@ -238,20 +269,29 @@ static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *e
 }
 
 /* ---- operators (tensor/ops, one file each); settings in the order given ---- */
-extern const jt_op jt_op_embed;      /* out x; weight table */
+extern const jt_op jt_op_embed;      /* out x; weight table; f: what the rows of the table are multiplied by */
 extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
 extern const jt_op jt_op_quantise;   /* in x; out ACT */
 extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
 extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
 extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
 extern const jt_op jt_op_page_write; /* in k, v; effects */
+extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
 extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none); f: scale */
 extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
 extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
+extern const jt_op jt_op_scale;      /* in x; out y (alias x); f: by */
 extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
 extern const jt_op jt_op_tap;        /* in x; out y (alias x); i: site */
 extern const jt_op jt_op_lora_down;  /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
 extern const jt_op jt_op_lora_up;    /* in y, t; out y + B t (alias y); i: index of the pair */
+/* The causal convolution over a row's inputs and those before it, then SiLU; weights [taps][width], bias or JT_NO_TENSOR. in x (not
+ * read: what lies in the pages is); out y; i: taps. */
+extern const jt_op jt_op_conv;
+/* Mamba-2's recurrence. in c (from jt_op_conv: x, B, C); out y; weights decay A, D, bias of dt, then those of the convolution; i:
+ * heads, dim, state, groups, taps, index of the layer among those of its kind. */
+extern const jt_op jt_op_recurrence;
+extern const jt_op jt_op_gated_norm; /* in x, z; out rms_norm(x * silu(z)) of each group (alias x); weight w; i: groups; f: eps */
 extern const jt_op jt_op_vectors;    /* out y (wanted rows): the vectors of the environment */
 
 #endif

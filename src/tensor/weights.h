@@ -7,8 +7,9 @@
 
 /* Names a tensor inside a list of operators. */
 typedef struct jt_ref {
-    uint16_t set, tensor;
+    uint16_t set, tensor; /* tensor JT_NO_TENSOR: there is none */
 } jt_ref;
+enum { JT_NO_TENSOR = 0xffff };
 
 typedef struct jt_weight {
     char *name;       /* as in the file; owned */

@@ -126,9 +126,9 @@ static void tiny(const char *name) {
     char path[512], key[32];
     jt_error err;
     jt_engine *e = open_engine();
-    snprintf(path, sizeof path, FIXTURES "/hf-tiny/%s", name);
+    snprintf(path, sizeof path, FIXTURES "/%s", name);
     jt_model *m = open_model(e, path, JT_ACT_FLOAT);
-    snprintf(path, sizeof path, FIXTURES "/hf-tiny/%s/expected.safetensors", name);
+    snprintf(path, sizeof path, FIXTURES "/%s/expected.safetensors", name);
     jt_safetensors *f = open_tensors(path);
     jt_model_info info;
     jt_model_get_info(m, &info);
@@ -181,12 +181,19 @@ static void tiny(const char *name) {
 
 static void test_llama(void **unused) {
     (void)unused;
-    tiny("llama");
+    tiny("hf-tiny/llama");
 }
 
 static void test_llama_tied_mha(void **unused) {
     (void)unused;
-    tiny("llama-tied-mha");
+    tiny("hf-tiny/llama-tied-mha");
+}
+
+/* Mamba-2 and attention: one group and no positions; two groups, another convolution and rotary positions. */
+static void test_hybrid(void **unused) {
+    (void)unused;
+    tiny("hybrid/one");
+    tiny("hybrid/two");
 }
 
 /* ---- SmolLM2 ---- */
@@ -348,7 +355,7 @@ static void test_smol_int8(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),     cmocka_unit_test(test_llama_tied_mha), cmocka_unit_test(test_smol_logprobs),
+        cmocka_unit_test(test_llama),     cmocka_unit_test(test_llama_tied_mha), cmocka_unit_test(test_hybrid), cmocka_unit_test(test_smol_logprobs),
         cmocka_unit_test(test_smol_rows), cmocka_unit_test(test_smol_greedy),    cmocka_unit_test(test_smol_int8),
     };
     return cmocka_run_group_tests(tests, open_smol, close_smol);

@@ -3,6 +3,7 @@
 
 static jt_val block_attention_rotate(jt_net *n, int layer, jt_val x, int heads) {
     const jt_config *c = n->config;
+    if (!c->rope_dims) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, heads * c->head_dim);
     jt_opnode *p = jt_list_node(n->list, &jt_op_rope, layer);
     p->in[0] = x, p->in[1] = n->rope;
@@ -27,4 +28,8 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_O, jt_net_tap(n, layer, JT_SITE_HEADS, y));
 }
 
-const jt_entry jt_entry_attention = {.name = "attention", .state = JT_STATE_PAGED, .build = attention_build};
+const jt_entry jt_entry_attention = {
+    .name = "attention",
+    .state = JT_STATE_PAGED,
+    .roles = (uint64_t)1 << JT_W_Q | (uint64_t)1 << JT_W_K | (uint64_t)1 << JT_W_V | (uint64_t)1 << JT_W_O,
+    .build = attention_build};

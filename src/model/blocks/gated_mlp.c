@@ -11,4 +11,7 @@ static jt_val gated_mlp_build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_DOWN, y);
 }
 
-const jt_entry jt_entry_gated_mlp = {.name = "gated-mlp", .build = gated_mlp_build};
+const jt_entry jt_entry_gated_mlp = {
+    .name = "gated-mlp",
+    .roles = (uint64_t)1 << JT_W_GATE | (uint64_t)1 << JT_W_UP | (uint64_t)1 << JT_W_DOWN,
+    .build = gated_mlp_build};

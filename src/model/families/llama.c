@@ -24,15 +24,6 @@ static const jt_role_row llama_roles[JT_W_ROLES] = {
 
 static const jt_block llama_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
 
-static jt_status llama_gguf_int(const jt_gguf *g, const char *key, uint64_t otherwise, int *out, jt_error *err) {
-    uint64_t v = otherwise;
-    jt_status s = otherwise ? jt_gguf_get_u64_or(g, key, otherwise, &v, err) : jt_gguf_get_u64(g, key, &v, err);
-    if (s) return s;
-    if (v > INT32_MAX) return jt_error_set(err, JT_FORMAT, "%s is %llu, too large", key, (unsigned long long)v);
-    *out = (int)v;
-    return JT_OK;
-}
-
 /* A window over all layers, but for those that the pattern leaves out: one number p (the last layer of each p sees all)
  * or a flag for each layer. */
 static jt_status llama_gguf_window(const jt_gguf *g, jt_config *c, jt_error *err) {
@@ -59,27 +50,23 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     size_t n;
     double eps = 0;
     uint64_t experts = 0;
-    const jt_gguf_tensor *embed = jt_gguf_tensor_named(g, llama_roles[JT_W_EMBED].gguf);
-    if (!embed || embed->n_dims != 2 || embed->dim[1] > INT32_MAX)
-        return jt_error_set(err, JT_FORMAT, "tensor %s with two dimensions is missing; the file holds no model that can be run",
-                            llama_roles[JT_W_EMBED].gguf);
-    c->vocab = (int)embed->dim[1];
-    if ((s = llama_gguf_int(g, "llama.embedding_length", 0, &c->hidden, err)) ||
-        (s = llama_gguf_int(g, "llama.block_count", 0, &c->layers, err)) ||
-        (s = llama_gguf_int(g, "llama.attention.head_count", 0, &c->heads, err)) ||
-        (s = llama_gguf_int(g, "llama.feed_forward_length", 0, &c->ffn, err)) ||
-        (s = llama_gguf_int(g, "llama.context_length", 0, &c->context, err)))
+    if ((s = jt_config_gguf_vocab(g, &llama_roles[JT_W_EMBED], c, err))) return s;
+    if ((s = jt_config_gguf_int(g, "llama.embedding_length", 0, &c->hidden, err)) ||
+        (s = jt_config_gguf_int(g, "llama.block_count", 0, &c->layers, err)) ||
+        (s = jt_config_gguf_int(g, "llama.attention.head_count", 0, &c->heads, err)) ||
+        (s = jt_config_gguf_int(g, "llama.feed_forward_length", 0, &c->ffn, err)) ||
+        (s = jt_config_gguf_int(g, "llama.context_length", 0, &c->context, err)))
         return s;
     if (c->heads < 1) return jt_error_set(err, JT_FORMAT, "llama.attention.head_count is 0");
-    if ((s = llama_gguf_int(g, "llama.attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err)) ||
-        (s = llama_gguf_int(g, "llama.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
-        (s = llama_gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
+    if ((s = jt_config_gguf_int(g, "llama.attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err)) ||
+        (s = jt_config_gguf_int(g, "llama.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
+        (s = jt_config_gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_gguf_get_double(g, "llama.attention.layer_norm_rms_epsilon", &eps, err)) ||
         (s = jt_gguf_get_double_or(g, "llama.rope.freq_base", 10000, &c->rope_base, err)) ||
         (s = jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, err)) || (s = llama_gguf_window(g, c, err)))
         return s;
     int value_dim;
-    if ((s = llama_gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
+    if ((s = jt_config_gguf_int(g, "llama.attention.value_length", (uint64_t)c->head_dim, &value_dim, err))) return s;
     if (value_dim != c->head_dim)
         return jt_error_set(err, JT_UNSUPPORTED, "llama.attention.value_length %d differs from key_length %d; this build needs them equal",
                             value_dim, c->head_dim);
@@ -92,50 +79,24 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
             return jt_error_set(err, JT_UNSUPPORTED, "llama.rope.scaling.type \"%.*s\" is not supported by this build",
                                 (int)(n < 32 ? n : 32), text);
     }
+    if (c->rope_dims < 1) return jt_error_set(err, JT_FORMAT, "llama.rope.dimension_count is %d", c->rope_dims);
     c->norm_eps = (float)eps;
     c->rope_interleaved = true;
     return JT_OK;
-}
-
-static jt_status llama_hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err) {
-    int64_t v;
-    jt_status s = otherwise ? jt_config_int_or(j, key, 1, INT32_MAX, otherwise, &v, err) : jt_config_int(j, key, 1, INT32_MAX, &v, err);
-    if (!s) *out = (int)v;
-    return s;
-}
-
-static jt_status refuse_true(const jt_json *j, const char *key, jt_error *err) {
-    bool v;
-    jt_status s = jt_config_bool_or(j, key, false, &v, err);
-    return s ? s : v ? jt_error_set(err, JT_UNSUPPORTED, "%s is true, which is not supported by this build", key) : JT_OK;
-}
-
-/* transformers 5 writes rope_parameters; earlier versions rope_theta and rope_scaling. */
-static jt_status llama_hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
-    static const char *const type_key[] = {"rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"};
-    jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope_base, err);
-    if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope_base, &c->rope_base, err);
-    for (int i = 0; !s && i < 3; i++) {
-        const char *type;
-        s = jt_config_string_or(j, type_key[i], "default", &type, err);
-        if (!s && strcmp(type, "default"))
-            s = jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", type_key[i], type);
-    }
-    return s;
 }
 
 static jt_status llama_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s;
     double eps;
     const char *act;
-    if ((s = llama_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = llama_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
-        (s = llama_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) || (s = llama_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
-        (s = llama_hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)) ||
-        (s = llama_hf_int(j, "head_dim", c->hidden / c->heads > 0 ? c->hidden / c->heads : 1, &c->head_dim, err)) ||
-        (s = llama_hf_int(j, "intermediate_size", 0, &c->ffn, err)) ||
-        (s = llama_hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
+    if ((s = jt_config_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = jt_config_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
+        (s = jt_config_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) || (s = jt_config_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
+        (s = jt_config_hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)) ||
+        (s = jt_config_hf_int(j, "head_dim", c->hidden / c->heads > 0 ? c->hidden / c->heads : 1, &c->head_dim, err)) ||
+        (s = jt_config_hf_int(j, "intermediate_size", 0, &c->ffn, err)) ||
+        (s = jt_config_hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
         (s = jt_config_double_or(j, "rms_norm_eps", 1e-6, &eps, err)) || (s = jt_config_string_or(j, "hidden_act", "silu", &act, err)) ||
-        (s = refuse_true(j, "attention_bias", err)) || (s = refuse_true(j, "mlp_bias", err)) || (s = llama_hf_rope(j, c, err)))
+        (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_off(j, "mlp_bias", err)) || (s = jt_config_hf_rope(j, c, err)))
         return s;
     if (strcmp(act, "silu")) return jt_error_set(err, JT_UNSUPPORTED, "hidden_act \"%.32s\" is not supported by this build", act);
     c->norm_eps = (float)eps;

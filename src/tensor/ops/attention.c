@@ -71,8 +71,7 @@ static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, 
 static uint32_t op_attention_window(int depth, int window, int t) { return ~first_bits(depth - window + 1 - t * JT_TILE); }
 
 static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h, int value) {
-    size_t layer = (size_t)n->layer * 2 * (size_t)e->kv->heads;
-    return jt_buffer_at(q->page[page], (layer + (size_t)(value * e->kv->heads + h)) * e->kv->head_bytes);
+    return jt_buffer_at(q->page[page], jt_kv_layer_at(e->kv, n->layer) + (size_t)(value * e->kv->heads + h) * e->kv->head_bytes);
 }
 
 /* Copies the keys of tile t of a path into w->k and w->v. */

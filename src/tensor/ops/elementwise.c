@@ -27,6 +27,15 @@ static void op_elementwise_add(const jt_env *e, const jt_opnode *n, const jt_sha
     }
 }
 
+static void op_elementwise_scale(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *x = jt_env_f32(e, n->in[0]);
+    float *y = jt_env_f32(e, n->out[0]), by = n->f[0];
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t i = (size_t)first * w; i < (size_t)end * w; i++) y[i] = x[i] * by;
+}
+
 static void op_elementwise_gather(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *x = jt_env_f32(e, n->in[0]);
@@ -46,6 +55,7 @@ static void op_elementwise_vectors(const jt_env *e, const jt_opnode *n, const jt
 
 const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = op_elementwise_swiglu};
 const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = op_elementwise_add};
+const jt_op jt_op_scale = {.name = "scale", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = op_elementwise_scale};
 /* Reads rows that other threads wrote: not row-wise in its input. */
 const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = op_elementwise_gather};
 const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = op_elementwise_vectors};

@@ -1,6 +1,6 @@
 /* embed.c: what enters the first layer: a row of the embedding table, expanded
  * exactly; a mixture of rows, one chain of fused multiply-adds in the order given; or
- * a vector as it is. */
+ * a vector as it is. Some families multiply what comes from the table by a number. */
 #include <math.h>
 #include <string.h>
 
@@ -24,12 +24,15 @@ static void op_embed_forward(const jt_env *e, const jt_opnode *n, const jt_share
     for (int r = first; r < end; r++) {
         const jt_env_input *in = &e->input[r];
         float *to = x + (size_t)r * width;
-        if (!in->n)
+        if (!in->n) {
             memcpy(to, in->vec, width * sizeof *to);
-        else if (in->w)
+            continue;
+        }
+        if (in->w)
             op_embed_mixture(m, in, s->scratch, to);
         else
             jt_matrix_row(m, in->id[0], to);
+        for (size_t j = 0; n->f[0] != 1 && j < width; j++) to[j] *= n->f[0];
     }
 }
 

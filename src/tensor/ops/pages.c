@@ -1,4 +1,4 @@
-/* pages.c: keys and values rounded to the cache type and written to their pages.
+/* pages.c: how pages are laid out, and keys and values rounded to the cache type and written to them.
  * Keys lie transposed, [dim][JT_TILE], so that one vector holds one dimension of many keys. In 8 bits the scales of all
  * positions follow the quants, [blocks][JT_TILE] for keys and [JT_TILE][blocks] for values. */
 #include <string.h>
@@ -13,7 +13,13 @@ static size_t kv_scales(const jt_kv_layout *kv) { return (size_t)kv->dim * JT_TI
 void jt_kv_lay_out(jt_kv_layout *kv) {
     size_t scales = kv->type == JT_Q8_0 ? (size_t)jt_kv_blocks(kv->dim) * sizeof(uint16_t) : 0;
     kv->head_bytes = ((size_t)kv->dim * kv_size(kv) + scales) * JT_TILE;
-    kv->page_bytes = (size_t)kv->layers * 2 * (size_t)kv->heads * kv->head_bytes;
+    kv->input_type = kv->type == JT_F32 ? JT_F32 : JT_F16;
+    kv->row_bytes = (size_t)kv->inputs * (kv->input_type == JT_F32 ? 4 : 2);
+    kv->page_bytes = 0;
+    for (int i = 0; i < kv->layers; i++) {
+        if (kv->at) kv->at[i] = kv->page_bytes;
+        kv->page_bytes += jt_kv_recurrent(kv, i) ? kv->row_bytes * JT_TILE : 2 * (size_t)kv->heads * kv->head_bytes;
+    }
 }
 
 /* Moves n elements of `size` bytes from every from_step-th to every to_step-th place. */
@@ -57,9 +63,16 @@ void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, cons
 }
 
 void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot) {
-    for (size_t i = 0; i < (size_t)kv->layers * 2 * (size_t)kv->heads; i++)
-        jt_kv_copy(kv, i / (size_t)kv->heads % 2, jt_buffer_at(to, i * kv->head_bytes), to_slot, jt_buffer_at(from, i * kv->head_bytes),
-                   from_slot);
+    size_t bytes = kv->row_bytes;
+    for (int l = 0; l < kv->layers; l++) {
+        size_t at = jt_kv_layer_at(kv, l);
+        if (jt_kv_recurrent(kv, l)) {
+            memmove(jt_buffer_at(to, at + (size_t)to_slot * bytes), jt_buffer_at(from, at + (size_t)from_slot * bytes), bytes);
+            continue;
+        }
+        for (int i = 0; i < 2 * kv->heads; i++, at += kv->head_bytes)
+            jt_kv_copy(kv, i >= kv->heads, jt_buffer_at(to, at), to_slot, jt_buffer_at(from, at), from_slot);
+    }
 }
 
 /* Rounds one key or value and writes it. `scratch` has room for one in any type. */
@@ -87,7 +100,7 @@ static void op_pages_write(const jt_env *e, bool values, char *to, int slot, con
 static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_kv_layout *kv = e->kv;
     const float *k = jt_env_f32(e, n->in[0]), *v = jt_env_f32(e, n->in[1]);
-    size_t dim = (size_t)kv->dim, heads = (size_t)kv->heads, layer = (size_t)n->layer * 2 * heads;
+    size_t dim = (size_t)kv->dim, heads = (size_t)kv->heads, layer = jt_kv_layer_at(kv, n->layer);
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
@@ -96,8 +109,8 @@ static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share
         jt_buffer *page = q->page[at / JT_TILE];
         for (size_t h = 0; h < heads; h++) {
             size_t x = ((size_t)r * heads + h) * dim;
-            op_pages_write(e, false, jt_buffer_at(page, (layer + h) * kv->head_bytes), slot, k + x, s->scratch);
-            op_pages_write(e, true, jt_buffer_at(page, (layer + heads + h) * kv->head_bytes), slot, v + x, s->scratch);
+            op_pages_write(e, false, jt_buffer_at(page, layer + h * kv->head_bytes), slot, k + x, s->scratch);
+            op_pages_write(e, true, jt_buffer_at(page, layer + (heads + h) * kv->head_bytes), slot, v + x, s->scratch);
         }
     }
 }

@@ -22,6 +22,9 @@ void jt_ref_to_q8(const float *x, int n, int8_t *q, uint16_t *d);
 float jt_ref_max(const float *x, int n);
 void jt_ref_sum_exp(const float *x, int n, float m, double *S, double *T);
 
+void jt_ref_conv(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
+void jt_ref_recur(const jt_recur *r);
+
 void jt_ref_attn_tile(const jt_attn_tile *t);
 void jt_ref_attn_end(const float *acc, float l, int dim, float *out);
 

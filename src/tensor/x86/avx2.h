@@ -31,6 +31,9 @@ void jt_avx2_to_q8(const float *x, int n, int8_t *q, uint16_t *d);
 float jt_avx2_max(const float *x, int n);
 void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T);
 
+void jt_avx2_conv(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
+void jt_avx2_recur(const jt_recur *r);
+
 void jt_avx2_attn_tile(const jt_attn_tile *t);
 /* Keys and values of a tile as floats, [dim][JT_TILE] and [JT_TILE][dim]. */
 void jt_avx2_attn_widen(const jt_attn_tile *t, float *k, float *v);

@@ -9,6 +9,8 @@ void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a,
 void jt_avx512_swiglu(const float *g, const float *u, int n, float *y);
 void jt_avx512_exp(const float *x, int n, float *y);
 void jt_avx512_sum_exp(const float *x, int n, float m, double *S, double *T);
+void jt_avx512_conv(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
+void jt_avx512_recur(const jt_recur *r);
 void jt_avx512_attn_tile(const jt_attn_tile *t);
 
 /* jt_expf on 16 lanes. */
