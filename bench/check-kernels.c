@@ -126,6 +126,8 @@ static void time_rows(cases *c) {
     ROW("swiglu", N, k->swiglu(x, w, N, y))
     ROW("rope", N, k->rope(y, N / 64, 64, 64, 0, x, w))
     ROW("exp", N, k->exp(x, N, y))
+    ROW("conv", N, k->conv((const float *[]){x, x + N, x + 2 * N, x + 3 * N}, w, N, w, 4, N, y))
+    ROW("recur", 64 * 128, k->recur(&(jt_recur){64, 128, y, y, x, x, w, 0.5f, 0.5f, 1, y + 64 * 128}))
     ROW("to_f16", N, k->to_f16(x, N, h))
     ROW("from_f16", N, k->from_f16(h, N, y))
     ROW("to_q8", N, k->to_q8(x, N, q, h))

@@ -24,8 +24,8 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
     const struct {
         const char *name;
         int v;
-    } row[] = {{"vocabulary size", c->vocab}, {"hidden size", c->hidden},     {"number of layers", c->layers},
-               {"number of heads", c->heads}, {"head size", c->head_dim},     {"number of key-value heads", c->kv_heads},
+    } row[] = {{"vocabulary size", c->vocab}, {"hidden size", c->hidden},    {"number of layers", c->layers},
+               {"number of heads", c->heads}, {"head size", c->head_dim},    {"number of key-value heads", c->kv_heads},
                {"feed-forward size", c->ffn}, {"context length", c->context}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].v < 1 || row[i].v > BIG)

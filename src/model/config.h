@@ -42,11 +42,11 @@ typedef enum jt_role {
 typedef struct jt_role_row {
     const char *gguf, *hf; /* names; of layer roles: what follows "blk.N." and "model.layers.N." */
     bool vector;
-    bool optional;     /* may be absent; the head is the embedding then */
-    bool any_shape;    /* of a vector: files give it several dimensions, and the number of elements is what is checked */
-    bool transposed;   /* of a vector: files hold it [width][taps], the network wants [taps][width] */
-    bool hf_log;       /* Hugging Face's tensor is ln(-x) */
-    uint8_t hf_half;   /* 1, 2: it is that half of the rows of Hugging Face's tensor; 0: all */
+    bool optional;   /* may be absent; the head is the embedding then */
+    bool any_shape;  /* of a vector: files give it several dimensions, and the number of elements is what is checked */
+    bool transposed; /* of a vector: files hold it [width][taps], the network wants [taps][width] */
+    bool hf_log;     /* Hugging Face's tensor is ln(-x) */
+    uint8_t hf_half; /* 1, 2: it is that half of the rows of Hugging Face's tensor; 0: all */
 } jt_role_row;
 
 struct jt_entry;
@@ -58,9 +58,9 @@ typedef struct jt_block {
 enum { JT_CONFIG_LAYERS = 4096 /* at most */ };
 typedef struct jt_config jt_config;
 typedef struct jt_family {
-    const char *name;        /* general.architecture of GGUF, where read_gguf is given */
-    const char *hf;          /* model_type of config.json */
-    const jt_role_row *role; /* [JT_W_ROLES] */
+    const char *name;          /* general.architecture of GGUF, where read_gguf is given */
+    const char *hf;            /* model_type of config.json */
+    const jt_role_row *role;   /* [JT_W_ROLES] */
     const jt_block *block;     /* of layers with attention */
     const jt_block *recurrent; /* of layers with a recurrence; NULL: the family has none */
     const struct jt_entry *final_norm;

@@ -159,7 +159,8 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
             w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
             for (int i = 0; i < take; i++) eval_set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
             if (c->marks)
-                f = jt_steps_plan(p, plan, &c->marks[c->span], c->done, take, n, w->path + n, c->arena, &w->seq[seqs], &e->step_locals, err);
+                f = jt_steps_plan(p, plan, &c->marks[c->span], c->done, take, n, w->path + n, c->arena, &w->seq[seqs], &e->step_locals,
+                                  err);
             if (f) return f;
             seqs++, n += take, c->done += take, c->row += take;
         }

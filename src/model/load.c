@@ -32,7 +32,8 @@ static jt_status load_find(const jt_model *m, const char *name, struct source *t
         if (!f || !f->expand)
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
         bool two = s->n_dims == 2;
-        *t = (struct source){name, f, two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->elements, s->n_dims, s->data, s->bytes, s->aligned};
+        *t = (struct source){name,    f,        two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->elements, s->n_dims,
+                             s->data, s->bytes, s->aligned};
     }
     *found = true;
     return JT_OK;

@@ -255,8 +255,8 @@ static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
     jt_status s = read_files(m, path, err);
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
-    if ((s = lay_out_cache(m, err)) || (s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
-        (s = make_work(m, err)))
+    if ((s = lay_out_cache(m, err)) || (s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) ||
+        (s = open_pack(m, err)) || (s = make_work(m, err)))
         return s;
     return make_info(m, path, err);
 }

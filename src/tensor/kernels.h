@@ -51,9 +51,9 @@ typedef struct jt_attn_tile {
 /* One step of one head of Mamba-2's recurrence, [dim][n] states: s = a * s + (dt * x[p]) * b, y[p] = c . s + d * x[p]. */
 typedef struct jt_recur {
     int dim, n;
-    const float *in; /* NULL: zeros */
-    float *out;      /* may be in */
-    const float *x;  /* [dim] */
+    const float *in;    /* NULL: zeros */
+    float *out;         /* may be in */
+    const float *x;     /* [dim] */
     const float *b, *c; /* [n] */
     float dt, a, d;
     float *y; /* [dim]; NULL: not wanted */

@@ -269,22 +269,22 @@ static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *e
 }
 
 /* ---- operators (tensor/ops, one file each); settings in the order given ---- */
-extern const jt_op jt_op_embed;      /* out x; weight table; f: what the rows of the table are multiplied by */
-extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
-extern const jt_op jt_op_quantise;   /* in x; out ACT */
-extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
-extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
-extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
-extern const jt_op jt_op_page_write; /* in k, v; effects */
+extern const jt_op jt_op_embed;       /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
+extern const jt_op jt_op_rms_norm;    /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
+extern const jt_op jt_op_quantise;    /* in x; out ACT */
+extern const jt_op jt_op_matmul;      /* in x (F32 or ACT); out y; weight w */
+extern const jt_op jt_op_rope_table;  /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
+extern const jt_op jt_op_rope;        /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
+extern const jt_op jt_op_page_write;  /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
-extern const jt_op jt_op_attention;  /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none); f: scale */
-extern const jt_op jt_op_swiglu;     /* in gate, up; out y (alias gate) */
-extern const jt_op jt_op_add;        /* in a, b; out y (alias a) */
-extern const jt_op jt_op_scale;      /* in x; out y (alias x); f: by */
-extern const jt_op jt_op_gather;     /* in x (all rows); out y (wanted rows) */
-extern const jt_op jt_op_tap;        /* in x; out y (alias x); i: site */
-extern const jt_op jt_op_lora_down;  /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
-extern const jt_op jt_op_lora_up;    /* in y, t; out y + B t (alias y); i: index of the pair */
+extern const jt_op jt_op_attention; /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none); f: scale */
+extern const jt_op jt_op_swiglu;    /* in gate, up; out y (alias gate) */
+extern const jt_op jt_op_add;       /* in a, b; out y (alias a) */
+extern const jt_op jt_op_scale;     /* in x; out y (alias x); f: by */
+extern const jt_op jt_op_gather;    /* in x (all rows); out y (wanted rows) */
+extern const jt_op jt_op_tap;       /* in x; out y (alias x); i: site */
+extern const jt_op jt_op_lora_down; /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
+extern const jt_op jt_op_lora_up;   /* in y, t; out y + B t (alias y); i: index of the pair */
 /* The causal convolution over a row's inputs and those before it, then SiLU; weights [taps][width], bias or JT_NO_TENSOR. in x (not
  * read: what lies in the pages is); out y; i: taps. */
 extern const jt_op jt_op_conv;

@@ -355,8 +355,9 @@ static void test_smol_int8(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),     cmocka_unit_test(test_llama_tied_mha), cmocka_unit_test(test_hybrid), cmocka_unit_test(test_smol_logprobs),
-        cmocka_unit_test(test_smol_rows), cmocka_unit_test(test_smol_greedy),    cmocka_unit_test(test_smol_int8),
+        cmocka_unit_test(test_llama),         cmocka_unit_test(test_llama_tied_mha), cmocka_unit_test(test_hybrid),
+        cmocka_unit_test(test_smol_logprobs), cmocka_unit_test(test_smol_rows),      cmocka_unit_test(test_smol_greedy),
+        cmocka_unit_test(test_smol_int8),
     };
     return cmocka_run_group_tests(tests, open_smol, close_smol);
 }

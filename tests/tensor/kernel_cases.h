@@ -248,6 +248,47 @@ static void cases_to_q8(cases *c, const float *x, int n, int kind) {
     for (int v = 0; v < 2; v++) jt_free(q[v]), jt_free(d[v]);
 }
 
+/* ---- recurrent layers */
+
+static void cases_conv(cases *c, int n, int taps, int kind) {
+    size_t room = (size_t)n + 8, stride = room + 3;
+    float *rows = cases_floats(c, room * (size_t)taps, kind), *w = cases_floats(c, stride * (size_t)taps, kind);
+    float *bias = cases_floats(c, room, kind), *y[2] = {cases_memory(room * 4), cases_memory(room * 4)};
+    for (int gone = 0; gone < taps; gone++) { /* taps before the path's beginning */
+        const float *x[16] = {NULL};
+        for (int k = gone; k < taps; k++) x[k] = rows + (size_t)k * room;
+        for (int v = 0; v < 2; v++) (v ? c->k : &jt_kernels_scalar)->conv(x, w, (int)stride, gone % 2 ? NULL : bias, taps, n, y[v]);
+        cases_count(c, same_floats(y[0], y[1], room), "conv, n %d, %d of %d taps, kind %d", n, taps - gone, taps, kind);
+    }
+    jt_free(rows), jt_free(w), jt_free(bias), jt_free(y[0]), jt_free(y[1]);
+}
+
+static void cases_recur(cases *c, int dim, int n, int kind) {
+    size_t room = (size_t)dim * (size_t)n + 8;
+    float *in = cases_floats(c, room, kind), *x = cases_floats(c, (size_t)dim, kind), *b = cases_floats(c, 2 * (size_t)n, kind);
+    float *number = cases_floats(c, 3, kind), *out[2] = {cases_memory(room * 4), cases_memory(room * 4)};
+    float *y[2] = {cases_memory(((size_t)dim + 8) * 4), cases_memory(((size_t)dim + 8) * 4)};
+    for (int how = 0; how < 3; how++) { /* from a state, from nothing, in place and without outputs */
+        for (int v = 0; v < 2; v++) {
+            memcpy(out[v], in, room * 4);
+            jt_recur r = {dim, n, how == 0 ? in : how == 1 ? NULL : out[v], out[v], x, b, b + n, number[0], number[1], number[2], NULL};
+            if (how < 2) r.y = y[v];
+            (v ? c->k : &jt_kernels_scalar)->recur(&r);
+        }
+        bool ok = same_floats(out[0], out[1], room) && same_floats(y[0], y[1], (size_t)dim + 8);
+        cases_count(c, ok, "recur, %d x %d, form %d, kind %d", dim, n, how, kind);
+    }
+    jt_free(in), jt_free(x), jt_free(b), jt_free(number);
+    for (int v = 0; v < 2; v++) jt_free(out[v]), jt_free(y[v]);
+}
+
+static void cases_recurrent(cases *c) {
+    for (int kind = 0; kind < FLOATS_KINDS; kind++) {
+        for (int n = 1; n <= 34; n++) cases_conv(c, n, 1 + n % 4, kind), cases_recur(c, 1 + n % 7, n, kind);
+        cases_conv(c, 1792, 4, kind), cases_recur(c, 64, 128, kind);
+    }
+}
+
 static void cases_row(cases *c, int n, int kind) {
     const jt_kernels *ref = &jt_kernels_scalar, *k = c->k;
     size_t room = (size_t)n + 8;
@@ -439,6 +480,7 @@ static inline int cases_run(cases *c) {
     }
     cases_quantise(c);
     cases_rows(c);
+    cases_recurrent(c);
     cases_rope(c);
     for (int nq = 1; nq <= 13; nq++)
         for (int type = 0; type < 3; type++)

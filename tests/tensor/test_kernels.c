@@ -105,6 +105,20 @@ static void test_scalar_values(void **state) {
     assert_true(fabs(S - 1.36787944) < 1e-7 && fabs(T + 0.36787944) < 1e-7);
 }
 
+static void test_scalar_recurrence(void **state) {
+    (void)state;
+    float y[2], out[2] = {0};
+    const float *x[2] = {(float[]){1, 2}, (float[]){10, 20}};
+    jt_kernels_scalar.conv(x, (float[]){1, 2, 99, 0.5f, -0.2f, 99}, 3, (float[]){-6, 1}, 2, 2, y);
+    assert_true(y[0] == 0 && fabsf(y[1] - 0.73105858f) < 1e-6f); /* silu(-6 + 1 + 5), silu(1 + 4 - 4) */
+    x[0] = NULL;
+    jt_kernels_scalar.conv(x, (float[]){1, 2, 99, 0.1f, -0.2f, 99}, 3, NULL, 2, 2, y);
+    assert_true(fabsf(y[0] - 0.73105858f) < 1e-6f && fabsf(y[1] + 0.07194484f) < 1e-6f); /* silu(1), silu(-4) */
+    /* s = 0.5 * (4, -2) + 3 * 2 * (1, 10), y = (2, 0.5) . s + 7 * 2 */
+    jt_kernels_scalar.recur(&(jt_recur){1, 2, (float[]){4, -2}, out, (float[]){2}, (float[]){1, 10}, (float[]){2, 0.5f}, 3, 0.5f, 7, y});
+    assert_true(out[0] == 8 && out[1] == 59 && y[0] == 16 + 29.5f + 14);
+}
+
 /* Two keys with weights 3/4 and 1/4 of two tiles, in float. */
 static void test_scalar_attention(void **state) {
     (void)state;
@@ -236,6 +250,7 @@ int main(void) {
         cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
         cmocka_unit_test(test_variants_are_picked_by_name),
         cmocka_unit_test(test_scalar_values),
+        cmocka_unit_test(test_scalar_recurrence),
         cmocka_unit_test(test_scalar_attention),
         cmocka_unit_test(test_scalar_values_of_8_bits),
         cmocka_unit_test(test_8_bits_there_and_back),

@@ -28,8 +28,7 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_O, jt_net_tap(n, layer, JT_SITE_HEADS, y));
 }
 
-const jt_entry jt_entry_attention = {
-    .name = "attention",
-    .state = JT_STATE_PAGED,
-    .roles = (uint64_t)1 << JT_W_Q | (uint64_t)1 << JT_W_K | (uint64_t)1 << JT_W_V | (uint64_t)1 << JT_W_O,
-    .build = attention_build};
+const jt_entry jt_entry_attention = {.name = "attention",
+                                     .state = JT_STATE_PAGED,
+                                     .roles = (uint64_t)1 << JT_W_Q | (uint64_t)1 << JT_W_K | (uint64_t)1 << JT_W_V | (uint64_t)1 << JT_W_O,
+                                     .build = attention_build};

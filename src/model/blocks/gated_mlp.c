@@ -12,6 +12,4 @@ static jt_val gated_mlp_build(jt_net *n, int layer, jt_role role, jt_val x) {
 }
 
 const jt_entry jt_entry_gated_mlp = {
-    .name = "gated-mlp",
-    .roles = (uint64_t)1 << JT_W_GATE | (uint64_t)1 << JT_W_UP | (uint64_t)1 << JT_W_DOWN,
-    .build = gated_mlp_build};
+    .name = "gated-mlp", .roles = (uint64_t)1 << JT_W_GATE | (uint64_t)1 << JT_W_UP | (uint64_t)1 << JT_W_DOWN, .build = gated_mlp_build};

@@ -20,7 +20,8 @@ static jt_val mamba2_build(jt_net *n, int layer, jt_role role, jt_val x) {
     static const jt_role needs[] = {JT_W_SSM_A, JT_W_SSM_D, JT_W_SSM_DT_BIAS, JT_W_SSM_CONV, JT_W_SSM_CONV_BIAS};
     for (int i = 0; i < 5; i++) r->weight[i] = ref[jt_net_ref_index(layer, needs[i])];
     r->in[0] = mixed;
-    r->i[0] = c->ssm_heads, r->i[1] = c->ssm_head_dim, r->i[2] = c->ssm_state, r->i[3] = c->ssm_groups, r->i[4] = c->ssm_taps, r->i[5] = nth;
+    r->i[0] = c->ssm_heads, r->i[1] = c->ssm_head_dim, r->i[2] = c->ssm_state, r->i[3] = c->ssm_groups, r->i[4] = c->ssm_taps,
+    r->i[5] = nth;
     jt_val y = r->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, inner);
     jt_opnode *g = jt_list_node(n->list, &jt_op_gated_norm, layer);
     g->in[0] = y, g->in[1] = in;
@@ -31,10 +32,9 @@ static jt_val mamba2_build(jt_net *n, int layer, jt_role role, jt_val x) {
     return jt_net_linear(n, layer, JT_W_SSM_OUT, y);
 }
 
-const jt_entry jt_entry_mamba2 = {
-    .name = "mamba-2",
-    .state = JT_STATE_RECURRENCE,
-    .roles = (uint64_t)1 << JT_W_SSM_IN | (uint64_t)1 << JT_W_SSM_CONV | (uint64_t)1 << JT_W_SSM_CONV_BIAS |
-             (uint64_t)1 << JT_W_SSM_DT_BIAS | (uint64_t)1 << JT_W_SSM_A | (uint64_t)1 << JT_W_SSM_D | (uint64_t)1 << JT_W_SSM_NORM |
-             (uint64_t)1 << JT_W_SSM_OUT,
-    .build = mamba2_build};
+const jt_entry jt_entry_mamba2 = {.name = "mamba-2",
+                                  .state = JT_STATE_RECURRENCE,
+                                  .roles = (uint64_t)1 << JT_W_SSM_IN | (uint64_t)1 << JT_W_SSM_CONV | (uint64_t)1 << JT_W_SSM_CONV_BIAS |
+                                           (uint64_t)1 << JT_W_SSM_DT_BIAS | (uint64_t)1 << JT_W_SSM_A | (uint64_t)1 << JT_W_SSM_D |
+                                           (uint64_t)1 << JT_W_SSM_NORM | (uint64_t)1 << JT_W_SSM_OUT,
+                                  .build = mamba2_build};

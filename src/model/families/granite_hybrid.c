@@ -205,9 +205,9 @@ static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) 
         (s = jt_config_hf_int(j, "max_position_embeddings", 2048, &c->context, err)) ||
         (s = jt_config_double_or(j, "rms_norm_eps", 1e-6, &eps, err)) || (s = jt_config_string_or(j, "hidden_act", "silu", &act, err)) ||
         (s = jt_config_string_or(j, "position_embedding_type", "nope", &positions, err)) ||
-        (s = jt_config_int_or(j, "num_local_experts", 0, INT32_MAX, 8, &experts, err)) || (s = jt_config_hf_off(j, "attention_bias", err)) ||
-        (s = jt_config_hf_rope(j, c, err)) || (s = granite_hf_layers(j, c, err)) || (s = granite_hf_recurrence(j, c, err)) ||
-        (s = granite_hf_scales(j, c, err)))
+        (s = jt_config_int_or(j, "num_local_experts", 0, INT32_MAX, 8, &experts, err)) ||
+        (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_rope(j, c, err)) || (s = granite_hf_layers(j, c, err)) ||
+        (s = granite_hf_recurrence(j, c, err)) || (s = granite_hf_scales(j, c, err)))
         return s;
     if (experts)
         return jt_error_set(err, JT_UNSUPPORTED, "num_local_experts is %lld; mixtures of experts are not supported by this build",

@@ -90,13 +90,15 @@ static jt_status llama_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     double eps;
     const char *act;
     if ((s = jt_config_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = jt_config_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
-        (s = jt_config_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) || (s = jt_config_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
+        (s = jt_config_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) ||
+        (s = jt_config_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
         (s = jt_config_hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)) ||
         (s = jt_config_hf_int(j, "head_dim", c->hidden / c->heads > 0 ? c->hidden / c->heads : 1, &c->head_dim, err)) ||
         (s = jt_config_hf_int(j, "intermediate_size", 0, &c->ffn, err)) ||
         (s = jt_config_hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
         (s = jt_config_double_or(j, "rms_norm_eps", 1e-6, &eps, err)) || (s = jt_config_string_or(j, "hidden_act", "silu", &act, err)) ||
-        (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_off(j, "mlp_bias", err)) || (s = jt_config_hf_rope(j, c, err)))
+        (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_off(j, "mlp_bias", err)) ||
+        (s = jt_config_hf_rope(j, c, err)))
         return s;
     if (strcmp(act, "silu")) return jt_error_set(err, JT_UNSUPPORTED, "hidden_act \"%.32s\" is not supported by this build", act);
     c->norm_eps = (float)eps;

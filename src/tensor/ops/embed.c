@@ -32,7 +32,7 @@ static void op_embed_forward(const jt_env *e, const jt_opnode *n, const jt_share
             op_embed_mixture(m, in, s->scratch, to);
         else
             jt_matrix_row(m, in->id[0], to);
-        for (size_t j = 0; n->f[0] != 1 && j < width; j++) to[j] *= n->f[0];
+        for (size_t j = 0; n->f[0] != 0 && n->f[0] != 1 && j < width; j++) to[j] *= n->f[0];
     }
 }
 

@@ -16,9 +16,7 @@ static void op_gated_norm_forward(const jt_env *e, const jt_opnode *n, const jt_
     }
 }
 
-static size_t op_gated_norm_scratch(const jt_env *e, const jt_opnode *n) {
-    return (size_t)e->list->value[n->in[0]].width * sizeof(float);
-}
+static size_t op_gated_norm_scratch(const jt_env *e, const jt_opnode *n) { return (size_t)e->list->value[n->in[0]].width * sizeof(float); }
 
 const jt_op jt_op_gated_norm = {
     .name = "gated-norm", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = op_gated_norm_forward, .scratch = op_gated_norm_scratch};

@@ -10,7 +10,7 @@
 #include "tensor/scalar_math.h"
 
 /* A head at work. */
-struct head {
+struct recurring {
     const jt_env *e;
     const jt_opnode *n;
     const jt_env_seq *q;
@@ -33,7 +33,7 @@ static float op_recurrence_softplus(float x) {
     return (float)(x < -16 ? y : jt_log(1 + y));
 }
 
-static float op_recurrence_input(const struct head *w, int slot, int i) {
+static float op_recurrence_input(const struct recurring *w, int slot, int i) {
     const void *p = jt_input_at(w->e, w->q, w->n->layer, slot);
     float x;
     if (w->e->kv->input_type == JT_F32) return ((const float *)p)[i];
@@ -41,14 +41,14 @@ static float op_recurrence_input(const struct head *w, int slot, int i) {
     return x;
 }
 
-static float *op_recurrence_place(const struct head *w, int place) {
+static float *op_recurrence_place(const struct recurring *w, int place) {
     size_t at = (size_t)(w->n->i[5] * w->heads + w->h) * w->bytes;
     if (place & JT_STEP_LOCAL) return (float *)(void *)(w->locals + op_recurrence_up(w->bytes) * (size_t)(1 + (place & ~JT_STEP_LOCAL)));
     return jt_buffer_at(w->e->mark[place], at);
 }
 
 /* x, B and C of a step. */
-static void op_recurrence_read(const struct head *w, const jt_env_step *t, const float **x, const float **b, const float **c) {
+static void op_recurrence_read(const struct recurring *w, const jt_env_step *t, const float **x, const float **b, const float **c) {
     int inner = w->heads * w->dim, group = w->h / (w->heads / w->groups) * w->state;
     int at[] = {w->h * w->dim, inner + group, inner + w->groups * w->state + group};
     if (t->row >= 0) {
@@ -63,7 +63,7 @@ static void op_recurrence_read(const struct head *w, const jt_env_step *t, const
 }
 
 /* The state after a step; `in` is that before it, NULL for zeros. */
-static const float *op_recurrence_step(const struct head *w, const jt_env_step *t, const float *in) {
+static const float *op_recurrence_step(const struct recurring *w, const jt_env_step *t, const float *in) {
     float *out = t->save == JT_STEP_ON ? (float *)(void *)w->locals : op_recurrence_place(w, t->save);
     bool runs = t->row >= 0 ? !w->e->layers || jt_layer_in(w->e->layers[t->row], w->n->layer) : jt_path_ran(t->path, t->depth, w->n->layer);
     if (!runs) {
@@ -83,7 +83,7 @@ static const float *op_recurrence_step(const struct head *w, const jt_env_step *
     return out;
 }
 
-static void op_recurrence_head(struct head *w) {
+static void op_recurrence_head(struct recurring *w) {
     const jt_opnode *n = w->n;
     const float *last = NULL;
     w->a = w->e->set[n->weight[0].set]->w[n->weight[0].tensor].vector[w->h];
@@ -96,7 +96,7 @@ static void op_recurrence_head(struct head *w) {
 }
 
 static void op_recurrence_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
-    struct head w = {.e = e, .n = n, .heads = n->i[0], .dim = n->i[1], .state = n->i[2], .groups = n->i[3], .locals = s->scratch};
+    struct recurring w = {.e = e, .n = n, .heads = n->i[0], .dim = n->i[1], .state = n->i[2], .groups = n->i[3], .locals = s->scratch};
     int turn = 0;
     w.conv = jt_conv_make(e, n, 3, n->i[4]);
     w.bytes = op_recurrence_bytes(n);
