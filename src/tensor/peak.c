@@ -49,7 +49,7 @@ typedef struct peak_variant {
 static const peak_variant peak_variants[] = {
     {&jt_kernels_scalar, peak_loop_int8_scalar, peak_loop_float_scalar, read_loop_scalar, 4, 4},
 #if defined(__x86_64__)
-    {&jt_kernels_avx2, jt_peak_loop_int8_avx2, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
+    {&jt_kernels_avx2, jt_peak_loop_int8_avx2, jt_peak_loop_float_avx2, jt_read_loop_avx2, 64, 32},
 #if JT_HAS_AVXVNNI
     {&jt_kernels_avxvnni, jt_peak_loop_int8_avxvnni, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
 #endif
