@@ -24,7 +24,9 @@ static jt_status fuzz_strategy(const void *par, void *state, const jt_results *r
     X(T, REAL, real, 1, JT_RANGE(-1e300, 1e300), "real")                                                                                   \
     X(T, INT, whole, 0, JT_RANGE(-2147483648.0, 2147483647.0), "whole")                                                                    \
     X(T, CHOICE, choice, 0, JT_ONE_OF("a|bc|def"), "choice")                                                                               \
-    X(T, BIAS, bias, 0, JT_RANGE(-5, 5), "bias")
+    X(T, BIAS, bias, 0, JT_RANGE(-5, 5), "bias")                                                                                           \
+    X(T, STAGES, then, 0, JT_STAGES("temp | top-k"), "stages")                                                                             \
+    X(T, METHOD, by, 0, JT_METHOD_OF(JT_STAGE, "top-p"), "another method")
 JT_PARAMS(fuzz, FUZZ)
 static const jt_method row = {.name = "fuzz", .kind = JT_STAGE, JT_PARAMETERS(fuzz), .stage = {.run = fuzz_stage}};
 static const jt_method outer = {.name = "outer", .kind = JT_STRATEGY, .strategy = {.advance = fuzz_strategy, .inner = true}};

@@ -163,8 +163,13 @@ typedef enum jt_param_type {
     JT_PARAM_INT,    /* int32_t */
     JT_PARAM_CHOICE, /* int32_t: index into `choices` */
     JT_PARAM_TEXT,   /* const char * */
-    JT_PARAM_BIAS    /* jt_bias_list: any number of key=value, key a token id or "token text" */
+    JT_PARAM_BIAS,   /* jt_bias_list: any number of key=value, key a token id or "token text" */
+    JT_PARAM_STAGES, /* jt_stages_value: stages in parentheses, "(temp:0.8 | top-p:0.9)" */
+    JT_PARAM_METHOD  /* jt_method_value: another method of a kind, "recycle" or "(recycle:k=8)" */
 } jt_param_type;
+
+typedef enum jt_kind { JT_STAGE, JT_STRATEGY } jt_kind;
+JT_API const char *jt_kind_name(jt_kind k); /* "stage" */
 
 typedef struct jt_bias {
     const char *text; /* NULL: `id` names the token */
@@ -177,14 +182,29 @@ typedef struct jt_bias_list {
     int32_t n;
 } jt_bias_list;
 
+/* Values that are made of methods live as long as the pipeline that they stand in, and have their parameters' defaults
+ * filled in. */
+typedef struct jt_pipeline jt_pipeline;
+typedef struct jt_method jt_method;
+typedef struct jt_stages_value {
+    const jt_pipeline *pipeline; /* NULL: none was given, and there is no default. For jt_work_stages (jeton/strategy.h) */
+    const char *text;            /* as jt_pipeline_text gives it */
+} jt_stages_value;
+typedef struct jt_method_value {
+    const jt_method *m; /* NULL: none */
+    const void *par;
+} jt_method_value;
+
 typedef struct jt_param {
     const char *name; /* as in C; in text '-' stands for '_' */
     jt_param_type type;
-    size_t offset;       /* into the parameter struct */
-    double def;          /* default; a choice's index; JT_REQUIRED: must be given */
-    double low, high;    /* REAL, INT, BIAS values: allowed range, both ends included */
-    const char *choices; /* CHOICE: "exact|keep" */
-    bool file;           /* TEXT: "@path" stands for that file's contents */
+    size_t offset;        /* into the parameter struct */
+    double def;           /* default; a choice's index; JT_REQUIRED: must be given */
+    const char *standard; /* STAGES, METHOD: the default as in a pipeline; NULL: none, or required */
+    jt_kind kind;         /* METHOD: what it must be */
+    double low, high;     /* REAL, INT, BIAS values: allowed range, both ends included */
+    const char *choices;  /* CHOICE: "exact|keep" */
+    bool file;            /* TEXT: "@path" stands for that file's contents */
     const char *help;
 } jt_param;
 
@@ -193,12 +213,16 @@ typedef struct jt_param {
 #define JT_ONE_OF(list) .choices = (list)
 #define JT_FROM_TEXT .file = false /* TEXT; left out it is "" */
 #define JT_FROM_FILE .file = true  /* TEXT that may be given as @path */
+#define JT_STAGES(text) .standard = (text)
+#define JT_METHOD_OF(what, name) .kind = (what), .standard = (name)
 #define JT_REQUIRED NAN
 #define JT_TYPE_REAL double
 #define JT_TYPE_INT int32_t
 #define JT_TYPE_CHOICE int32_t
 #define JT_TYPE_TEXT const char *
 #define JT_TYPE_BIAS jt_bias_list
+#define JT_TYPE_STAGES jt_stages_value
+#define JT_TYPE_METHOD jt_method_value
 #define JT_PARAM_FIELD(T, kind, field, ...) JT_TYPE_##kind field;
 #define JT_PARAM_ENTRY(T, kind, field, standard, range, text)                                                                              \
     {.name = #field, .type = JT_PARAM_##kind, .offset = offsetof(struct T, field), .def = (standard), range, .help = (text)},
@@ -217,9 +241,6 @@ JT_API size_t jt_param_default(const jt_param *p, char *out, size_t cap);
 
 /* ---- the row of a method ---- */
 
-typedef enum jt_kind { JT_STAGE, JT_STRATEGY } jt_kind;
-JT_API const char *jt_kind_name(jt_kind k); /* "stage" */
-
 /* What a method is told once, when a job begins. */
 typedef struct jt_setup {
     int vocab;
@@ -232,7 +253,7 @@ typedef struct jt_setup {
 typedef struct jt_results jt_results; /* what a strategy asked for */
 typedef struct jt_work jt_work;       /* what it asks for next */
 
-typedef struct jt_method {
+struct jt_method {
     const char *name; /* lower case, digits and '-' */
     jt_kind kind;
     const char *summary; /* one line */
@@ -266,7 +287,7 @@ typedef struct jt_method {
             int (*width)(const void *par);
         } strategy;
     };
-} jt_method;
+};
 
 /* A built-in method: a line "JT_METHOD(top_p) = {" in any .c file of src/ puts it in the table. */
 #define JT_METHOD(x)                                                                                                                       \

@@ -66,7 +66,7 @@ static void json_text(const char *name, const char *s, jt_str *o) {
 }
 
 static void json_method(const jt_method *m, jt_str *o) {
-    static const char *const types[] = {"real", "int", "choice", "text", "bias"};
+    static const char *const types[] = {"real", "int", "choice", "text", "bias", "stages", "method"};
     jt_str_puts(o, "{\"name\": ");
     jt_str_json(o, m->name, strlen(m->name));
     json_text("kind", jt_kind_name(m->kind), o);

@@ -5,7 +5,8 @@
  *   method = name [ ":" list ]                  the list is step/param.h's
  *
  * Quoted texts and parentheses hide "|" and ">". Without a strategy it is sample;
- * the empty text is greedy. */
+ * the empty text is greedy. A parameter may hold stages in parentheses: a pipeline
+ * without strategies, owned by the one around it. */
 #include "decode/pipeline.h"
 
 #include <string.h>
@@ -36,6 +37,13 @@ static jt_status pipeline_method_end(const char *t, size_t at, size_t n, size_t 
     return *end = n, JT_OK;
 }
 
+/* While a pipeline is read, and those in it. */
+typedef struct pipeline_reader {
+    jt_param_reading how; /* self: this */
+    jt_pipeline *p;
+    bool inner; /* stages alone */
+} pipeline_reader;
+
 static jt_status pipeline_unknown(const jt_methods *extra, const char *name, size_t at, bool shown_whole, jt_error *err) {
     const jt_method *near = jt_method_nearest(extra, name);
     return jt_pipeline_error(err, JT_UNKNOWN, at, "unknown method \"%s%s\"; the nearest is \"%s\"", name, shown_whole ? "" : "...",
@@ -43,7 +51,9 @@ static jt_status pipeline_unknown(const jt_methods *extra, const char *name, siz
 }
 
 /* One method, t[at..end), into the pipeline. `after`: the mark before it, 0 for the first. */
-static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const char *t, size_t at, size_t end, char after, jt_error *err) {
+static jt_status pipeline_method(pipeline_reader *r, const char *t, size_t at, size_t end, char after, jt_error *err) {
+    jt_pipeline *p = r->p;
+    const jt_methods *extra = r->how.extra;
     while (at < end && pipeline_space(t[at])) at++;
     size_t stop = at, list;
     while (stop < end && t[stop] != ':' && t[stop] != '(' && t[stop] != '"') stop++;
@@ -62,6 +72,8 @@ static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const 
         return jt_pipeline_error(err, JT_INVALID, list, "%s is followed by '%c'; write %s:parameter=value", m->name, t[list], m->name);
 
     bool strategy = m->kind == JT_STRATEGY;
+    if (strategy && r->inner)
+        return jt_pipeline_error(err, JT_INVALID, at, "%s is a strategy; in parentheses there are stages alone", m->name);
     if (strategy && after == '|')
         return jt_pipeline_error(err, JT_INVALID, at, "%s is a strategy; strategies stand before the first \"|\"", m->name);
     if (!strategy && after == '>')
@@ -75,7 +87,7 @@ static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const 
 
     if (list < end && list + 1 == end) return jt_pipeline_error(err, JT_INVALID, end, "%s: a value is missing after \":\"", m->name);
     void *par = NULL;
-    jt_status e = jt_params_parse(m, t, list < end ? list + 1 : end, end, &p->arena, &par, err);
+    jt_status e = jt_params_parse(m, t, list < end ? list + 1 : end, end, &p->arena, &r->how, &par, err);
     if (e != JT_OK) return e;
     node[*n] = (jt_node){.m = m, .par = par};
     for (int i = 0; i < *n; i++) node[*n].occurrence += node[i].m == m;
@@ -83,23 +95,24 @@ static jt_status pipeline_method(jt_pipeline *p, const jt_methods *extra, const 
     return JT_OK;
 }
 
-static jt_status pipeline_read(jt_pipeline *p, const jt_methods *extra, const char *t, jt_error *err) {
-    size_t n = strlen(t), at = 0, end = 0;
+static jt_status pipeline_read(pipeline_reader *r, const char *t, size_t at, size_t n, jt_error *err) {
+    jt_pipeline *p = r->p;
+    size_t end = at;
     char after = 0;
     while (at < n && pipeline_space(t[at])) at++;
     while (at < n || after) {
         jt_status e = pipeline_method_end(t, at, n, &end, err);
-        if (e == JT_OK) e = pipeline_method(p, extra, t, at, end, after, err);
+        if (e == JT_OK) e = pipeline_method(r, t, at, end, after, err);
         if (e != JT_OK) return e;
         if (end < n && t[end] == '>' && p->n_stage)
             return jt_pipeline_error(err, JT_INVALID, end, "\">\" joins strategies; after a stage stands \"|\"");
         after = end < n ? t[end] : 0;
         at = end < n ? end + 1 : n;
     }
-    if (!p->n_strategy) {
+    if (!p->n_strategy && !r->inner) {
         const jt_method *m = jt_method_find(NULL, p->n_stage ? "sample" : "greedy");
         void *par;
-        jt_status e = jt_params_parse(m, t, n, n, &p->arena, &par, err);
+        jt_status e = jt_params_parse(m, t, n, n, &p->arena, &r->how, &par, err);
         if (e != JT_OK) return e;
         p->strategy[p->n_strategy++] = (jt_node){.m = m, .par = par};
     }
@@ -113,31 +126,52 @@ static void pipeline_print(jt_pipeline *p) {
         jt_params_print(p->strategy[i].m, p->strategy[i].par, &p->text);
     }
     for (int i = 0; i < p->n_stage; i++) {
-        jt_str_puts(&p->text, " | ");
+        if (i || p->n_strategy) jt_str_puts(&p->text, " | ");
         jt_str_puts(&p->text, p->stage[i].m->name);
         jt_params_print(p->stage[i].m, p->stage[i].par, &p->text);
     }
 }
 
-jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
-    if (!text) return jt_error_set(err, JT_INVALID, "a pipeline is text, not NULL; \"\" is greedy");
-    jt_pipeline *p = jt_alloc(1, sizeof *p);
-    if (!p) return jt_nomem(err, "a pipeline", 1, sizeof *p);
-    jt_status e = pipeline_read(p, extra, text, err);
-    if (e == JT_OK) {
-        pipeline_print(p);
-        e = jt_str_check(&p->text, err);
-    }
-    if (e != JT_OK) {
-        jt_pipeline_free(p);
-        return e;
-    }
-    *out = p;
+static jt_status pipeline_stages(void *self, const char *text, size_t from, size_t end, jt_stages_value *out, jt_error *err);
+
+/* text[from..end) as a pipeline of its own. */
+static jt_status pipeline_make(pipeline_reader *r, const char *text, size_t from, size_t end, jt_error *err) {
+    if (!(r->p = jt_alloc(1, sizeof *r->p))) return jt_nomem(err, "a pipeline", 1, sizeof *r->p);
+    r->how.stages = pipeline_stages, r->how.self = r;
+    jt_status e = pipeline_read(r, text, from, end, err);
+    if (e != JT_OK) return e;
+    pipeline_print(r->p);
+    return jt_str_check(&r->p->text, err);
+}
+
+static jt_status pipeline_stages(void *self, const char *text, size_t from, size_t end, jt_stages_value *out, jt_error *err) {
+    pipeline_reader *r = self, in = {.how = {.extra = r->how.extra, .depth = r->how.depth + 1}, .inner = true};
+    if (in.how.depth > 32) return jt_pipeline_error(err, JT_LIMIT, from, "methods more than 32 deep in the parameters of others");
+    jt_status e = pipeline_make(&in, text, from, end, err);
+    if (e != JT_OK) return jt_pipeline_free(in.p), e;
+    in.p->next = r->p->inside, r->p->inside = in.p;
+    *out = (jt_stages_value){.pipeline = in.p, .text = jt_pipeline_text(in.p)};
     return JT_OK;
+}
+
+jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
+    pipeline_reader r = {.how = {.extra = extra}};
+    if (!text) return jt_error_set(err, JT_INVALID, "a pipeline is text, not NULL; \"\" is greedy");
+    jt_status e = pipeline_make(&r, text, 0, strlen(text), err);
+    if (e != JT_OK)
+        jt_pipeline_free(r.p);
+    else
+        *out = r.p;
+    return e;
 }
 
 void jt_pipeline_free(jt_pipeline *p) {
     if (!p) return;
+    while (p->inside) {
+        jt_pipeline *in = p->inside;
+        p->inside = in->next;
+        jt_pipeline_free(in);
+    }
     jt_arena_free(&p->arena);
     jt_str_free(&p->text);
     jt_free(p);

@@ -16,10 +16,11 @@ typedef struct jt_node {
 
 struct jt_pipeline {
     jt_arena arena;
-    jt_node strategy[JT_PIPELINE_MOST]; /* outermost first; at least one */
+    jt_node strategy[JT_PIPELINE_MOST]; /* outermost first; at least one, but for values of parameters */
     jt_node stage[JT_PIPELINE_MOST];
     int n_strategy, n_stage;
-    jt_str text; /* canonical */
+    jt_str text;                /* canonical */
+    jt_pipeline *inside, *next; /* values of parameters, which it owns; they have no strategies */
 };
 
 #endif

@@ -38,6 +38,8 @@ static size_t param_type_size(jt_param_type t) {
     case JT_PARAM_CHOICE: return sizeof(int32_t);
     case JT_PARAM_TEXT: return sizeof(const char *);
     case JT_PARAM_BIAS: return sizeof(jt_bias_list);
+    case JT_PARAM_STAGES: return sizeof(jt_stages_value);
+    case JT_PARAM_METHOD: return sizeof(jt_method_value);
     }
     return 0;
 }
@@ -58,6 +60,7 @@ static const char *param_fault(const jt_param *p, size_t size) {
         if (!(p->low <= p->high)) return "the range is empty";
         if (!isnan(p->def) && !(p->def >= p->low && p->def <= p->high)) return "the default is out of range";
     }
+    if (p->type == JT_PARAM_METHOD && p->kind != JT_STAGE && p->kind != JT_STRATEGY) return "it takes a method of an unknown kind";
     if (p->type == JT_PARAM_INT && !(p->low >= INT32_MIN && p->high <= INT32_MAX)) return "the range does not fit 32 bits";
     return NULL;
 }

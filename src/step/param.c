@@ -57,6 +57,8 @@ size_t jt_param_range(const jt_param *p, char *out, size_t cap) {
         }
         break;
     case JT_PARAM_TEXT: jt_str_puts(&b, p->file ? "text or @file" : "text"); break;
+    case JT_PARAM_STAGES: jt_str_puts(&b, "stages in parentheses"); break;
+    case JT_PARAM_METHOD: jt_str_printf(&b, "a %s", jt_kind_name(p->kind)); break;
     default:
         if (p->type == JT_PARAM_BIAS) jt_str_puts(&b, "token=bias, bias -inf or ");
         param_put_number(&b, p->low), jt_str_puts(&b, " to "), param_put_number(&b, p->high);
@@ -76,6 +78,10 @@ size_t jt_param_default(const jt_param *p, char *out, size_t cap) {
         param_put_number(&b, p->def);
     else if (p->type == JT_PARAM_TEXT)
         jt_str_puts(&b, "\"\"");
+    else if (p->type == JT_PARAM_STAGES && p->standard)
+        jt_str_printf(&b, "(%s)", p->standard);
+    else if (p->standard)
+        jt_str_puts(&b, p->standard);
     return param_give(&b, out, cap);
 }
 
@@ -90,6 +96,7 @@ typedef struct param_reader {
     const char *text;
     size_t at, end;
     jt_arena *arena;
+    jt_param_reading *how;
     jt_error *err;
     char *par;
     uint64_t given; /* bit i: parameter i was given */
@@ -266,6 +273,86 @@ static jt_status param_bias(param_reader *r, const jt_param *p, param_piece k, p
     return JT_OK;
 }
 
+/* ---- values made of methods ---- */
+
+/* What stands in the parentheses around a value; false if it is not parentheses, and those alone. */
+static bool param_inside(const param_reader *r, param_piece v, param_piece *in) {
+    int depth = 0;
+    for (size_t i = v.from; i < v.end; i++) {
+        char c = r->text[i];
+        if (c == '"') {
+            size_t e = jt_quoted_end(r->text, i, v.end);
+            if (!e) return false;
+            i = e - 1;
+        } else {
+            depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+            if (!depth && i + 1 < v.end) return false;
+        }
+    }
+    if (v.end - v.from < 2 || r->text[v.from] != '(' || r->text[v.end - 1] != ')') return false;
+    *in = param_trim(r->text, v.from + 1, v.end - 1);
+    return true;
+}
+
+static jt_status param_stages(param_reader *r, const jt_param *p, const char *key, param_piece v) {
+    jt_stages_value x = {0};
+    param_piece in;
+    if (!param_inside(r, v, &in))
+        return jt_pipeline_error(r->err, JT_INVALID, v.from, "%s: %s takes stages in parentheses, such as (temp:0.8 | top-p:0.9)",
+                                 r->m->name, key);
+    jt_status e = r->how->stages(r->how->self, r->text, in.from, in.end, &x, r->err);
+    memcpy(r->par + p->offset, &x, sizeof x);
+    return e;
+}
+
+/* A method's name and its list, in parentheses or without any list. */
+static jt_status param_method(param_reader *r, const jt_param *p, const char *key, param_piece v) {
+    param_piece in = v;
+    jt_method_value x = {0};
+    char name[50] = "";
+    bool list = param_inside(r, v, &in);
+    size_t stop = in.from, n;
+    while (stop < in.end && !strchr(":(\"", r->text[stop])) stop++;
+    n = param_trim(r->text, in.from, stop).end - in.from;
+    memcpy(name, r->text + in.from, n < sizeof name ? n : sizeof name - 1);
+    const jt_method *m = n < sizeof name ? jt_method_find(r->how->extra, name) : NULL, *near = NULL;
+    if (!m || m->kind != p->kind) {
+        for (int i = 0; (m = jt_method_at(r->how->extra, i)); i++)
+            if (m->kind == p->kind && (!near || jt_edit_distance(name, m->name) < jt_edit_distance(name, near->name))) near = m;
+        return jt_pipeline_error(r->err, JT_UNKNOWN, in.from, "%s: %s=%s%s is no %s; the nearest is \"%s\"", r->m->name, key, name,
+                                 n < sizeof name ? "" : "...", jt_kind_name(p->kind), near ? near->name : "");
+    }
+    if (stop < in.end && (r->text[stop] != ':' || !list || stop + 1 == in.end))
+        return jt_pipeline_error(r->err, JT_INVALID, stop, "%s: a method with parameters is written %s=(%s:parameter=value)", r->m->name,
+                                 key, m->name);
+    if (r->how->depth >= 32) return jt_pipeline_error(r->err, JT_LIMIT, v.from, "methods more than 32 deep in the parameters of others");
+    void *par = NULL;
+    r->how->depth++;
+    jt_status e = jt_params_parse(m, r->text, stop < in.end ? stop + 1 : in.end, in.end, r->arena, r->how, &par, r->err);
+    r->how->depth--;
+    x = (jt_method_value){.m = m, .par = par};
+    memcpy(r->par + p->offset, &x, sizeof x);
+    return e;
+}
+
+/* A default that is text is read as if it had been given. */
+static jt_status param_standard(const param_reader *r, const jt_param *p) {
+    char key[64];
+    param_reader own = *r;
+    param_piece v = {0, strlen(p->standard)};
+    jt_stages_value x = {0};
+    jt_status e;
+    own.text = p->standard, own.end = v.end;
+    param_spell(p->name, key);
+    if (p->type == JT_PARAM_METHOD) {
+        e = param_method(&own, p, key, v);
+    } else {
+        e = r->how->stages(r->how->self, p->standard, 0, v.end, &x, r->err);
+        memcpy(r->par + p->offset, &x, sizeof x);
+    }
+    return e == JT_OK || r->how->depth ? e : jt_error_in(r->err, e, "the default of %s for %s", r->m->name, key);
+}
+
 /* The parameter of that name; *out is -1 where there is none. '-' and '_' are the same in a name. */
 static int param_named(const jt_method *m, const char *s, size_t n) {
     for (int i = 0; i < m->n_param; i++) {
@@ -319,7 +406,8 @@ static jt_status param_item(param_reader *r, size_t stop, bool first) {
     param_spell(p->name, key);
     if (v.from == v.end) return jt_pipeline_error(r->err, JT_INVALID, v.from, "%s: the value of %s is missing", r->m->name, key);
     char c = r->text[v.from];
-    if (c == '(') return jt_pipeline_error(r->err, JT_UNSUPPORTED, v.from, "%s: %s takes no pipeline in parentheses", r->m->name, key);
+    if (c == '(' && p->type != JT_PARAM_STAGES && p->type != JT_PARAM_METHOD)
+        return jt_pipeline_error(r->err, JT_UNSUPPORTED, v.from, "%s: %s takes no pipeline in parentheses", r->m->name, key);
     if (c == '@' && !p->file) return jt_pipeline_error(r->err, JT_UNSUPPORTED, v.from, "%s: %s takes no @file", r->m->name, key);
     if (p->type != JT_PARAM_BIAS && r->given >> i & 1)
         return jt_pipeline_error(r->err, JT_INVALID, named ? k.from : v.from, "%s: %s is given twice", r->m->name, key);
@@ -349,6 +437,8 @@ static jt_status param_item(param_reader *r, size_t stop, bool first) {
         break;
     }
     case JT_PARAM_BIAS: e = param_bias(r, p, k, v); break;
+    case JT_PARAM_STAGES: e = param_stages(r, p, key, v); break;
+    case JT_PARAM_METHOD: e = param_method(r, p, key, v); break;
     }
     return e;
 }
@@ -368,8 +458,9 @@ static void param_defaults(const jt_method *m, char *par) {
     }
 }
 
-jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, size_t end, jt_arena *a, void **out, jt_error *err) {
-    param_reader r = {.m = m, .text = text, .at = from, .end = end, .arena = a, .err = err};
+jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, size_t end, jt_arena *a, jt_param_reading *how, void **out,
+                          jt_error *err) {
+    param_reader r = {.m = m, .text = text, .at = from, .end = end, .arena = a, .how = how, .err = err};
     if (m->n_param > 64) return jt_error_set(err, JT_LIMIT, "method \"%s\" has more than 64 parameters", m->name);
     r.par = jt_arena_alloc(a, 1, m->param_size);
     if (!r.par) return jt_nomem(err, "a pipeline", 1, m->param_size);
@@ -388,6 +479,10 @@ jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, siz
             jt_param_range(m->param + i, range, sizeof range);
             return jt_pipeline_error(err, JT_INVALID, from, "%s needs a value for %s (%s)", m->name, key, range);
         }
+    for (int i = 0; i < m->n_param; i++) {
+        jt_status e = m->param[i].standard && !(r.given >> i & 1) ? param_standard(&r, m->param + i) : JT_OK;
+        if (e != JT_OK) return e;
+    }
     *out = r.par;
     return JT_OK;
 }
@@ -414,7 +509,7 @@ static void param_put_quoted(jt_str *b, const char *s, size_t n) {
 
 void jt_params_print(const jt_method *m, const void *par, jt_str *out) {
     const char *join = ":";
-    for (int i = 0; i < m->n_param; i++, join = ",") {
+    for (int i = 0; i < m->n_param; i++) {
         const jt_param *p = m->param + i;
         const char *field = (const char *)par + p->offset, *s;
         size_t n;
@@ -435,14 +530,26 @@ void jt_params_print(const jt_method *m, const void *par, jt_str *out) {
             }
             continue;
         }
+        jt_stages_value stages = {0};
+        jt_method_value method = {0};
+        if (p->type == JT_PARAM_STAGES) memcpy(&stages, field, sizeof stages);
+        if (p->type == JT_PARAM_METHOD) memcpy(&method, field, sizeof method);
+        if ((p->type == JT_PARAM_STAGES && !stages.pipeline) || (p->type == JT_PARAM_METHOD && !method.m)) continue;
         param_spell(p->name, key);
         jt_str_printf(out, "%s%s=", join, key);
+        join = ",";
         if (p->type == JT_PARAM_REAL) {
             memcpy(&x, field, sizeof x);
             param_put_number(out, x);
         } else if (p->type == JT_PARAM_TEXT) {
             memcpy(&s, field, sizeof s);
             param_put_quoted(out, s, strlen(s));
+        } else if (p->type == JT_PARAM_STAGES) {
+            jt_str_printf(out, "(%s)", stages.text);
+        } else if (p->type == JT_PARAM_METHOD) {
+            jt_str_printf(out, "(%s", method.m->name);
+            jt_params_print(method.m, method.par, out);
+            jt_str_putc(out, ')');
         } else {
             memcpy(&whole, field, sizeof whole);
             if (p->type == JT_PARAM_CHOICE && param_choice_at(p->choices, (int)whole, &s, &n))

@@ -30,11 +30,32 @@ JT_PARAMS(texts, TEXTS)
 static const jt_method texts_row = {.name = "texts", .kind = JT_STAGE, JT_PARAMETERS(texts), .stage = {.run = nothing}};
 static const jt_method outer_row = {.name = "outer", .kind = JT_STRATEGY, .strategy = {.advance = no_advance, .inner = true}};
 
+#define HOLDS(X, T)                                                                                                                        \
+    X(T, STAGES, then, 0, JT_STAGES("temp:0.5 | top-k"), "stages")                                                                         \
+    X(T, STAGES, or, 0, JT_STAGES(NULL), "stages, or none")                                                                                \
+    X(T, METHOD, by, 0, JT_METHOD_OF(JT_STAGE, "top-p"), "a stage")                                                                        \
+    X(T, METHOD, in, 0, JT_METHOD_OF(JT_STRATEGY, NULL), "a strategy, or none")
+JT_PARAMS(holds, HOLDS)
+static const jt_method holds_row = {.name = "holds", .kind = JT_STAGE, JT_PARAMETERS(holds), .stage = {.run = nothing}};
+#define MUST(X, T)                                                                                                                         \
+    X(T, STAGES, then, JT_REQUIRED, JT_STAGES(NULL), "stages") X(T, METHOD, by, JT_REQUIRED, JT_METHOD_OF(JT_STAGE, NULL), "a stage")
+JT_PARAMS(must, MUST)
+static const jt_method must_row = {.name = "must", .kind = JT_STAGE, JT_PARAMETERS(must), .stage = {.run = nothing}};
+#define ROUND(X, T) X(T, METHOD, again, 0, JT_METHOD_OF(JT_STAGE, "round"), "itself")
+JT_PARAMS(round, ROUND)
+static const jt_method round_row = {.name = "round", .kind = JT_STAGE, JT_PARAMETERS(round), .stage = {.run = nothing}};
+#define TURN(X, T) X(T, STAGES, again, 0, JT_STAGES("turn"), "itself")
+JT_PARAMS(turn, TURN)
+static const jt_method turn_row = {.name = "turn", .kind = JT_STAGE, JT_PARAMETERS(turn), .stage = {.run = nothing}};
+
 static jt_methods *mine;
 
 static int setup(void **state) {
     (void)state;
-    return jt_methods_new(&mine, NULL) || jt_methods_add(mine, &texts_row, NULL) || jt_methods_add(mine, &outer_row, NULL);
+    static const jt_method *const row[] = {&texts_row, &outer_row, &holds_row, &must_row, &round_row, &turn_row};
+    int failed = jt_methods_new(&mine, NULL) != JT_OK;
+    for (size_t i = 0; !failed && i < sizeof row / sizeof *row; i++) failed = jt_methods_add(mine, row[i], NULL) != JT_OK;
+    return failed;
 }
 
 static int teardown(void **state) {
@@ -69,6 +90,15 @@ static void canonical_spelling(void **state) {
         {"texts:\"a|b>c\",from=x", "sample | texts:said=\"a|b>c\",from=\"x\",how-many=3"},
         {"outer > sample | temp:0", "outer > sample | temp:t=0"},
         {"outer > outer > greedy", "outer > outer > greedy"},
+        {"holds", "sample | holds:then=(temp:t=0.5 | top-k:k=40,ties=exact),by=(top-p:p=0.95,min-keep=1)"},
+        {"holds:(), by = dry", "sample | holds:then=(),by=(dry:multiplier=0.8,base=1.75,allowed=2,window=-1,breakers=\"\")"},
+        {"holds: ( temp:1|top-k : 3,ties=keep ) ,or=(top-p),in=greedy",
+         "sample | holds:then=(temp:t=1 | top-k:k=3,ties=keep),or=(top-p:p=0.95,min-keep=1),by=(top-p:p=0.95,min-keep=1),in=(greedy)"},
+        {"temp:2 | must:by=( top-k : 4 ),then=(must:(texts:\"(\"),by=temp) | temp:3",
+         "sample | temp:t=2 | must:then=(must:then=(texts:said=\"(\",from=\"\",how-many=3),by=(temp:t=0.8)),by=(top-k:k=4,ties=exact) | "
+         "temp:t=3"},
+        {"outer > greedy | must:(must:(temp),by=temp),by=(must:then=(),by=temp)",
+         "outer > greedy | must:then=(must:then=(temp:t=0.8),by=(temp:t=0.8)),by=(must:then=(),by=(temp:t=0.8))"},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         jt_pipeline *p, *q;
@@ -157,6 +187,33 @@ static const struct {
     {"greedy:a=1", JT_UNKNOWN, "byte 7: greedy takes no parameters"},
     {"texts:\"a\\x00b\"", JT_INVALID, "texts: said may not hold a NUL byte"},
     {"texts:@x", JT_UNSUPPORTED, "texts: said takes no @file"},
+    {"holds:then=temp", JT_INVALID, "byte 11: holds: then takes stages in parentheses, such as (temp:0.8 | top-p:0.9)"},
+    {"holds:(temp)(temp)", JT_INVALID, "byte 6: holds: then takes stages in parentheses"},
+    {"holds:(temp) x", JT_INVALID, "byte 6: holds: then takes stages in parentheses"},
+    {"top-k:3 | holds:then=(temp:1 | tpo-k)", JT_UNKNOWN, "byte 31: unknown method \"tpo-k\"; the nearest is \"top-k\""},
+    {"holds:(temp:-1)", JT_INVALID, "byte 12: temp: t=-1 is out of range (0 to 100); the nearest valid value is 0"},
+    {"holds:(temp |)", JT_INVALID, "byte 13: the name of a method is missing"},
+    {"holds:(> temp)", JT_INVALID, "byte 7: the name of a method is missing"},
+    {"holds:(temp > temp)", JT_INVALID, "byte 12: \">\" joins strategies"},
+    {"holds:(greedy | temp)", JT_INVALID, "byte 7: greedy is a strategy; in parentheses there are stages alone"},
+    {"holds:((temp))", JT_UNSUPPORTED, "byte 7: a pipeline in parentheses stands only as a parameter's value"},
+    {"holds:(holds:(holds:(tmp)))", JT_UNKNOWN, "byte 21: unknown method \"tmp\""},
+    {"holds:(temp),then=(temp)", JT_INVALID, "byte 13: holds: then is given twice"},
+    {"holds:by=(temp", JT_INVALID, "byte 9: the parenthesis that opens here is never closed"},
+    {"holds:by=topp", JT_UNKNOWN, "byte 9: holds: by=topp is no stage; the nearest is \"top-p\""},
+    {"holds:by=()", JT_UNKNOWN, "byte 10: holds: by= is no stage"},
+    {"holds:by=greedy", JT_UNKNOWN, "byte 9: holds: by=greedy is no stage"},
+    {"holds:in=temp", JT_UNKNOWN, "byte 9: holds: in=temp is no strategy"},
+    {"holds:in=gredy", JT_UNKNOWN, "is no strategy; the nearest is \"greedy\""},
+    {"holds:by=temp:3", JT_INVALID, "byte 13: holds: a method with parameters is written by=(temp:parameter=value)"},
+    {"holds:by=(temp:)", JT_INVALID, "byte 14: holds: a method with parameters is written by=(temp:parameter=value)"},
+    {"holds:by=(temp(3))", JT_INVALID, "byte 14: holds: a method with parameters is written"},
+    {"holds:by=(temp:x=3)", JT_UNKNOWN, "byte 15: temp has no parameter \"x\"; the nearest is \"t\""},
+    {"holds:by=a-name-that-is-much-longer-than-any-method-could-ever-have", JT_UNKNOWN, "... is no stage"},
+    {"must:by=temp", JT_INVALID, "must needs a value for then (stages in parentheses)"},
+    {"must:()", JT_INVALID, "must needs a value for by (a stage)"},
+    {"round", JT_LIMIT, "methods more than 32 deep in the parameters of others"},
+    {"turn", JT_LIMIT, "methods more than 32 deep in the parameters of others"},
     {"texts:from=@/nowhere/at/all", JT_NOTFOUND, "pipeline, byte 11: texts: "},
 };
 
@@ -230,8 +287,9 @@ static void files_stand_for_their_contents(void **state) {
 
 static void failed_allocations(void **state) {
     (void)state;
-    static const char *const t[] = {"temp:0.8 | logit-bias:1=1,2=2,\"a\"=3 | texts:hello", "", "nothing", "temp:-1",
-                                    "texts:from=@/dev/null"};
+    static const char *const t[] = {
+        "temp:0.8 | logit-bias:1=1,2=2,\"a\"=3 | texts:hello",    "", "nothing", "temp:-1", "texts:from=@/dev/null",
+        "holds:(holds:(temp | logit-bias:3=1),by=dry),in=(r2r:3)"};
     for (size_t k = 0; k < sizeof t / sizeof *t; k++)
         for (long i = 0;; i++) {
             jt_pipeline *p = NULL;
@@ -269,7 +327,7 @@ static void every_built_in_row_is_complete(void **state) {
     }
     assert_true(n >= 10);
     assert_null(jt_method_at(NULL, -1));
-    assert_null(jt_method_at(mine, n + 2));
+    assert_null(jt_method_at(mine, n + 6));
     assert_ptr_equal(jt_method_at(mine, n), &texts_row);
     assert_null(jt_method_find(NULL, "texts"));
     assert_string_equal(jt_kind_name(JT_STAGE), "stage");
@@ -291,6 +349,17 @@ static void ranges_and_defaults_in_words(void **state) {
     assert_string_equal(t, "required");
     jt_param_range(&texts_row.param[1], t, sizeof t);
     assert_string_equal(t, "text or @file");
+    jt_param_range(&holds_row.param[0], t, sizeof t);
+    assert_string_equal(t, "stages in parentheses");
+    jt_param_default(&holds_row.param[0], t, sizeof t);
+    assert_string_equal(t, "(temp:0.5 | top-k)");
+    jt_param_range(&holds_row.param[3], t, sizeof t);
+    assert_string_equal(t, "a strategy");
+    assert_int_equal(jt_param_default(&holds_row.param[3], t, sizeof t), 0);
+    jt_param_default(&holds_row.param[2], t, sizeof t);
+    assert_string_equal(t, "top-p");
+    jt_param_default(&must_row.param[1], t, sizeof t);
+    assert_string_equal(t, "required");
     assert_int_equal(jt_param_range(&k->param[0], small, sizeof small), 13);
     assert_string_equal(small, "0 t");
     assert_int_equal(jt_param_default(&texts_row.param[0], t, sizeof t), 2);
