@@ -114,7 +114,8 @@ enum {
     JT_NEEDS_HIDDEN = 8,    /* jt_step_hidden: the vector that the head multiplies */
     JT_NEEDS_MODEL2 = 16,   /* jt_step_second: a second model's distribution; the row names its `role` */
     JT_NEEDS_SIBLINGS = 32, /* jt_step_sibling: the other branches of the request */
-    JT_NEEDS_GRADIENTS = 64
+    JT_NEEDS_GRADIENTS = 64,
+    JT_NEEDS_STREAM = 128 /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
 };
 
 /* Position of the token being decided; the number of tokens before it. */
@@ -134,6 +135,8 @@ JT_API jt_dist *jt_step_raw(jt_step *s); /* read only; NULL in `push` */
 JT_API jt_dist *jt_step_second(jt_step *s);
 /* [*n] floats: the final hidden vector, after the norm. NULL in `push`. */
 JT_API const float *jt_step_hidden(const jt_step *s, int *n);
+/* [*n] floats: the stream entering a layer that is declared, of the number of layers what leaves the last. NULL in `push`. */
+JT_API const float *jt_step_stream(const jt_step *s, int layer, int *n);
 /* The other branches of the request, in order: how many, and all tokens of one, prompt included. A branch decides after
  * those before it, so it sees what they chose at this step. None in `push`. */
 JT_API int jt_step_siblings(const jt_step *s);
@@ -248,6 +251,7 @@ typedef struct jt_setup {
     const int32_t *prompt;
     int n_prompt;
     int context; /* declared: tokens that prompt and answer may have */
+    int layers;  /* of the model */
 } jt_setup;
 
 typedef struct jt_results jt_results; /* what a strategy asked for */
@@ -266,6 +270,8 @@ struct jt_method {
     size_t param_size;
     uint32_t needs;
     const char *role; /* JT_NEEDS_MODEL2: which of the driver's models; NULL: "guide" */
+    /* JT_NEEDS_STREAM, of a stage: the i-th layer whose stream is wanted, of a model with so many layers; -1: no more. */
+    int (*stream)(const void *par, int layers, int i);
     /* State of one job: flat bytes, zeroed, copied when a branch forks. `state_bytes` (if not NULL) gives the size in place
      * of `state_size`; `open` (may be NULL) fills it and may refuse the job. */
     size_t state_size;

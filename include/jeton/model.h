@@ -122,6 +122,9 @@ typedef struct jt_want {
     int n_top;              /* best candidates wanted, 0 to 4096, not above the vocabulary: logit down, then id up */
     int32_t *top_ids;       /* [n_top] */
     float *top_logits;      /* [n_top] */
+    const int *layer;       /* [n_layer]: layers, 0 to the number of layers */
+    int n_layer;
+    float *stream; /* [n_layer][hidden]: the stream entering each, edits by taps included; of the last what leaves the network */
 } jt_want;
 
 /* What a row is made from instead of a token id. Memory is the caller's until jt_eval returns. */

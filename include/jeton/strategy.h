@@ -43,7 +43,7 @@ enum { JT_MAIN = 0, JT_SLOTS = 4096 };
 
 /* ---- results ---- */
 
-enum { JT_WANT_DIST = 1, JT_WANT_ENTROPY = 2, JT_WANT_TOP = 4, JT_WANT_TARGETS = 8, JT_WANT_HIDDEN = 16 };
+enum { JT_WANT_DIST = 1, JT_WANT_ENTROPY = 2, JT_WANT_TOP = 4, JT_WANT_TARGETS = 8, JT_WANT_HIDDEN = 16, JT_WANT_STREAM = 32 };
 
 /* A row that was asked for. Dies at the return of advance. */
 typedef struct jt_out {
@@ -56,8 +56,9 @@ typedef struct jt_out {
     const float *top_logits;
     int n_top;
     const double *target_logprob; /* WANT_TARGETS, in their order */
-    const float *hidden;          /* WANT_HIDDEN: the vector that the head multiplies, and its length */
-    int n_hidden;
+    const float *hidden;          /* WANT_HIDDEN: the vector that the head multiplies */
+    const float *stream;          /* WANT_STREAM: [n_stream][n_hidden], in the order asked */
+    int n_hidden, n_stream;
 } jt_out;
 
 /* A child that was run. */
@@ -101,6 +102,8 @@ typedef struct jt_row {
     int n_top;
     const int32_t *targets; /* copied */
     int n_targets;
+    const int *stream; /* layers whose entering stream is wanted, 0 to their number (what leaves the last); copied */
+    int n_stream;
     const jt_layers *layers; /* NULL: all; copied */
     const int32_t *rank;     /* NULL: by depth; copied */
     const int32_t *place;    /* NULL: by depth; the rotary position, copied */

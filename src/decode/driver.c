@@ -90,8 +90,9 @@ void jt_live_free(jt_driver *d, jt_live *j) {
     for (jt_room *m = j->rooms, *next; m; m = next) {
         next = m->next;
         jt_free(m->logits), jt_free(m->second), jt_free(m->hidden), jt_free(m->top_ids), jt_free(m->top_logits);
-        jt_free(m->targets), jt_free(m->target_logprob), jt_free(m);
+        jt_free(m->targets), jt_free(m->target_logprob), jt_free(m->layer), jt_free(m->stream), jt_free(m);
     }
+    for (int i = 0; i < JT_MODELS; i++) jt_free(j->streams[i].layer);
     for (jt_reply *a = j->first, *next; a; a = next) next = a->next, jt_reply_free(a);
     jt_reply_free(j->main), jt_reply_free(j->given);
     jt_free(j);

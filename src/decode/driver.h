@@ -40,9 +40,9 @@ typedef struct jt_wear {
 /* What the driver needs from a model. Tests give one whose logits are a function of the tokens alone. */
 typedef struct jt_evaluator {
     void *self;
-    int vocab, hidden, context; /* context: the trained one */
-    size_t token_bytes;         /* of the cache; 0: not counted */
-    uint64_t memory;            /* free when the driver was made, bytes; 0: unknown */
+    int vocab, hidden, layers, context; /* context: the trained one */
+    size_t token_bytes;                 /* of the cache; 0: not counted */
+    uint64_t memory;                    /* free when the driver was made, bytes; 0: unknown */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;
     jt_status (*open)(void *self, int context, jt_state **out, jt_error *err);
@@ -281,16 +281,17 @@ typedef struct jt_room {
     struct jt_room *next;
     float *logits, *second, *hidden; /* [vocab], [vocab], [hidden] or NULL */
     int32_t *top_ids, *targets;
-    float *top_logits;
+    int *layer; /* of the streams: the strategy's, then the stages' */
+    float *top_logits, *stream;
     double *target_logprob;
-    size_t cap_top, cap_top_logits, cap_targets, cap_logprob;
+    size_t cap_layer, cap_stream, cap_top, cap_top_logits, cap_targets, cap_logprob;
     double log_sum, log_sum2, entropy;
 } jt_room;
 
 /* A row that is asked for, and its results. */
 typedef struct jt_asked {
     jt_slot slot;
-    int node, n_top, n_targets; /* node: of the slot's tree, -1: the end */
+    int node, n_top, n_targets, n_stream; /* node: of the slot's tree, -1: the end; n_stream: the strategy's */
     uint32_t want;
     bool ready;
     uint64_t serial;
@@ -349,7 +350,8 @@ void jt_inst_free(jt_driver *d, jt_live *j, jt_inst *i);
 jt_status jt_inst_fork(jt_driver *d, jt_live *j, const jt_inst *from, int tag, jt_inst **out, jt_error *err);
 /* Advances all that can be, the innermost first; the job may end. */
 void jt_inst_settle(jt_driver *d, jt_live *j);
-jt_status jt_inst_room(jt_live *j, jt_asked *a, const int32_t *targets, jt_error *err);
+/* Memory for the row's results on a model; copies what `like` (NULL: nothing) wants besides numbers. */
+jt_status jt_inst_room(const jt_driver *d, jt_live *j, jt_asked *a, int model, const jt_row *like, jt_error *err);
 jt_status jt_inst_slots(jt_inst *i, jt_slot most, jt_error *err); /* makes room for slots 0 .. most */
 /* Where entry `at` of a trail goes that the instance emits. */
 jt_status jt_inst_emit(jt_driver *d, jt_live *j, jt_inst *i, const jt_trail *t, size_t at, jt_error *err);
@@ -384,6 +386,12 @@ bool jt_prefix_clear(jt_driver *d);
 
 /* ---- jobs ---- */
 
+typedef struct jt_streams {
+    int *layer;
+    int n;
+    size_t cap;
+} jt_streams;
+
 struct jt_live {
     jt_live *next; /* in order of submission */
     jt_job id;
@@ -406,7 +414,8 @@ struct jt_live {
     jt_stages *fresh;              /* states of the stages at the prompt's end */
     int model2;                    /* of the driver; -1: no stage asks for one */
     bool needs_hidden, siblings;
-    uint64_t serial; /* the newest branch's */
+    jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
+    uint64_t serial;              /* the newest branch's */
     jt_inst *root;
     jt_room *rooms;   /* free ones */
     jt_status caught; /* a failure to keep what was captured */

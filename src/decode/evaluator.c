@@ -57,6 +57,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
     return (jt_evaluator){.self = m,
                           .vocab = info.vocab,
                           .hidden = info.hidden,
+                          .layers = info.layers,
                           .context = info.context_trained,
                           .token_bytes = (size_t)info.state_bytes_per_token,
                           .memory = jt_memory_available(),

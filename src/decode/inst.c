@@ -27,7 +27,8 @@ static jt_status inst_state(const jt_driver *d, const jt_live *j, const jt_node 
                   .tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL,
                   .prompt = main->past->ids,
                   .n_prompt = j->n_prompt,
-                  .context = j->context};
+                  .context = j->context,
+                  .layers = d->model->ev.layers};
     i->bytes = m->state_bytes ? m->state_bytes(node->par, &u) : m->state_size;
     i->state = jt_alloc(1, i->bytes);
     if (!i->state) return jt_nomem(err, "the state of a strategy", 1, i->bytes);
@@ -65,7 +66,7 @@ void jt_inst_free(jt_driver *d, jt_live *j, jt_inst *i) {
 }
 
 /* Paused children wait for rows that they have asked for and that are not evaluated: requests are copied without results. */
-static jt_status inst_fork_asked(jt_live *j, const jt_inst *from, jt_inst *i, jt_error *err) {
+static jt_status inst_fork_asked(const jt_driver *d, jt_live *j, const jt_inst *from, jt_inst *i, jt_error *err) {
     jt_status e = jt_grow((void **)&i->asked, &i->cap_asked, from->n_asked, sizeof *i->asked, err);
     if (e != JT_OK) return e;
     memset(i->asked, 0, i->cap_asked * sizeof *i->asked);
@@ -76,12 +77,14 @@ static jt_status inst_fork_asked(jt_live *j, const jt_inst *from, jt_inst *i, jt
                         .node = f->node,
                         .n_top = f->n_top,
                         .n_targets = f->n_targets,
+                        .n_stream = f->n_stream,
                         .want = f->want,
                         .serial = i->slot[f->slot] ? i->slot[f->slot]->serial : 0,
                         .position = f->position,
                         .newest = {.position = -1}};
         i->n_asked++;
-        e = jt_inst_room(j, a, f->room->targets, err);
+        const jt_branch *b = i->slot[f->slot];
+        e = jt_inst_room(d, j, a, b ? b->model : 0, &(jt_row){.targets = f->room->targets, .stream = f->room->layer}, err);
         for (jt_branch *x = i->slot[f->slot]; x; x = x->shadow) x->asked = true;
     }
     return e;
@@ -115,7 +118,7 @@ jt_status jt_inst_fork(jt_driver *d, jt_live *j, const jt_inst *from, int tag, j
             if (e == JT_OK) i->slot[k]->run = from->slot[k]->run;
         }
     if (e == JT_OK) e = inst_fork_twigs(from, i, err);
-    if (e == JT_OK && from->n_asked) e = inst_fork_asked(j, from, i, err);
+    if (e == JT_OK && from->n_asked) e = inst_fork_asked(d, j, from, i, err);
     if (e == JT_OK) e = jt_catch_copy(from, i, err);
     if (e == JT_OK && from->n_ran) {
         e = jt_grow((void **)&i->ran, &i->cap_ran, from->n_ran, sizeof *i->ran, err);
@@ -154,7 +157,21 @@ static jt_status inst_floats(float **p, int n, const char *what, jt_error *err) 
     return *p ? JT_OK : jt_nomem(err, what, (size_t)n, sizeof **p);
 }
 
-jt_status jt_inst_room(jt_live *j, jt_asked *a, const int32_t *targets, jt_error *err) {
+/* Layers that the strategy wants, then those of the stages; and room for their streams. */
+static jt_status inst_room_streams(const jt_live *j, jt_room *m, const jt_asked *a, int model, int width, const int *layer, jt_error *err) {
+    const jt_streams *more = &j->streams[model];
+    size_t own = (size_t)a->n_stream, n = own + (size_t)(a->want & JT_WANT_DIST && more->n > 0 ? more->n : 0), size;
+    if (!n) return JT_OK;
+    if (!jt_mul(n, (size_t)width, &size)) return jt_nomem(err, "streams of a row", n, (size_t)width);
+    jt_status e = jt_grow((void **)&m->layer, &m->cap_layer, n, sizeof *m->layer, err);
+    if (e == JT_OK) e = jt_grow((void **)&m->stream, &m->cap_stream, size, sizeof *m->stream, err);
+    if (e != JT_OK) return e;
+    if (own) memcpy(m->layer, layer, own * sizeof *layer);
+    if (n > own) memcpy(m->layer + own, more->layer, (n - own) * sizeof *layer);
+    return JT_OK;
+}
+
+jt_status jt_inst_room(const jt_driver *d, jt_live *j, jt_asked *a, int model, const jt_row *like, jt_error *err) {
     jt_room *m = j->rooms;
     bool dist = a->want & JT_WANT_DIST;
     if (m)
@@ -166,13 +183,14 @@ jt_status jt_inst_room(jt_live *j, jt_asked *a, const int32_t *targets, jt_error
     if (e == JT_OK && dist && j->model2 >= 0) e = inst_floats(&m->second, j->vocab, "the second logits of a row", err);
     if (e == JT_OK && (a->want & JT_WANT_HIDDEN || (dist && j->needs_hidden)))
         e = inst_floats(&m->hidden, j->hidden, "a hidden vector", err);
+    if (e == JT_OK) e = inst_room_streams(j, m, a, model, d->model[model].ev.hidden, like ? like->stream : NULL, err);
     if (e == JT_OK && a->n_top) e = jt_grow((void **)&m->top_ids, &m->cap_top, (size_t)a->n_top, sizeof *m->top_ids, err);
     if (e == JT_OK && a->n_top) e = jt_grow((void **)&m->top_logits, &m->cap_top_logits, (size_t)a->n_top, sizeof *m->top_logits, err);
     if (e == JT_OK && a->n_targets) {
         size_t n = (size_t)a->n_targets;
         e = jt_grow((void **)&m->targets, &m->cap_targets, n, sizeof *m->targets, err);
         if (e == JT_OK) e = jt_grow((void **)&m->target_logprob, &m->cap_logprob, n, sizeof *m->target_logprob, err);
-        if (e == JT_OK) memcpy(m->targets, targets, n * sizeof *targets);
+        if (e == JT_OK) memcpy(m->targets, like->targets, n * sizeof *m->targets);
     }
     return e;
 }
@@ -239,7 +257,10 @@ static jt_status inst_results(const jt_driver *d, jt_inst *i, jt_results *r, jt_
                                .n_top = a->n_top,
                                .target_logprob = a->n_targets ? a->room->target_logprob : NULL,
                                .hidden = a->want & JT_WANT_HIDDEN ? a->room->hidden : NULL,
-                               .n_hidden = a->want & JT_WANT_HIDDEN && i->slot[a->slot] ? d->model[i->slot[a->slot]->model].ev.hidden : 0};
+                               .stream = a->n_stream ? a->room->stream : NULL,
+                               .n_stream = a->n_stream};
+        if (i->slot[a->slot] && (a->want & JT_WANT_HIDDEN || a->n_stream))
+            i->out[n - 1].n_hidden = d->model[i->slot[a->slot]->model].ev.hidden;
     }
     for (size_t k = 0; k < i->n_ran; k++) {
         const jt_branch *b = i->slot[i->ran[k]];
@@ -302,7 +323,9 @@ static jt_status inst_resolve_row(jt_driver *d, jt_live *j, jt_inst *i, jt_asked
         e = jt_branch_sync(d, j, b, of, err);
     }
     if (e == JT_OK) e = inst_resolve_attributes(d, i, b, err);
-    if (e == JT_OK && !a->room) e = jt_inst_room(j, a, NULL, err);
+    if (e == JT_OK && j->streams[b->model].n < 0 && a->want & JT_WANT_DIST)
+        e = jt_error_set(err, JT_UNSUPPORTED, "a stage needs streams of layers that the model of slot %d has not", a->slot);
+    if (e == JT_OK && !a->room) e = jt_inst_room(d, j, a, b->model, NULL, err);
     if (e == JT_OK && b->shadow) e = jt_branch_sync(d, j, b->shadow, b, err);
     for (jt_branch *x = b; e == JT_OK && x; x = x->shadow) {
         jt_prefix_begin(d, j, x);

@@ -205,6 +205,8 @@ static void round_want(jt_side *m, const jt_part *p, const jt_asked *a, int row)
     if (!p->shadow) {
         if (a->want & JT_WANT_ENTROPY || (dist && p->job->trace)) w->entropy = &r->entropy;
         w->final = (a->want & JT_WANT_HIDDEN || (dist && p->job->needs_hidden)) ? r->hidden : NULL;
+        w->n_layer = a->n_stream + (dist && p->job->streams[p->branch->model].n > 0 ? p->job->streams[p->branch->model].n : 0);
+        w->layer = r->layer, w->stream = r->stream;
         w->n_top = a->n_top, w->top_ids = r->top_ids, w->top_logits = r->top_logits;
         w->n_targets = a->n_targets, w->targets = r->targets, w->target_logprob = r->target_logprob;
     }

@@ -11,9 +11,11 @@ typedef struct jt_shape {
     jt_branch *b; /* that decides: for a follower's row, the branch that it follows */
     int n;        /* inputs before the row's token */
     const jt_asked *row;
+    int model; /* of the row */
 } jt_shape;
 
-static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const jt_branch *b, int n, const jt_asked *row) {
+/* model: whose the row's vectors are. */
+static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const jt_branch *b, int n, const jt_asked *row, int model) {
     return (jt_step){.method = node->m,
                      .occurrence = node->occurrence,
                      .vocab = d->model->ev.vocab,
@@ -26,7 +28,11 @@ static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const j
                      .raw = row ? d->raw : NULL,
                      .second = row && row->room->second ? d->second : NULL,
                      .hidden = row ? row->room->hidden : NULL,
-                     .n_hidden = d->model->ev.hidden,
+                     .streams =
+                         row && row->room->stream ? row->room->stream + (size_t)row->n_stream * (size_t)d->model[model].ev.hidden : NULL,
+                     .layer = j->streams[model].layer,
+                     .n_layer = j->streams[model].n,
+                     .n_hidden = d->model[model].ev.hidden,
                      .seen = d->seen,
                      .count = d->count,
                      .err = &j->error};
@@ -44,7 +50,7 @@ jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *m
     jt_status e = jt_branch_own_stages(j, b, err);
     for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++) {
         const jt_node *node = &j->pipeline->stage[i];
-        jt_step step = shape_step(d, j, node, b, b->n, NULL);
+        jt_step step = shape_step(d, j, node, b, b->n, NULL, 0);
         if (node->m->stage.push) node->m->stage.push(node->par, b->stages->bytes + j->stage_at[i], &made->decision, &step);
     }
     return e;
@@ -126,7 +132,7 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
     jt_driver *d = w->d;
     jt_live *j = w->j;
     const jt_node *node = &j->pipeline->stage[i];
-    jt_step step = shape_step(d, j, node, s->b, s->n, s->row);
+    jt_step step = shape_step(d, j, node, s->b, s->n, s->row, s->model);
     double start = 0;
     int before = jt_dist_count(d->staged);
     step.kin = j->kin, step.n_kin = j->siblings ? (int)j->n_kin : 0;
@@ -206,7 +212,7 @@ static jt_status shape_stage(jt_work *w, const jt_out *o) {
     if (e == JT_OK) e = shape_siblings(j, b);
     if (e != JT_OK) return e;
     e = shape_walk(w, row, b, &at);
-    jt_shape s = {.b = &at, .n = at.n, .row = row};
+    jt_shape s = {.b = &at, .n = at.n, .row = row, .model = w->i->slot[row->slot]->model};
     for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++)
         e = shape_run(w, i, &s, at.stages->bytes + j->stage_at[i], j->trace ? &row->trace.stage[i] : NULL);
     if (!--at.stages->refs) jt_free(at.stages);

@@ -49,6 +49,25 @@ static jt_status submit_model2(const jt_driver *d, const jt_pipeline *p, int *mo
     return JT_OK;
 }
 
+/* The layers that stages read on one of the driver's models; those that the main one has not are refused. */
+static jt_status submit_streams(const jt_driver *d, jt_live *j, int model, jt_error *err) {
+    jt_streams *s = &j->streams[model];
+    int layers = d->model[model].ev.layers;
+    for (int i = 0; i < j->pipeline->n_stage; i++) {
+        const jt_method *m = j->pipeline->stage[i].m;
+        for (int k = 0, layer; m->needs & JT_NEEDS_STREAM && (layer = m->stream(j->pipeline->stage[i].par, layers, k)) >= 0; k++) {
+            if (layer > layers && !model)
+                return jt_error_set(err, JT_UNSUPPORTED, "stage %s needs the stream of layer %d; the model has layers 0 to %d", m->name,
+                                    layer, layers);
+            if (layer > layers) return s->n = -1, JT_OK;
+            jt_status e = jt_grow((void **)&s->layer, &s->cap, (size_t)s->n + 1, sizeof *s->layer, err);
+            if (e != JT_OK) return e;
+            s->layer[s->n++] = layer;
+        }
+    }
+    return JT_OK;
+}
+
 /* Everything about the request that needs no memory to judge. */
 static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_pipeline *p, int *context, jt_error *err) {
     if (!r->prompt || !r->n_prompt) return jt_error_set(err, JT_INVALID, "the prompt is empty; give at least one token");
@@ -93,7 +112,8 @@ static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_
 static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *past, jt_error *err) {
     const jt_pipeline *p = j->pipeline;
     jt_status e = JT_OK;
-    jt_setup u = {.vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context};
+    jt_setup u = {
+        .vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context, .layers = d->model->ev.layers};
     j->stage_at = jt_alloc((size_t)p->n_stage, sizeof *j->stage_at);
     if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)p->n_stage, sizeof *j->stage_at);
     for (int i = 0; i < p->n_stage; i++) {
@@ -186,6 +206,7 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     }
     jt_branch *main = NULL;
     jt_status e = submit_model2(d, p, &j->model2, err);
+    for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
     if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
     if (e == JT_OK) e = jt_inst_new(d, j, 0, main, &j->root, err);
     if (e != JT_OK) jt_branch_free(d, j, main);

@@ -48,7 +48,15 @@ static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like
                       jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks twice for one row of slot %d", i->node->m->name, slot));
             return NULL;
         }
-    if (like->n_top < 0 || like->n_top > 4096 || like->n_top > w->d->model->ev.vocab || like->n_targets < 0) {
+    const jt_branch *b = work_at(w, slot);
+    int layers = b ? w->d->model[b->model].ev.layers : 0;
+    for (int k = 0; like->want & JT_WANT_STREAM && k < like->n_stream; k++)
+        if (like->stream[k] < 0 || like->stream[k] > layers) {
+            work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks for the stream of layer %d; the model has 0 to %d",
+                                      i->node->m->name, like->stream[k], layers));
+            return NULL;
+        }
+    if (like->n_top < 0 || like->n_top > 4096 || like->n_top > w->d->model->ev.vocab || like->n_targets < 0 || like->n_stream < 0) {
         work_fail(w,
                   jt_error_set(&w->j->error, JT_LIMIT, "the strategy %s asks for %d candidates of a row", i->node->m->name, like->n_top));
         return NULL;
@@ -63,10 +71,11 @@ static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like
                     .want = like->want,
                     .n_top = like->want & JT_WANT_TOP ? like->n_top : 0,
                     .n_targets = like->want & JT_WANT_TARGETS ? like->n_targets : 0,
+                    .n_stream = like->want & JT_WANT_STREAM ? like->n_stream : 0,
                     .newest = {.position = -1},
                     .trace = trace};
     i->n_late++;
-    if (a->n_targets) work_fail(w, jt_inst_room(w->j, a, like->targets, &w->j->error));
+    if (a->n_targets || a->n_stream) work_fail(w, jt_inst_room(w->d, w->j, a, b ? b->model : 0, like, &w->j->error));
     return a;
 }
 

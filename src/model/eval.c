@@ -3,6 +3,7 @@
  * The rows are cut into passes of at most `ubatch`; each pass runs the list of
  * operators once and then the head for the wanted rows. Lengths of states change
  * only when all passes have succeeded, so a failure leaves every state as it was. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -64,6 +65,12 @@ static jt_status eval_check_want(const jt_model *m, const jt_want *want, int n, 
         if (w->n_top < 0 || w->n_top > 4096 || w->n_top > m->config.vocab || (w->n_top && (!w->top_ids || !w->top_logits)))
             return jt_error_set(err, JT_INVALID, "want %d: %d best candidates; give 0 to %d, and their arrays", i, w->n_top,
                                 m->config.vocab < 4096 ? m->config.vocab : 4096);
+        if (w->n_layer < 0 || (w->n_layer && (!w->layer || !w->stream)))
+            return jt_error_set(err, JT_INVALID, "want %d: streams of %d layers without their arrays", i, w->n_layer);
+        for (int k = 0; k < w->n_layer; k++)
+            if (w->layer[k] < 0 || w->layer[k] > m->config.layers)
+                return jt_error_set(err, JT_INVALID, "want %d: the stream of layer %d; the model has layers 0 to %d", i, w->layer[k],
+                                    m->config.layers);
         for (int k = 0; k < w->n_targets; k++)
             if (w->targets[k] < 0 || w->targets[k] >= m->config.vocab)
                 return jt_error_set(err, JT_INVALID, "want %d: target id %d is outside the vocabulary of %d", i, w->targets[k],
@@ -227,10 +234,33 @@ static void read_residual(const jt_model *m, const jt_batch *b, const jt_env *e,
     }
 }
 
+/* A row that wants streams of layers captures them behind what its state's taps do. */
+static jt_status add_streams(const jt_want *want, jt_env_row_taps *row, jt_arena *a, jt_error *err) {
+    jt_env_tap *t = jt_arena_alloc(a, (size_t)(row->n + want->n_layer), sizeof *t);
+    int slots = 0;
+    if (!t) return jt_nomem(err, "streams of a row", (size_t)(row->n + want->n_layer), sizeof *t);
+    if (row->n) memcpy(t, row->tap, (size_t)row->n * sizeof *t);
+    for (int i = 0; i < row->n; i++)
+        if (t[i].op == JT_TAP_CAPTURE) slots += t[i].layer_end - t[i].layer_first;
+    for (int k = 0; k < want->n_layer; k++)
+        t[row->n + k] = (jt_env_tap){.site = JT_SITE_RESIDUAL,
+                                     .op = JT_TAP_CAPTURE,
+                                     .layer_first = want->layer[k],
+                                     .layer_end = want->layer[k] + 1,
+                                     .row_end = INT_MAX,
+                                     .capture_at = slots + k};
+    row->tap = t, row->n += want->n_layer;
+    return JT_OK;
+}
+
 /* Gives the captures of a pass their slots and makes room for them. */
-static jt_status prepare_taps(jt_model *m, jt_env *e, jt_error *err) {
+static jt_status prepare_taps(jt_model *m, jt_env *e, const jt_want *want, jt_arena *a, jt_error *err) {
     jt_eval_work *w = &m->work;
     int slots = 0;
+    for (int i = 0; i < e->rows[JT_ROWS_WANTED]; i++) {
+        jt_status s = want[i].n_layer ? add_streams(&want[i], &w->taps[w->wanted[i]], a, err) : JT_OK;
+        if (s) return s;
+    }
     for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
         w->taps[r].capture = slots;
         for (int i = 0; i < w->taps[r].n; i++)
@@ -245,6 +275,18 @@ static jt_status prepare_taps(jt_model *m, jt_env *e, jt_error *err) {
     return s;
 }
 
+static void read_streams(const jt_model *m, const jt_want *want, const jt_env *e) {
+    size_t width = (size_t)m->config.hidden, slot = (size_t)e->capture_width * sizeof(float);
+    for (int i = 0; i < e->rows[JT_ROWS_WANTED]; i++) {
+        const jt_env_row_taps *row = &m->work.taps[m->work.wanted[i]];
+        for (int k = 0; k < want[i].n_layer; k++) {
+            const jt_env_tap *t = &row->tap[row->n - want[i].n_layer + k];
+            jt_buffer_read(e->capture, (size_t)(row->capture + t->capture_at) * slot, want[i].stream + (size_t)k * width,
+                           width * sizeof(float));
+        }
+    }
+}
+
 /* Hands what a pass captured to the caller. */
 static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, jt_error *err) {
     size_t bytes = (size_t)e->capture_width * sizeof(float);
@@ -253,7 +295,8 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
     if (!x) return jt_nomem(err, "a captured row", (size_t)e->capture_width, sizeof *x);
     for (int r = 0; r < e->rows[JT_ROWS_ALL]; r++) {
         const jt_env_row_taps *row = &m->work.taps[r];
-        for (int i = 0; i < row->n; i++) {
+        const jt_taps *taps = b->span[row->span].state->taps;
+        for (int i = 0; taps && i < taps->n; i++) {
             const jt_env_tap *t = &row->tap[i];
             if (t->op != JT_TAP_CAPTURE || row->depth < t->row_first || row->depth >= t->row_end) continue;
             for (int l = t->layer_first; l < t->layer_end; l++) {
@@ -305,7 +348,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     int first_row = c->row;
     jt_status s = next_pass(m, b, c, &e, err);
     jt_layers off;
-    if (!s && taps) s = prepare_taps(m, &e, err);
+    if (!s && taps) s = prepare_taps(m, &e, b->want + c->want, c->arena, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
     if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
@@ -314,6 +357,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     jt_list_run(&e);
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (b->residual) read_residual(m, b, &e, first_row, rows);
+    if (taps) read_streams(m, b->want + c->want, &e);
     if (taps && (s = give_captures(m, b, &e, err))) return s;
     s = eval_run_head(m, b->want + c->want, &e, g->final, err);
     c->want += e.rows[JT_ROWS_WANTED];
@@ -371,6 +415,7 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     int kind = b->residual ? JT_GRAPH_RESIDUAL : 0;
     for (int i = 0; i < b->n_span; i++)
         kind |= (b->span[i].state->taps ? JT_GRAPH_TAPS : 0) | (b->span[i].state->adapter ? JT_GRAPH_LORA : 0);
+    for (int i = 0; i < b->n_want; i++) kind |= b->want[i].n_layer ? JT_GRAPH_TAPS : 0;
     if ((s = jt_model_build(m, kind, err))) return s;
     jt_arena a = {0};
     s = run_passes(m, b, rows, kind, &a, err);
@@ -382,6 +427,8 @@ jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *wan
     jt_status s = m->options.vocab_only
                       ? jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate")
                       : eval_check_want(m, want, n_want, n, err);
+    for (int i = 0; i < n_want && !s; i++)
+        if (want[i].n_layer) s = jt_error_set(err, JT_INVALID, "want %d: a vector that is projected has no streams of layers", i);
     if (!s) s = jt_model_build(m, JT_GRAPH_PROJECT, err);
     const jt_graph *g = &m->graph[JT_GRAPH_PROJECT];
     for (int i = 0, rows; i < n_want && !s; i += rows) {

@@ -73,6 +73,8 @@ jt_status jt_methods_add(jt_methods *m, const jt_method *row, jt_error *err) {
     if (row->kind == JT_STAGE ? !row->stage.run : !row->strategy.advance)
         return jt_error_set(err, JT_INVALID, "method \"%s\": a %s needs a function \"%s\"", row->name, jt_kind_name(row->kind),
                             row->kind == JT_STAGE ? "run" : "advance");
+    if (row->needs & JT_NEEDS_STREAM && !row->stream)
+        return jt_error_set(err, JT_INVALID, "method \"%s\": it needs streams of layers and no function \"stream\" names them", row->name);
     if (row->n_param < 0 || (row->n_param && !row->param))
         return jt_error_set(err, JT_INVALID, "method \"%s\": n_param is %d without a table", row->name, row->n_param);
     for (int i = 0; i < row->n_param; i++) {

@@ -36,6 +36,14 @@ const float *jt_step_hidden(const jt_step *s, int *n) {
     return yes ? s->hidden : NULL;
 }
 
+const float *jt_step_stream(const jt_step *s, int layer, int *n) {
+    *n = 0;
+    if (!step_needs(s, JT_NEEDS_STREAM)) return NULL;
+    for (int i = 0; s->streams && i < s->n_layer; i++)
+        if (s->layer[i] == layer) return *n = s->n_hidden, s->streams + (size_t)i * (size_t)s->n_hidden;
+    return NULL;
+}
+
 int jt_step_siblings(const jt_step *s) { return step_needs(s, JT_NEEDS_SIBLINGS) ? s->n_kin : 0; }
 
 const int32_t *jt_step_sibling(const jt_step *s, int i, int *n) {

@@ -21,7 +21,9 @@ struct jt_step {
     const jt_tokenizer *tokenizer;
     jt_dist *raw, *second;
     const float *hidden;
-    int n_hidden, n_kin;
+    const int *layer; /* [n_layer]: of the streams */
+    const float *streams;
+    int n_hidden, n_layer, n_kin;
     const jt_kin *kin;
     int32_t *seen;   /* [vocab], all zero between calls */
     jt_count *count; /* [vocab] */

@@ -175,6 +175,7 @@ static void fake_row(const fake *f, const int32_t *ids, int n, const jt_want *w)
     if (w->log_sum_exp) *w->log_sum_exp = max + log(S);
     if (w->entropy) *w->entropy = log(S) - T / S;
     if (w->final) w->final[0] = x[0], w->final[1] = (float)n;
+    for (int k = 0; k < w->n_layer; k++) w->stream[2 * k] = x[1] + (float)w->layer[k], w->stream[2 * k + 1] = (float)n;
     for (int k = 0; k < w->n_targets; k++) w->target_logprob[k] = (double)x[w->targets[k]] - max - log(S);
     for (int k = 0; k < w->n_top; k++) {
         int32_t best = -1;
@@ -274,6 +275,7 @@ static void fake_make(fake *f) {
     f->ev = (jt_evaluator){.self = f,
                            .vocab = FAKE_VOCAB,
                            .hidden = 2,
+                           .layers = 4,
                            .context = FAKE_CONTEXT,
                            .tokenizer = f->tokenizer,
                            .kernels = jt_kernels_pick(NULL, &known),

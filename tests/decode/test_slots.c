@@ -254,9 +254,14 @@ struct once {
 
 static jt_status wants_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     static const int32_t targets[] = {'a', 3, FAKE_END};
+    static const int layers[] = {4, 0, 2};
     struct once *s = state;
-    const jt_row like = {
-        .want = JT_WANT_ENTROPY | JT_WANT_TOP | JT_WANT_TARGETS | JT_WANT_HIDDEN, .n_top = 7, .targets = targets, .n_targets = 3};
+    const jt_row like = {.want = JT_WANT_ENTROPY | JT_WANT_TOP | JT_WANT_TARGETS | JT_WANT_HIDDEN | JT_WANT_STREAM,
+                         .n_top = 7,
+                         .targets = targets,
+                         .n_targets = 3,
+                         .stream = layers,
+                         .n_stream = 3};
     (void)par;
     JT_BEGIN(s);
     jt_work_want(w, JT_MAIN, &like);
@@ -271,7 +276,9 @@ static jt_status wants_advance(const void *par, void *state, const jt_results *r
         for (int k = 0; k < 7; k++)
             assert_true((double)o->top_logits[k] == x[o->top_ids[k]] && (!k || o->top_logits[k] <= o->top_logits[k - 1]));
         for (int k = 0; k < 3; k++) assert_true(fabs(o->target_logprob[k] - (x[targets[k]] - log(z))) < 1e-9);
-        assert_true(o->n_hidden == 2 && (double)o->hidden[0] == x[0] && o->hidden[1] == 5);
+        assert_true(o->n_hidden == 2 && (double)o->hidden[0] == x[0] && o->hidden[1] == 5 && o->n_stream == 3);
+        for (int k = 0; k < 3; k++)
+            assert_true(o->stream[2 * k] == fake_logit(hello, 5, 1) + (float)layers[k] && o->stream[2 * k + 1] == 5);
     }
     jt_work_next(w, JT_MAIN); /* again, with nothing pending */
     JT_AWAIT(s);
@@ -495,6 +502,28 @@ static jt_status hidden_run(const void *par, const void *state, jt_dist *d, jt_s
     return JT_OK;
 }
 
+/* The layers of the slice and the last. */
+static int stream_layer(const void *par, int layers, int i) {
+    (void)par;
+    return i == 0 ? 1 : i == 1 ? layers : -1;
+}
+static int deep_layer(const void *par, int layers, int i) {
+    (void)par;
+    return i ? -1 : layers + 1;
+}
+
+static jt_status stream_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
+    int n, m, none;
+    const int32_t *ids = jt_step_history(s, &m);
+    (void)par, (void)state, (void)d;
+    for (int layer = 1; layer <= 4; layer += 3) {
+        const float *x = jt_step_stream(s, layer, &n);
+        if (!x || n != 2 || x[0] != fake_logit(ids, m, 1) + (float)layer || x[1] != (float)m)
+            return jt_error_set(jt_step_error(s), JT_INVALID, "the stream of layer %d is another's", layer);
+    }
+    return jt_step_stream(s, 2, &none) || none ? jt_error_set(jt_step_error(s), JT_INVALID, "a stream nobody declared") : JT_OK;
+}
+
 /* Bans what a branch before this one took at the same step, and counts what it sees. */
 static int kin_most;
 static jt_status apart_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
@@ -513,6 +542,8 @@ static jt_status apart_run(const void *par, const void *state, jt_dist *d, jt_st
 static const jt_method hooks[] = {
     {.name = "contrast", .kind = JT_STAGE, .needs = JT_NEEDS_MODEL2, .role = "amateur", .stage = {.run = contrast_run}},
     {.name = "hidden", .kind = JT_STAGE, .needs = JT_NEEDS_HIDDEN | JT_NEEDS_HISTORY, .stage = {.run = hidden_run}},
+    {.name = "stream", .kind = JT_STAGE, .needs = JT_NEEDS_STREAM | JT_NEEDS_HISTORY, .stream = stream_layer, .stage = {.run = stream_run}},
+    {.name = "deep", .kind = JT_STAGE, .needs = JT_NEEDS_STREAM, .stream = deep_layer, .stage = {.run = stream_run}},
     {.name = "apart", .kind = JT_STAGE, .needs = JT_NEEDS_SIBLINGS, .stage = {.run = apart_run}},
     {.name = "gradients", .kind = JT_STAGE, .needs = JT_NEEDS_GRADIENTS, .stage = {.run = apart_run}},
     {.name = "other", .kind = JT_STAGE, .needs = JT_NEEDS_MODEL2, .stage = {.run = contrast_run}},
@@ -578,6 +609,12 @@ static void stages_get_hidden_vectors_and_siblings(void **state) {
     assert_int_equal(t.reason, JT_END_LENGTH);
     run_text(&f, "parallel:4 > sample | hidden", mine, 3, 10, &t);
     assert_int_equal(t.reason, JT_END_LENGTH);
+    guess_luck = 3;
+    static const char *const streams[] = {"sample | stream", "guess | stream | hidden", "best-of-n:3 > sample | hidden | stream"};
+    for (int i = 0; i < 3; i++) {
+        run_text(&f, streams[i], mine, 3, 10, &t);
+        if (t.reason != JT_END_LENGTH) fail_msg("%s: %s", streams[i], t.message);
+    }
     kin_most = 0;
     run_text(&f, "parallel:4 > greedy | apart", mine, 3, 10, &t);
     assert_int_equal(kin_most, 3);
@@ -593,6 +630,13 @@ static void stages_get_hidden_vectors_and_siblings(void **state) {
     r.pipeline = g;
     assert_int_equal(jt_driver_submit(d, &r, job, &err), JT_UNSUPPORTED);
     assert_non_null(strstr(err.message, "stage gradients needs gradients"));
+    jt_pipeline_free(g);
+    g = parse_with("deep", mine), r.pipeline = g;
+    assert_int_equal(jt_driver_submit(d, &r, job, &err), JT_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "stage deep needs the stream of layer 5; the model has layers 0 to 4"));
+    jt_method bad = hooks[2];
+    bad.name = "unnamed", bad.stream = NULL;
+    assert_int_equal(jt_methods_add(mine, &bad, &err), JT_INVALID);
     jt_driver_free(d);
     jt_pipeline_free(p), jt_pipeline_free(g);
     fake_free(&f);

@@ -123,6 +123,69 @@ static void captures_are_the_rows(void **state) {
     assert_int_equal(six, N);
 }
 
+/* Streams of single layers, asked by rows: the residual stream, edits included; nothing else changes. */
+static void wanted_streams_are_the_residual(void **state) {
+    const struct fixture *f = *state;
+    static float logits[N][VOCAB], residual[(LAYERS + 1) * 2 * N * HIDDEN], got[N][VOCAB], stream[N][LAYERS + 2][HIDDEN];
+    static const int layer[] = {LAYERS, 1, 0, 1, 2};
+    static struct captured c, d;
+    float plain[VOCAB], vec[HIDDEN], again[VOCAB];
+    int32_t ids[N], more[N];
+    jt_want w[N + 1];
+    jt_state *s, *other;
+    jt_error err;
+    memset(&c, 0, sizeof c), memset(&d, 0, sizeof d);
+    for (int i = 0; i < HIDDEN; i++) vec[i] = (float)(i % 7) - 3;
+    const jt_tap t[] = {{.site = "residual", .op = JT_TAP_CAPTURE, .tag = 5, .row_first = 10, .row_end = 30},
+                        {.site = "residual", .op = JT_TAP_ADD, .value = 0.25f, .vec = vec, .layer_first = 1, .layer_end = 2},
+                        {.site = "mlp", .op = JT_TAP_CAPTURE, .tag = 6, .layer_first = 1, .layer_end = 2}};
+    run(f, t, 3, logits, plain, &c, residual);
+    ids_of(ids, 1), ids_of(more, 2);
+    for (int way = 0; way < 2; way++) {
+        assert_int_equal(jt_state_new(f->model, 64, &s, NULL), JT_OK);
+        assert_int_equal(jt_state_new(f->model, 64, &other, NULL), JT_OK);
+        assert_int_equal(jt_state_set_taps(s, t, 3, NULL), JT_OK);
+        for (int i = 0; i < N; i++)
+            w[i] = (jt_want){.row = i, .logits = got[i], .layer = layer, .n_layer = i % 3 ? 5 - i % 2 : 0, .stream = stream[i][0]};
+        w[N] = (jt_want){.row = 2 * N - 1, .logits = again};
+        jt_span span[2] = {{.state = s, .ids = ids, .n = N}, {.state = other, .ids = more, .n = N}};
+        d.n = 0;
+        jt_batch b = {.span = span, .n_span = 2, .want = w, .n_want = N + 1, .captured = capture, .captured_self = &d};
+        if (way) b.captured = NULL;
+        if (jt_eval(f->model, &b, &err)) fail_msg("%s", err.message);
+        assert_memory_equal(got, logits, sizeof got);
+        assert_memory_equal(again, plain, sizeof plain);
+        for (int i = 0; i < N; i++)
+            for (int k = 0; k < w[i].n_layer; k++)
+                assert_memory_equal(stream[i][k], residual + (layer[k] * 2 * N + i) * HIDDEN, HIDDEN * sizeof(float));
+        if (!way)
+            assert_true(d.n == c.n && !memcmp(d.x, c.x, (size_t)c.n * sizeof *c.x) && !memcmp(d.tag, c.tag, (size_t)c.n * sizeof(int)));
+        jt_state_free(s), jt_state_free(other);
+    }
+    assert_int_equal(jt_state_new(f->model, 64, &s, NULL), JT_OK);
+    static const int outside[] = {LAYERS + 1, -1};
+    for (int k = 0; k < 2; k++) {
+        w[0] = (jt_want){.row = 0, .layer = &outside[k], .n_layer = 1, .stream = stream[0][0]};
+        jt_batch b = {.span = &(jt_span){.state = s, .ids = ids, .n = 1}, .n_span = 1, .want = w, .n_want = 1};
+        assert_int_equal(jt_eval(f->model, &b, &err), JT_INVALID);
+        assert_non_null(strstr(err.message, "the model has layers 0 to 3"));
+    }
+    w[0].layer = layer;
+    assert_int_equal(jt_project(f->model, vec, 1, w, 1, &err), JT_INVALID);
+    bool failed = true; /* every allocation of it */
+    for (long i = 0; failed; i++) {
+        w[0] = (jt_want){.row = 2, .layer = layer, .n_layer = 5, .stream = stream[0][0]};
+        jt_batch b = {.span = &(jt_span){.state = s, .ids = more, .n = 3}, .n_span = 1, .want = w, .n_want = 1};
+        alloc_fail_at(i);
+        jt_status e = jt_eval(f->model, &b, &err);
+        failed = alloc_count() > i;
+        alloc_fail_at(-1);
+        if (failed) assert_int_equal(e, JT_NOMEM);
+        assert_int_equal(jt_state_length(s), failed ? 0 : 3);
+    }
+    jt_state_free(s);
+}
+
 /* The edits, made by a host function on the same rows, give the same logits. */
 struct edit {
     jt_tap_op op;
@@ -484,6 +547,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_rows_keep_their_bits_and_neutral_taps_are_the_identity),
         cmocka_unit_test(captures_are_the_rows),
+        cmocka_unit_test(wanted_streams_are_the_residual),
         cmocka_unit_test(edits_equal_the_same_edits_by_hand),
         cmocka_unit_test(a_bias_hides_keys_as_ranks_do),
         cmocka_unit_test(finite_biases_act_on_their_heads_layers_rows_and_keys),
