@@ -214,7 +214,7 @@ static void time_variant(cases *c) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512"};
+    static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512", "neon"};
     uint64_t seed = 1;
     bool timing = true;
     int failed = 0, named = 0;

@@ -26,7 +26,8 @@ const jt_opt jt_model_opts[] = {
     {"mlock", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "keep the model in memory, or fail"},
     {"no-repack", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
      "compute from the mapped file, which processes share, and not from a packed copy: slower"},
-    {"kernels", 0, JT_OPT_CHOICE, "auto|scalar|avx2|avxvnni|avx512", "auto", 0, 0, "kernel variant, for debugging. Never changes results"},
+    {"kernels", 0, JT_OPT_CHOICE, "auto|scalar|avx2|avxvnni|avx512|neon", "auto", 0, 0,
+     "kernel variant, for debugging. Never changes results"},
     {0},
 };
 

@@ -60,6 +60,9 @@ static const char *const variants[] = {
 #if defined(__x86_64__)
     "avx512", "avxvnni", "avx2",
 #endif
+#if defined(__aarch64__)
+    "neon",
+#endif
     "scalar"};
 
 int jt_kernels_count(void) { return (int)(sizeof variants / sizeof *variants); }

@@ -23,6 +23,15 @@ static int runs_avxvnni(void) {
 }
 #endif
 #endif
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* NEON itself is always there. */
+static int runs_neon(void) {
+    enum { DOT_PRODUCT = 1 << 20 }; /* HWCAP_ASIMDDP of the kernel's <asm/hwcap.h> */
+    return (getauxval(AT_HWCAP) & DOT_PRODUCT) != 0;
+}
+#endif
 static int runs_always(void) { return 1; }
 
 typedef struct kernel_variant {
@@ -38,6 +47,9 @@ static const kernel_variant kernel_variants[] = {
     {&jt_kernels_avxvnni, runs_avxvnni},
 #endif
     {&jt_kernels_avxvnni_evex, runs_avx512}, {&jt_kernels_avx2, runs_avx2},
+#endif
+#if defined(__aarch64__)
+    {&jt_kernels_neon, runs_neon},
 #endif
     {&jt_kernels_scalar, runs_always},
 };

@@ -118,6 +118,10 @@ extern const jt_kernels jt_kernels_avxvnni, jt_kernels_avxvnni_evex;
 extern const jt_kernels jt_kernels_avx512;
 #endif
 
+#if defined(__aarch64__)
+extern const jt_kernels jt_kernels_neon;
+#endif
+
 /* The best table for this processor; NULL name or "auto" asks for it. An unknown
  * name gives NULL with *known = 0, one this processor lacks NULL with *known = 1. */
 const jt_kernels *jt_kernels_pick(const char *name, int *known);

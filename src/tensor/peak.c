@@ -56,6 +56,9 @@ static const peak_variant peak_variants[] = {
     {&jt_kernels_avxvnni_evex, jt_peak_loop_int8_avxvnni_evex, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
     {&jt_kernels_avx512, jt_peak_loop_int8_avx512, jt_peak_loop_float_avx512, jt_read_loop_avx512, 256, 64},
 #endif
+#if defined(__aarch64__)
+    {&jt_kernels_neon, jt_peak_loop_int8_neon, jt_peak_loop_float_neon, jt_read_loop_neon, 128, 32},
+#endif
 };
 
 static const peak_variant *peak_variant_of(const jt_kernels *k) {

@@ -14,7 +14,7 @@
 double jt_peak_int8(const jt_kernels *k, double seconds);
 /* Float32 fused multiply-adds: operations a second (two each). */
 double jt_peak_float(const jt_kernels *k, double seconds);
-/* What the instructions of `k` do in one cycle on a core with two vector ports of `k`'s width that multiply:
+/* What the instructions of `k` do in one cycle on a core with two vector ports of `k`'s width that multiply (NEON: four):
  * int8 and float operations. A machine may do less (one port, narrower units) but hardly more. */
 void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt);
 /* Cycles a second of the core now, from a chain of dependent additions, one a cycle. */

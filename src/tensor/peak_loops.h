@@ -19,5 +19,8 @@ double jt_peak_loop_int8_avxvnni_evex(long rounds);
 double jt_peak_loop_int8_avx512(long rounds);
 double jt_peak_loop_float_avx512(long rounds);
 uint64_t jt_read_loop_avx512(const void *p, size_t bytes);
+double jt_peak_loop_int8_neon(long rounds);
+double jt_peak_loop_float_neon(long rounds);
+uint64_t jt_read_loop_neon(const void *p, size_t bytes);
 
 #endif

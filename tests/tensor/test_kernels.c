@@ -13,9 +13,8 @@ static void report(const char *what) { print_error("differs: %s\n", what); }
 static void compare(const char *name) {
     int known;
     const jt_kernels *k = jt_kernels_pick(name, &known);
-    assert_int_equal(known, 1);
     if (!k) {
-        print_message("this processor lacks %s\n", name);
+        print_message(known ? "this processor lacks %s\n" : "this build is for processors of another kind than %s\n", name);
         skip();
     }
     cases c = {.k = k, .random = 3, .report = report};
@@ -36,6 +35,11 @@ static void test_avxvnni_equals_scalar(void **state) {
 static void test_avx512_equals_scalar(void **state) {
     (void)state;
     compare("avx512");
+}
+
+static void test_neon_equals_scalar(void **state) {
+    (void)state;
+    compare("neon");
 }
 
 static void test_the_comparison_sees_a_wrong_kernel(void **state) {
@@ -244,11 +248,17 @@ static void test_scalar_attention_in_8_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx2_equals_scalar),          cmocka_unit_test(test_avxvnni_equals_scalar),
-        cmocka_unit_test(test_avx512_equals_scalar),        cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
-        cmocka_unit_test(test_variants_are_picked_by_name), cmocka_unit_test(test_scalar_values),
-        cmocka_unit_test(test_scalar_recurrence),           cmocka_unit_test(test_scalar_attention),
-        cmocka_unit_test(test_scalar_values_of_8_bits),     cmocka_unit_test(test_8_bits_there_and_back),
+        cmocka_unit_test(test_avx2_equals_scalar),
+        cmocka_unit_test(test_avxvnni_equals_scalar),
+        cmocka_unit_test(test_avx512_equals_scalar),
+        cmocka_unit_test(test_neon_equals_scalar),
+        cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
+        cmocka_unit_test(test_variants_are_picked_by_name),
+        cmocka_unit_test(test_scalar_values),
+        cmocka_unit_test(test_scalar_recurrence),
+        cmocka_unit_test(test_scalar_attention),
+        cmocka_unit_test(test_scalar_values_of_8_bits),
+        cmocka_unit_test(test_8_bits_there_and_back),
         cmocka_unit_test(test_scalar_attention_in_8_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

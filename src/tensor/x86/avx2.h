@@ -8,7 +8,7 @@
 
 #include "tensor/exp_constants.h"
 #include "tensor/kernels.h"
-#include "tensor/x86/unroll.h"
+#include "tensor/unroll.h"
 
 void jt_avx2_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);

@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #include "tensor/peak_loops.h"
-#include "tensor/x86/unroll.h"
+#include "tensor/unroll.h"
 
 enum { CHAINS_AVX512 = 12 };
 

@@ -1,0 +1,40 @@
+# Files of an instruction set (*_avx2.c, *_avxvnni.c, *_avx512.c, *_neon.c) are compiled for it, and called only where the
+# processor has it.
+include(CheckCCompilerFlag)
+set(AVX2_FLAGS -mavx2 -mfma -mf16c)
+set(AVXVNNI_FLAGS ${AVX2_FLAGS} -mavxvnni)
+set(AVX512_FLAGS ${AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+set(NEON_FLAGS -march=armv8.2-a+dotprod)
+
+# The flags of one file; empty for most.
+function(jt_instruction_set file out)
+  set(${out} "" PARENT_SCOPE)
+  foreach(set AVX2 AVXVNNI AVX512 NEON)
+    string(TOLOWER ${set} name)
+    if(file MATCHES "_${name}\\.c$")
+      set(${out} "${${set}_FLAGS}" PARENT_SCOPE)
+    endif()
+  endforeach()
+endfunction()
+
+# Leaves out of the list the files of other architectures, and of what the compiler does not know, and sets the flags of
+# the others.
+macro(jt_instruction_sets sources)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(FILTER ${sources} EXCLUDE REGEX "/tensor/x86/")
+  else()
+    check_c_compiler_flag(-mavxvnni has_avxvnni)
+    if(NOT has_avxvnni)
+      list(FILTER ${sources} EXCLUDE REGEX "_avxvnni\\.c$")
+    endif()
+  endif()
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    list(FILTER ${sources} EXCLUDE REGEX "/tensor/arm/")
+  endif()
+  foreach(f ${${sources}})
+    jt_instruction_set(${f} flags)
+    if(flags)
+      set_source_files_properties(${f} PROPERTIES COMPILE_OPTIONS "${flags}")
+    endif()
+  endforeach()
+endmacro()
