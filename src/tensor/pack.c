@@ -1,15 +1,16 @@
 /* pack.c: weight matrices in panels, and products over them.
  *
  * The loops here choose only who computes which output and when; the order of
- * every sum belongs to the kernels. Rows of activations go in blocks of 64, so
- * that a block stays in the second-level cache while all panels pass by. */
+ * every sum belongs to the kernels. Panels go in groups that stay in the second-level
+ * cache while blocks of 64 rows of activations pass by, so that weights come from
+ * memory once for a whole pass. */
 #include "tensor/pack.h"
 
 #include <string.h>
 
 #include "core/mem.h"
 
-enum { ROW_BLOCK = 64 };
+enum { ROW_BLOCK = 64, MOST_ROWS = 512 /* of one pass */, GROUP_BYTES = 128 << 10 };
 
 size_t jt_panel_bytes(jt_panel_kind kind, int cols) {
     size_t n = (size_t)cols;
@@ -77,7 +78,7 @@ void jt_matrix_row(const jt_matrix *m, int row, float *out) {
 /* The parts of a thread's scratch, in this order; each begins on a cache line. */
 static size_t bias_bytes(const jt_matrix *m, int int8) {
     bool wanted = int8 && m->format->panel != JT_PANEL_I4M;
-    return wanted ? ROW_BLOCK * ((size_t)m->cols / JT_ACT_BLOCK) * sizeof(int32_t) : 0;
+    return wanted ? MOST_ROWS * ((size_t)m->cols / JT_ACT_BLOCK) * sizeof(int32_t) : 0;
 }
 static size_t mapped_bytes(const jt_matrix *m) { return (m->panel_bytes + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1); }
 static size_t expanded_bytes(const jt_matrix *m, int int8) {
@@ -100,46 +101,72 @@ static void panel_product(const jt_kernels *k, jt_panel_kind kind, const void *p
     for (int r = 0; r < rows; r++) memcpy(y + (size_t)r * (size_t)ldy, part + r * JT_PANEL, (size_t)outputs * sizeof *y);
 }
 
+/* A product under way: at most MOST_ROWS rows of activations. */
+typedef struct pack_pass {
+    const jt_kernels *k;
+    const jt_matrix *m;
+    const jt_acts *a;
+    int int8, ldy;
+    float *y;
+    char *mapped; /* room for a panel packed when it is used */
+    float *expanded;
+} pack_pass;
+
+/* The sums of the activations' blocks times what kernels add to the weights. */
+static void pack_bias(const pack_pass *p, int32_t *bias) {
+    int by = p->m->format->panel == JT_PANEL_I4 ? -8 : -128, cols = p->a->cols;
+    for (int r = 0; r < p->a->rows; r++)
+        p->k->block_sums(p->a->q + (size_t)r * (size_t)cols, cols, by, bias + (size_t)r * (size_t)(cols / JT_ACT_BLOCK));
+}
+
+/* Panels [first, end), packed, for all rows of the pass. */
+static void pack_group(const pack_pass *p, jt_panel_kind kind, const char *panel, size_t panel_bytes, int first, int end) {
+    for (int row = 0; row < p->a->rows; row += ROW_BLOCK) {
+        int rows = p->a->rows - row < ROW_BLOCK ? p->a->rows - row : ROW_BLOCK;
+        for (int i = first; i < end; i++) {
+            int left = p->m->rows - i * JT_PANEL;
+            panel_product(p->k, kind, panel + (size_t)(i - first) * panel_bytes, p->a, p->int8, row, rows,
+                          p->y + (size_t)row * (size_t)p->ldy + (size_t)i * JT_PANEL, p->ldy, left < JT_PANEL ? left : JT_PANEL);
+        }
+    }
+}
+
+static size_t pack_panels(const pack_pass *p, int first, int end) {
+    const jt_matrix *m = p->m;
+    bool expand = !p->int8 && m->format->quantised;
+    size_t read = 0;
+    int group = m->packed && !expand && m->panel_bytes < GROUP_BYTES ? (int)(GROUP_BYTES / m->panel_bytes) : 1;
+    for (int i = first; i < end; i += group) {
+        int stop = end - i < group ? end : i + group, left = m->rows - i * JT_PANEL;
+        const char *panel = m->packed ? (const char *)m->packed + (size_t)i * m->panel_bytes : p->mapped;
+        read += m->packed ? (size_t)(stop - i) * m->panel_bytes : (size_t)(left < JT_PANEL ? left : JT_PANEL) * m->row_bytes;
+        if (!m->packed) {
+            const void *from[JT_PANEL];
+            panel_rows(m, i, from);
+            p->k->pack_panel(m->format, from, m->cols, p->mapped);
+        }
+        if (expand) p->k->panel_expand(m->format->panel, panel, m->cols, p->expanded);
+        pack_group(p, expand ? JT_PANEL_F32 : m->format->panel, expand ? (const char *)p->expanded : panel, m->panel_bytes, i, stop);
+    }
+    return read;
+}
+
 size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
                  void *scratch) {
     int32_t *bias = (int32_t *)(((uintptr_t)scratch + JT_ALIGN - 1) & ~(uintptr_t)(JT_ALIGN - 1));
     char *mapped = (char *)bias + bias_bytes(m, int8);
-    float *expanded = (float *)(mapped + mapped_bytes(m));
     size_t read = 0;
-    for (int row = 0; row < a->rows; row += ROW_BLOCK) {
-        int rows = a->rows - row < ROW_BLOCK ? a->rows - row : ROW_BLOCK;
-        /* The block as activations of its own, so that the bias needs room for one block only. */
+    for (int row = 0; row < a->rows; row += MOST_ROWS) {
         size_t at = (size_t)row * (size_t)m->cols;
-        jt_acts block = {.rows = rows, .cols = m->cols};
+        jt_acts part = {.rows = a->rows - row < MOST_ROWS ? a->rows - row : MOST_ROWS, .cols = m->cols};
+        pack_pass p = {k, m, &part, int8, ldy, y + (size_t)row * (size_t)ldy, mapped, (float *)(mapped + mapped_bytes(m))};
         if (int8) {
-            block.q = a->q + at, block.d = a->d + at / JT_ACT_BLOCK, block.s = a->s + at / 32;
-            if (bias_bytes(m, int8)) {
-                int by = m->format->panel == JT_PANEL_I4 ? -8 : -128;
-                for (int r = 0; r < rows; r++)
-                    k->block_sums(block.q + (size_t)r * (size_t)m->cols, m->cols, by, bias + r * (m->cols / JT_ACT_BLOCK));
-                block.bias = bias;
-            }
+            part.q = a->q + at, part.d = a->d + at / JT_ACT_BLOCK, part.s = a->s + at / 32;
+            if (bias_bytes(m, int8)) pack_bias(&p, bias), part.bias = bias;
         } else {
-            block.x = a->x + at;
+            part.x = a->x + at;
         }
-        for (int p = first; p < end; p++) {
-            const void *panel = mapped;
-            jt_panel_kind kind = m->format->panel;
-            int left = m->rows - p * JT_PANEL, outputs = left < JT_PANEL ? left : JT_PANEL;
-            read += m->packed ? m->panel_bytes : (size_t)outputs * m->row_bytes;
-            if (m->packed) {
-                panel = (const char *)m->packed + (size_t)p * m->panel_bytes;
-            } else {
-                const void *from[JT_PANEL];
-                panel_rows(m, p, from);
-                k->pack_panel(m->format, from, m->cols, mapped);
-            }
-            if (expanded_bytes(m, int8)) {
-                k->panel_expand(kind, panel, m->cols, expanded);
-                panel = expanded, kind = JT_PANEL_F32;
-            }
-            panel_product(k, kind, panel, &block, int8, 0, rows, y + (size_t)row * (size_t)ldy + (size_t)p * JT_PANEL, ldy, outputs);
-        }
+        read += pack_panels(&p, first, end);
     }
     return read;
 }

@@ -41,7 +41,7 @@ void jt_matrix_free_packed(jt_matrix *m);
 /* Scratch bytes that one thread needs for jt_matmul with this matrix. */
 size_t jt_matmul_scratch(const jt_matrix *m, int int8);
 /* Outputs of panels [first, end) for all rows of `a`: y[r * ldy + o], o from 16 * first to min(16 * end, m->rows).
- * int8: 1 uses a->q, d, s (quantised formats only); 0 uses a->x. Each weight panel is read once for every 64 rows of `a`.
+ * int8: 1 uses a->q, d, s (quantised formats only); 0 uses a->x. Each weight panel is read once for every 512 rows of `a`.
  * Gives the bytes of weights read, packed or as in the file. */
 size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy, void *scratch);
 /* One row of the matrix as float32, exactly (embedding lookup). */
