@@ -108,7 +108,7 @@ typedef struct jt_step jt_step;
 
 /* Needs. A hook gets only what its row declares; one that a build or model cannot give is refused by name at submission. */
 enum {
-    JT_NEEDS_HISTORY = 1,   /* jt_step_history, jt_step_counts */
+    JT_NEEDS_HISTORY = 1,   /* jt_step_history, jt_step_counts, jt_step_repeats */
     JT_NEEDS_TOKENIZER = 2, /* jt_setup.tokenizer, jt_step_tokenizer */
     JT_NEEDS_RAW = 4,       /* jt_step_raw: the model's own distribution */
     JT_NEEDS_HIDDEN = 8,    /* jt_step_hidden: the vector that the head multiplies */
@@ -129,6 +129,10 @@ typedef struct jt_count {
     int32_t id, count;
 } jt_count;
 JT_API const jt_count *jt_step_counts(jt_step *s, int first, int *n);
+/* The distinct ids that once followed what the history ends in, from history[first] on, each with the most tokens that were
+ * alike before it; the latest first. `stops` (NULL: none) marks the ids that end what is alike, [vocab] bytes; they are
+ * not given. O(position - first). Memory as of jt_step_counts. */
+JT_API const jt_count *jt_step_repeats(jt_step *s, int first, const unsigned char *stops, int *n);
 JT_API const jt_tokenizer *jt_step_tokenizer(const jt_step *s);
 JT_API jt_dist *jt_step_raw(jt_step *s); /* read only; NULL in `push` */
 /* What the model of the row's role says at the same place, after the same tokens; read only, NULL in `push`. */

@@ -14,8 +14,8 @@
  *       JT_BEGIN(s);
  *       for (;;) {
  *           jt_work_next(w, JT_MAIN);
- *           JT_AWAIT(s);
- *           jt_decision d = ...;      inside a block: no local lives across JT_AWAIT
+ *           JT_AWAIT(s);              no local lives across it
+ *           jt_work_say(w, JT_MAIN, jt_work_decide(w, r->out, 0));
  *       }
  *       JT_END(w);
  *   }
@@ -91,6 +91,8 @@ struct jt_results {
 
 /* Evaluates the slot's pending inputs; one result with the dist, for the last. */
 JT_API void jt_work_next(jt_work *w, jt_slot slot);
+/* The same for each of slots first to first + n - 1 that is not empty. */
+JT_API void jt_work_next_all(jt_work *w, jt_slot first, int n);
 
 /* A row of a tree that hangs at the end of the slot's inputs, pending ones included. */
 enum { JT_LAST = -1 };
@@ -136,19 +138,52 @@ JT_API jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decis
 /* The strategy's own random number in (0, 1) at the slot's end. */
 JT_API double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index);
 
+/* ---- ranking ---- */
+
+/* A token that may follow a row. */
+typedef struct jt_pick {
+    const jt_out *out;
+    int32_t id;
+    double sum;       /* of ln p along its path, staged */
+    double key;       /* what it is ranked by */
+    jt_decision made; /* by jt_work_pick */
+} jt_pick;
+
+/* The best picks so far: the largest key first, of equal keys the one that came first. */
+typedef struct jt_ranking {
+    jt_pick *pick; /* [most] */
+    int n, most;
+    double (*key)(const void *self, const jt_pick *p); /* NULL: the sum */
+    const void *self;
+} jt_ranking;
+/* Ranks the first `top` tokens after each row that r has of slots first to first + n - 1; sum[i] is that of slot first + i. */
+JT_API void jt_work_rank(jt_work *w, jt_ranking *k, const jt_results *r, jt_slot first, int n, const double *sum, int top);
+/* Makes the pick's decision; why an answer would end with it, as jt_work_ends. */
+JT_API jt_end_reason jt_work_pick(jt_work *w, jt_pick *p);
+/* The slot `to` becomes a branch of the pick's slot, of the same stream, that goes on with the pick, which was decided for. */
+JT_API void jt_work_take(jt_work *w, jt_slot to, const jt_pick *p);
+/* All at once: slot first + i goes on with pick[i], which was decided for and whose slot is one of these; where pick[i] has
+ * no `out` the slot is emptied. Streams as of jt_work_arrange. */
+JT_API void jt_work_grow(jt_work *w, jt_slot first, int n, const jt_pick *pick);
+/* Gives slots first + i that are not empty as answers 0, 1 ..., the largest score[i] first, of equal ones the lower slot.
+ * note[i] (NULL: none) is its note. Without any the strategy is done, with JT_END_DEAD. */
+JT_API void jt_work_yield_ranked(jt_work *w, jt_slot first, int n, const double *score, const int32_t *note);
+
 /* ---- slots ---- */
 
 /* Appends the token to the slot's inputs; stages see it. A dead decision is not appended. */
 JT_API void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *d);
-/* The same, but what is evaluated is the mixture or vector of `in` (copied). */
+/* Pushes the decision and emits it. */
+JT_API void jt_work_say(jt_work *w, jt_slot slot, jt_decision d);
+/* The same as push, but what is evaluated is the mixture or vector of `in` (copied). */
 JT_API void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *d, const jt_input *in);
 /* `to` becomes a second branch with the same past, sharing memory until one side writes; what was there is dropped. Its
  * random stream is that of `from` hashed with the tag; tag < 0: the same stream. */
 JT_API void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag);
 JT_API void jt_work_drop(jt_work *w, jt_slot slot);
 JT_API void jt_work_swap(jt_work *w, jt_slot a, jt_slot b);
-/* All at once: slot first + i becomes a branch of what slot first + src[i] was; src[i] == i leaves it as it is. Streams of
- * the others are hashed with i. */
+/* All at once: slot first + i becomes a branch of what slot first + src[i] was; src[i] == i leaves it as it is, empty too.
+ * Streams of the others are hashed with i. */
 JT_API void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src);
 /* Forgets all but the first n inputs, not below the prompt's. A child begins anew from there. */
 JT_API void jt_work_truncate(jt_work *w, jt_slot slot, int n);

@@ -115,7 +115,7 @@ void jt_driver_free(jt_driver *d) {
     for (jt_known *k = d->known, *next; k; k = next) next = k->next, jt_free(k);
     jt_pipeline_free(d->greedy);
     jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second);
-    jt_free(d->seen), jt_free(d->count);
+    jt_free(d->seen), jt_free(d->count), jt_free(d->alike);
     jt_free(d);
 }
 

@@ -14,6 +14,7 @@
  *   attributes.c taps, layers and adapters of a branch, from a position on
  *   captures.c  what taps read, on its way to the strategy that set them
  *   work.c      what strategies ask for
+ *   rank.c      the best continuations of rows, and what becomes of them
  *   shape.c     the pipeline over one row
  *   admit.c     the memory that jobs could need, and who waits for it
  *   prefix.c    branches that begin alike, and states kept after their jobs
@@ -470,6 +471,8 @@ struct jt_driver {
     jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;
+    int32_t *alike; /* [the longest declared context of jobs whose stages read the history] */
+    size_t cap_alike;
     uint32_t site;         /* of the ordinary draw */
     jt_live *first, *gone; /* gone: its end was handed out; freed by the next call */
     size_t n_live;

@@ -35,6 +35,7 @@ static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const j
                      .n_hidden = d->model[model].ev.hidden,
                      .seen = d->seen,
                      .count = d->count,
+                     .alike = d->alike,
                      .err = &j->error};
 }
 

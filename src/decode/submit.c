@@ -177,6 +177,7 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
 static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_error *err) {
     size_t vocab = (size_t)d->model->ev.vocab;
     const jt_pipeline *p = j->pipeline;
+    bool history = false;
     j->seed = r->seed, j->choice = r->choice, j->stream = jt_stream_choice(r->choice);
     j->max_tokens = r->max_tokens;
     j->vocab = d->model->ev.vocab;
@@ -204,8 +205,10 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
         if (!j->stop[i]) return jt_nomem(err, "a stop string", j->stop_len[i], 1);
         memcpy(j->stop[i], r->stop[i], j->stop_len[i]);
     }
+    for (int i = 0; i < p->n_stage; i++) history |= (p->stage[i].m->needs & JT_NEEDS_HISTORY) != 0;
     jt_branch *main = NULL;
-    jt_status e = submit_model2(d, p, &j->model2, err);
+    jt_status e = history ? jt_grow((void **)&d->alike, &d->cap_alike, (size_t)j->context, sizeof *d->alike, err) : JT_OK;
+    if (e == JT_OK) e = submit_model2(d, p, &j->model2, err);
     for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
     if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
     if (e == JT_OK) e = jt_inst_new(d, j, 0, main, &j->root, err);

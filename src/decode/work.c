@@ -87,6 +87,11 @@ void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like) {
 
 void jt_work_next(jt_work *w, jt_slot slot) { jt_work_want(w, slot, &(jt_row){.want = JT_WANT_DIST}); }
 
+void jt_work_next_all(jt_work *w, jt_slot first, int n) {
+    for (int i = 0; i < n; i++)
+        if (work_at(w, (jt_slot)(first + i))) jt_work_next(w, (jt_slot)(first + i));
+}
+
 /* The decision at `node` whose token is this, if it was made. */
 static jt_made work_decided(const jt_work *w, jt_slot slot, int node, int32_t id, int32_t position) {
     for (size_t k = 0; k < w->i->n_asked; k++) {
@@ -197,6 +202,11 @@ void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *made, const
 
 void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) { jt_work_push_input(w, slot, made, NULL); }
 
+void jt_work_say(jt_work *w, jt_slot slot, jt_decision made) {
+    jt_work_push(w, slot, &made);
+    jt_work_emit(w, &made);
+}
+
 jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *made) {
     const jt_branch *b = work_at(w, slot);
     if (made->id < 0) return JT_END_DEAD;
@@ -247,25 +257,20 @@ void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
     if (!work_lives(w) || n < 1) return;
     jt_branch **now = jt_alloc((size_t)n, sizeof *now);
     if (!now) return work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
-    for (int k = 0; k < n && w->status == JT_OK; k++) { /* who stays where it is */
-        if (src[k] < 0 || src[k] >= n || !jt_work_branch(w, (jt_slot)(first + src[k]), false)) break;
-        if (src[k] == k) now[k] = w->i->slot[first + k];
-    }
+    bool fit = first >= 0 && n <= JT_SLOTS - first;
+    work_fail(w, jt_inst_slots(w->i, (jt_slot)(fit ? first + n - 1 : -1), &w->j->error));
     for (int k = 0; k < n && w->status == JT_OK; k++) {
-        if (now[k]) continue;
+        if (src[k] == k) continue;
         jt_branch *from = src[k] >= 0 && src[k] < n ? jt_work_branch(w, (jt_slot)(first + src[k]), false) : NULL;
         if (!from && w->status == JT_OK)
             work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
         if (from) work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
     }
     for (int k = 0; k < n; k++) {
-        jt_branch **at = k + first < (int)w->i->n_slot ? &w->i->slot[first + k] : NULL;
-        if (w->status != JT_OK) {
-            if (now[k] && (!at || now[k] != *at)) jt_branch_free(w->d, w->j, now[k]);
-        } else if (at && now[k] != *at) {
-            jt_branch_free(w->d, w->j, *at);
-            *at = now[k];
-        }
+        if (src[k] == k) continue;
+        bool well = w->status == JT_OK;
+        jt_branch_free(w->d, w->j, well ? w->i->slot[first + k] : now[k]);
+        if (well) w->i->slot[first + k] = now[k];
     }
     jt_free(now);
 }

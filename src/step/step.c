@@ -26,6 +26,36 @@ const jt_count *jt_step_counts(jt_step *s, int first, int *n) {
     return s->count;
 }
 
+/* The Z algorithm, read backwards: z[k] is how long x[0..n) ends like itself without its last k. */
+static void step_alike(const int32_t *x, int n, int32_t *z) {
+    int left = 0, right = 0;
+    for (int k = 1; k < n; k++) {
+        int m = k < right ? (z[k - left] < right - k ? z[k - left] : right - k) : 0;
+        while (k + m < n && x[n - 1 - m] == x[n - 1 - k - m]) m++;
+        z[k] = m;
+        if (k + m > right) left = k, right = k + m;
+    }
+}
+
+const jt_count *jt_step_repeats(jt_step *s, int first, const unsigned char *stops, int *n) {
+    int most = 0, from = first < 0 ? 0 : first;
+    *n = 0;
+    if (!step_needs(s, JT_NEEDS_HISTORY) || from >= s->n) return NULL;
+    const int32_t *x = s->history + from;
+    int len = s->n - from;
+    while (most < len && !(stops && stops[x[len - 1 - most]])) most++;
+    step_alike(x, len, s->alike);
+    for (int k = 1; k < len; k++) {
+        int32_t id = x[len - k], alike = s->alike[k] < most ? s->alike[k] : most;
+        if (!alike || (stops && stops[id])) continue;
+        if (!s->seen[id]) s->count[(*n)++] = (jt_count){.id = id}, s->seen[id] = *n;
+        jt_count *c = &s->count[s->seen[id] - 1];
+        if (alike > c->count) c->count = alike;
+    }
+    for (int i = 0; i < *n; i++) s->seen[s->count[i].id] = 0;
+    return s->count;
+}
+
 const jt_tokenizer *jt_step_tokenizer(const jt_step *s) { return step_needs(s, JT_NEEDS_TOKENIZER) ? s->tokenizer : NULL; }
 jt_dist *jt_step_raw(jt_step *s) { return step_needs(s, JT_NEEDS_RAW) ? s->raw : NULL; }
 jt_dist *jt_step_second(jt_step *s) { return step_needs(s, JT_NEEDS_MODEL2) ? s->second : NULL; }

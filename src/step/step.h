@@ -27,6 +27,7 @@ struct jt_step {
     const jt_kin *kin;
     int32_t *seen;   /* [vocab], all zero between calls */
     jt_count *count; /* [vocab] */
+    int32_t *alike;  /* [n] at least */
     jt_error *err;
 };
 

@@ -1,9 +1,9 @@
 /* The stage dry: the worked example, and random histories against the rule applied slowly. */
 #include "harness.h"
 
-/* Runs the stage after `n` tokens, of which the first `n_prompt` are the prompt and the others were pushed one by one. */
+/* Runs the stage after `n` tokens, of which the first `n_prompt` are the prompt. */
 static void run_dry(const fake *f, const char *text, const int32_t *history, int n, int n_prompt, float *out) {
-    static int32_t seen[FAKE_VOCAB];
+    static int32_t seen[FAKE_VOCAB], alike[FAKE_CONTEXT];
     static jt_count count[FAKE_VOCAB];
     static float zero[FAKE_VOCAB];
     jt_pipeline *p = parse_with(text, NULL);
@@ -14,8 +14,8 @@ static void run_dry(const fake *f, const char *text, const int32_t *history, int
     jt_setup u = {.vocab = FAKE_VOCAB, .tokenizer = f->tokenizer, .prompt = history, .n_prompt = n_prompt, .context = n};
     void *state = calloc(1, m->state_bytes(par, &u));
     assert_int_equal(m->open(par, state, &u, &err), JT_OK);
-    jt_step s = {.method = m, .vocab = FAKE_VOCAB, .history = history, .seen = seen, .count = count, .err = &err, .n_prompt = n_prompt};
-    for (s.n = n_prompt; s.n < n; s.n++) m->stage.push(par, state, &(jt_decision){.id = history[s.n], .position = s.n}, &s);
+    jt_step s = {.method = m, .vocab = FAKE_VOCAB, .history = history, .n = n, .n_prompt = n_prompt, .err = &err};
+    s.seen = seen, s.count = count, s.alike = alike;
     assert_int_equal(jt_dist_new(FAKE_VOCAB, f->ev.kernels, &d, NULL), JT_OK);
     assert_int_equal(jt_dist_load(d, zero, NULL), JT_OK);
     assert_int_equal(m->stage.run(par, state, d, &s), JT_OK);

@@ -15,121 +15,72 @@ JT_PARAMS(diverse_beam, DIVERSE_BEAM)
 
 struct beam {
     int at, length, done[BEAM_MOST]; /* done: finished beams of each group */
-    double sum[BEAM_MOST];           /* of live beams, -INFINITY: none */
+    double sum[BEAM_MOST];           /* of live beams, in slot i */
     double score[BEAM_MOST];         /* of finished beams, in slot BEAM_MOST + i */
-};
-
-struct beam_pick {
-    double key, sum;
-    int16_t from;
-    int32_t id;
 };
 
 static jt_status diverse_beam_open(const void *par, void *state, const jt_setup *u, jt_error *err) {
     const struct diverse_beam *a = par;
     (void)state, (void)u;
-    if (a->beams % a->groups == 0) return JT_OK;
-    return jt_error_set(err, JT_INVALID, "diverse-beam: %d beams are not %d equal groups", (int)a->beams, (int)a->groups);
+    return a->beams % a->groups ? jt_error_set(err, JT_INVALID, "diverse-beam: %d beams are not %d equal groups", a->beams, a->groups)
+                                : JT_OK;
 }
 
-/* Puts p in its place among the best `most` of n, earlier ones first where keys are equal; their number. */
-static int beam_insert(struct beam_pick *best, int n, int most, struct beam_pick p) {
-    int at = n < most ? n : most;
-    while (at > 0 && best[at - 1].key < p.key) {
-        if (at < most) best[at] = best[at - 1];
-        at--;
-    }
-    if (at < most) best[at] = p;
-    return n < most ? n + 1 : most;
-}
+/* Tokens that earlier groups took at this step. */
+struct beam_taken {
+    double lambda;
+    int n;
+    int32_t id[BEAM_MOST];
+};
 
-/* The best 2 B continuations of group g, after `used` choices of earlier groups. Twice as many as live on, since each of B
- * may end a beam. */
-static int beam_best(const struct diverse_beam *a, const struct beam *s, const jt_results *r, jt_work *w, int g, const int32_t *id,
-                     int used, struct beam_pick *best) {
-    int B = a->beams / a->groups, n = 0;
-    for (int o = 0; o < r->n_out; o++) {
-        int i = r->out[o].slot;
-        if (i / B != g) continue;
-        jt_dist *d = jt_work_staged(w, &r->out[o]);
-        int most = d && jt_dist_count(d) < 2 * B + used ? jt_dist_count(d) : 2 * B + used;
-        for (int k = 0; d && k < most; k++) {
-            struct beam_pick p = {.from = (int16_t)o, .id = jt_dist_top(d, most)[k].id};
-            p.key = p.sum = s->sum[i] + jt_dist_lnp(d, p.id);
-            for (int j = 0; j < used; j++) p.key -= id[j] == p.id ? a->lambda : 0;
-            n = beam_insert(best, n, 2 * B, p);
-        }
-    }
-    return n;
+static double beam_key(const void *self, const jt_pick *p) {
+    const struct beam_taken *t = self;
+    double key = p->sum;
+    for (int i = 0; i < t->n; i++) key -= t->id[i] == p->id ? t->lambda : 0;
+    return key;
 }
 
 /* A finished beam goes to a slot of its own. */
-static void beam_finish(const struct diverse_beam *a, struct beam *s, jt_work *w, int g, jt_slot from, const jt_decision *d, double sum) {
-    int to = g * (a->beams / a->groups) + s->done[g]++;
-    jt_work_fork(w, (jt_slot)(BEAM_MOST + to), from, -1);
-    jt_work_push(w, (jt_slot)(BEAM_MOST + to), d);
-    s->score[to] = sum / jt_pow(s->length, a->alpha);
+static void beam_finish(const struct diverse_beam *a, struct beam *s, jt_work *w, int to, const jt_pick *p) {
+    jt_work_take(w, (jt_slot)(BEAM_MOST + to), p);
+    s->score[to] = p->sum / jt_pow(s->length, a->alpha);
 }
 
-/* One step of every group; how many beams live on. */
+/* One step of every group; how many beams live on. Twice as many are ranked, since each of those may end a beam. */
 static int beam_step(const struct diverse_beam *a, struct beam *s, const jt_results *r, jt_work *w) {
-    int B = a->beams / a->groups, used = 0;
-    int16_t src[BEAM_MOST];
-    int32_t id[BEAM_MOST];
-    jt_decision made[BEAM_MOST];
-    double sum[BEAM_MOST] = {0};
+    int B = a->beams / a->groups;
+    struct beam_taken taken = {.lambda = a->lambda};
+    jt_pick best[2 * BEAM_MOST], next[BEAM_MOST] = {{0}};
     for (int g = 0; g < a->groups; g++) {
-        struct beam_pick best[2 * BEAM_MOST];
-        int n = beam_best(a, s, r, w, g, id, used, best), live = 0;
-        for (int k = 0; k < n && live < B && s->done[g] < B; k++) {
-            const jt_out *o = &r->out[best[k].from];
-            jt_decision d = jt_work_choose(w, o, best[k].id);
-            int i = g * B + live;
-            if (jt_work_ends(w, o->slot, &d))
-                beam_finish(a, s, w, g, o->slot, &d, best[k].sum);
+        jt_ranking k = {.pick = best, .most = 2 * B, .key = beam_key, .self = &taken};
+        int live = 0;
+        jt_work_rank(w, &k, r, (jt_slot)(g * B), B, s->sum + g * B, 2 * B + taken.n);
+        for (int i = 0; i < k.n && live < B && s->done[g] < B; i++)
+            if (jt_work_pick(w, &best[i]))
+                beam_finish(a, s, w, g * B + s->done[g]++, &best[i]);
             else
-                src[i] = o->slot, sum[i] = best[k].sum, made[i] = d, id[used + live++] = d.id;
-        }
-        if (s->done[g] == B) live = 0; /* the group is complete */
-        for (int i = g * B + live; i < (g + 1) * B; i++) src[i] = (int16_t)i, sum[i] = -INFINITY;
-        used += live;
+                best[live++] = best[i];
+        for (int i = 0; i < live && s->done[g] < B; i++) next[g * B + i] = best[i], taken.id[taken.n++] = best[i].id;
     }
-    jt_work_arrange(w, 0, a->beams, src);
-    for (int i = 0; i < a->beams; i++) {
-        s->sum[i] = sum[i];
-        if (sum[i] > -INFINITY) jt_work_push(w, (jt_slot)i, &made[i]);
-    }
-    return used;
-}
-
-/* Gives the finished beams as answers, the best first; their number. */
-static int beam_answers(const struct diverse_beam *a, struct beam *s, jt_work *w) {
-    int B = a->beams / a->groups, n = 0;
-    for (;; n++) {
-        int best = -1;
-        for (int i = 0; i < a->beams; i++)
-            if (i % B < s->done[i / B] && s->score[i] > -INFINITY && (best < 0 || s->score[i] > s->score[best])) best = i;
-        if (best < 0) return n;
-        jt_work_yield(w, (jt_slot)(BEAM_MOST + best), n, (int32_t[]){best / B}, 1);
-        s->score[best] = -INFINITY;
-    }
+    jt_work_grow(w, 0, a->beams, next);
+    for (int i = 0; i < a->beams; i++) s->sum[i] = next[i].sum;
+    return taken.n;
 }
 
 static jt_status diverse_beam_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     const struct diverse_beam *a = par;
     struct beam *s = state;
+    int32_t group[BEAM_MOST];
+    for (int i = 0; i < a->beams; i++) group[i] = i / (a->beams / a->groups);
     JT_BEGIN(s);
-    for (int i = 0; i < a->beams; i++) {
-        if (i) jt_work_fork(w, (jt_slot)i, JT_MAIN, -1);
-        s->sum[i] = i % (a->beams / a->groups) ? -INFINITY : 0;
-    }
+    for (int i = 1; i < a->beams; i++)
+        if (group[i] > group[i - 1]) jt_work_fork(w, (jt_slot)i, JT_MAIN, -1);
     do {
-        for (int i = 0; i < a->beams; i++)
-            if (s->sum[i] > -INFINITY) jt_work_next(w, (jt_slot)i);
+        jt_work_next_all(w, 0, a->beams);
         s->length++;
         JT_AWAIT(s);
     } while (beam_step(a, s, r, w));
-    if (!beam_answers(a, s, w)) jt_work_done(w, JT_END_DEAD);
+    jt_work_yield_ranked(w, BEAM_MOST, a->beams, s->score, group);
     JT_END(w);
 }
 

@@ -12,11 +12,7 @@ static jt_status plain_advance(void *state, const jt_results *r, jt_work *w, boo
     for (;;) {
         jt_work_next(w, JT_MAIN);
         JT_AWAIT(s);
-        {
-            jt_decision d = draw ? jt_work_decide(w, r->out, 0) : jt_work_best(w, r->out);
-            jt_work_push(w, JT_MAIN, &d);
-            jt_work_emit(w, &d);
-        }
+        jt_work_say(w, JT_MAIN, draw ? jt_work_decide(w, r->out, 0) : jt_work_best(w, r->out));
     }
     JT_END(w);
 }

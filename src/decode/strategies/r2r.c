@@ -37,11 +37,7 @@ static jt_status r2r_advance(const void *par, void *state, const jt_results *r, 
             jt_work_next(w, R2R_LARGE);
             JT_AWAIT(s);
         }
-        {
-            jt_decision d = jt_work_decide(w, r->out, 0);
-            jt_work_push(w, JT_MAIN, &d);
-            jt_work_emit(w, &d);
-        }
+        jt_work_say(w, JT_MAIN, jt_work_decide(w, r->out, 0));
     }
     JT_END(w);
 }
