@@ -98,8 +98,9 @@ JT_API void jt_work_next_all(jt_work *w, jt_slot first, int n);
 enum { JT_LAST = -1 };
 typedef struct jt_row {
     jt_slot slot;
-    int parent; /* an earlier row of the slot in this request, counted from its first; JT_LAST */
-    int32_t id;
+    int parent;            /* an earlier row of the slot in this request, counted from its first; JT_LAST */
+    int32_t id;            /* what history, stages and answers see */
+    const jt_input *input; /* NULL: the id; else the mixture or vector that is evaluated in its place; copied */
     uint32_t want;
     int n_top;
     const int32_t *targets; /* copied */
@@ -115,7 +116,8 @@ JT_API void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like);
 /* One result for each row that wants something. Rows of one slot are asked at once. What was evaluated goes at the next
  * operation on the slot, but for jt_work_keep. */
 JT_API void jt_work_rows(jt_work *w, const jt_row *row, int n);
-/* The slot goes on from the row's node: the inputs on its path stay, with their decisions, and stages see them. */
+/* The slot goes on from the row's node: the inputs on its path stay, with their decisions, and stages see them. Slots that
+ * follow it and have evaluated the same path go on from there too, without evaluating it again. */
 JT_API void jt_work_keep(jt_work *w, const jt_out *o);
 
 /* ---- deciding ---- */
@@ -189,7 +191,8 @@ JT_API void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src
 JT_API void jt_work_truncate(jt_work *w, jt_slot slot, int n);
 JT_API int jt_work_length(const jt_work *w, jt_slot slot); /* inputs; 0 for an empty slot */
 /* A slot on the model of that role (NULL: the model of `of`) with the inputs of `of`, now and whenever it is asked; evaluated when it is
- * asked. Deciding at its rows runs the pipeline as at the end of `of`. It has attributes of its own. */
+ * asked. Deciding at its rows runs the pipeline as at the end of `of`. It has attributes of its own, and trees: they hang at the end of the
+ * inputs that `of` has when they are asked. */
 JT_API void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of);
 /* The slot draws as answer `i` of the request does: as if the request's choice were that much higher. */
 JT_API void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i);

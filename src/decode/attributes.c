@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/str.h"
-#include "decode/driver.h"
+#include "decode/work.h"
 
 void jt_worn_put(jt_worn *v) {
     if (!v || --v->refs) return;

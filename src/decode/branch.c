@@ -172,7 +172,7 @@ void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b) {
     past_drop(b->past);
     stages_drop(b->stages);
     jt_attr_free(b);
-    jt_free(b->twig);
+    jt_free(b->twig), jt_free(b->mix_id), jt_free(b->mix_w);
     jt_free(b);
 }
 
@@ -238,10 +238,19 @@ static bool branch_same(const jt_branch *a, const jt_branch *b, int p) {
            !memcmp(a->past->blend_w + x->at, b->past->blend_w + y->at, x->used * 4);
 }
 
+static int branch_common(const jt_branch *a, const jt_branch *b) {
+    int same = 0, most = a->n < b->n ? a->n : b->n;
+    while (same < most && branch_same(a, b, same)) same++;
+    return same;
+}
+
+bool jt_branch_alike(const jt_branch *b, const jt_branch *of) { return b->n == of->n && branch_common(b, of) == b->n; }
+
 jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err) {
-    int same = 0, most = b->n < of->n ? b->n : of->n;
-    while (same < most && branch_same(b, of, same)) same++;
-    jt_status e = jt_branch_truncate(d, b, same, err);
+    int same = branch_common(b, of);
+    jt_status e = b->grown && same == b->n ? jt_tree_follow(d, j, b, of, err) : JT_OK;
+    if (b->n > same) same = branch_common(b, of);
+    if (e == JT_OK) e = jt_branch_truncate(d, b, same, err);
     for (int p = same; e == JT_OK && p < of->n; p++) {
         const jt_blend *x = of->past->n_blend ? jt_branch_blend(of, p) : NULL;
         jt_input in = {0};

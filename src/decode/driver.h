@@ -15,6 +15,7 @@
  *   captures.c  what taps read, on its way to the strategy that set them
  *   work.c      what strategies ask for
  *   rank.c      the best continuations of rows, and what becomes of them
+ *   tree.c      rows that hang at the end of a slot
  *   shape.c     the pipeline over one row
  *   admit.c     the memory that jobs could need, and who waits for it
  *   prefix.c    branches that begin alike, and states kept after their jobs
@@ -181,8 +182,10 @@ jt_status jt_worn_adapter(const jt_driver *d, int model, const char *name, float
 typedef struct jt_twig {
     int parent; /* twig or JT_LAST */
     int32_t id, depth, rank, place;
-    bool ranked, placed, layered;
+    bool ranked, placed, layered, mixed;
     jt_layers layers;
+    int n_mix; /* mixed: ids of a mixture, or 0 and a vector */
+    size_t mix_at, mix_used;
     jt_made made; /* how its id was decided at its parent, if it was */
 } jt_twig;
 
@@ -199,7 +202,9 @@ struct jt_branch {
     jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
     jt_twig *twig;
     int n_twig;
-    size_t cap_twig;
+    size_t cap_twig, n_mix, cap_mix_id, cap_mix_w;
+    int32_t *mix_id; /* of the twigs that are mixed */
+    float *mix_w;
     bool grown;    /* the tree is in the state */
     bool asked;    /* rows are wanted */
     jt_attr *attr; /* [n_attr], by position */
@@ -227,6 +232,14 @@ jt_status jt_branch_own(const jt_live *j, jt_branch *b, int n, jt_error *err);
 /* Drops the tree. */
 jt_status jt_branch_prune(jt_driver *d, jt_branch *b, jt_error *err);
 jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err);
+/* Copies the tree that `from` has been asked for. */
+jt_status jt_tree_copy(const jt_branch *from, jt_branch *to, jt_error *err);
+/* What row `t` of the tree is made from, valid as long as the tree. */
+jt_input jt_tree_input(const jt_branch *b, const jt_twig *t);
+/* A follower's tree whose path the inputs of `of` went is evaluated input from there on. */
+jt_status jt_tree_follow(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err);
+/* Whether a follower that waits with a tree still has the inputs of `of`. */
+bool jt_branch_alike(const jt_branch *b, const jt_branch *of);
 /* Gives a follower the inputs of `of`. */
 jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err);
 /* The blend at position p, NULL if the input is its id. */
@@ -416,7 +429,7 @@ struct jt_live {
     int model2;                    /* of the driver; -1: no stage asks for one */
     bool needs_hidden, siblings;
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
-    uint64_t serial;              /* the newest branch's */
+    uint64_t serial;               /* the newest branch's */
     jt_inst *root;
     jt_room *rooms;   /* free ones */
     jt_status caught; /* a failure to keep what was captured */
@@ -511,9 +524,6 @@ jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_erro
 void jt_admit_waiting(jt_driver *d);
 /* Room for one more part with that many rows and wants, beside those of `parts` others. In round.c. */
 jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, jt_error *err);
-
-/* The slot's branch, or a failure. leaf: no child may be in it. In work.c. */
-jt_branch *jt_work_branch(jt_work *w, jt_slot slot, bool leaf);
 
 /* In shape.c: stages see the decision; b's stages become its own. */
 jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err);

@@ -95,10 +95,7 @@ static jt_status inst_fork_twigs(const jt_inst *from, jt_inst *i, jt_error *err)
     for (size_t k = 0; e == JT_OK && k < from->n_slot; k++) {
         const jt_branch *f = from->slot[k];
         if (!f || !f->n_twig || f->grown) continue;
-        e = jt_grow((void **)&i->slot[k]->twig, &i->slot[k]->cap_twig, (size_t)f->n_twig, sizeof *f->twig, err);
-        if (e != JT_OK) break;
-        memcpy(i->slot[k]->twig, f->twig, (size_t)f->n_twig * sizeof *f->twig);
-        i->slot[k]->n_twig = f->n_twig;
+        e = jt_tree_copy(f, i->slot[k], err);
     }
     return e;
 }
@@ -320,7 +317,10 @@ static jt_status inst_resolve_row(jt_driver *d, jt_live *j, jt_inst *i, jt_asked
         if (!of || of->child || of->follows >= 0)
             return jt_error_set(err, JT_INVALID, "the strategy %s lets slot %d follow slot %d, which has no inputs of its own",
                                 i->node->m->name, a->slot, b->follows);
-        e = jt_branch_sync(d, j, b, of, err);
+        if (b->n_twig && !b->grown && !jt_branch_alike(b, of))
+            return jt_error_set(err, JT_INVALID, "the strategy %s asks for a tree on slot %d and then writes to slot %d, which it follows",
+                                i->node->m->name, a->slot, b->follows);
+        if (!b->n_twig || b->grown) e = jt_branch_sync(d, j, b, of, err);
     }
     if (e == JT_OK) e = inst_resolve_attributes(d, i, b, err);
     if (e == JT_OK && j->streams[b->model].n < 0 && a->want & JT_WANT_DIST)

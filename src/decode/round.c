@@ -123,7 +123,8 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
         m->rank[r] = t->rank, m->place[r] = t->place;
         round_layers(m, b, b->n + t->depth, r, &layered);
         if (t->layered) m->layers[r] = t->layers;
-        m->input[r] = (jt_input){.n = 1, .ids = &t->id, .w = &round_one};
+        m->input[r] = jt_tree_input(tree, t);
+        blended |= t->mixed;
         ranked |= t->ranked, placed |= t->placed, layered |= t->layered;
     }
     span->ids = m->ids + at;

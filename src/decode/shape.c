@@ -84,12 +84,12 @@ static jt_status shape_find(const jt_work *w, const jt_out *o, const jt_asked **
     const jt_asked *a = &i->asked[o->row];
     if (!a->ready || (size_t)a->slot >= i->n_slot || !(*b = i->slot[a->slot]) || (*b)->serial != a->serial) return shape_gone(w);
     if (a->node >= (*b)->n_twig) return shape_gone(w);
-    int end = (*b)->n;
+    int end = (*b)->n, deep = a->node < 0 ? 0 : (*b)->twig[a->node].depth + 1;
     if ((*b)->follows >= 0) {
         if ((size_t)(*b)->follows >= i->n_slot || !(*b = i->slot[(*b)->follows])) return shape_gone(w);
         end = (*b)->n;
     }
-    if (a->node < 0 && a->position != end) return shape_gone(w);
+    if (a->position != end + deep) return shape_gone(w);
     *row = a;
     return JT_OK;
 }
@@ -162,15 +162,16 @@ static int shape_path(const jt_branch *b, int node, int *path) {
     return n;
 }
 
-/* The branch as it is at the row: at a node of its tree, a copy that has the path pushed. */
+/* The branch as it is at the row: at a node of a tree, its own or its follower's, a copy that has the path pushed. */
 static jt_status shape_walk(jt_work *w, const jt_asked *row, jt_branch *b, jt_branch *at) {
     jt_live *j = w->j;
-    int path[JT_ROWS_TREE], n = shape_path(b, row->node, path);
+    const jt_branch *tree = w->i->slot[row->slot];
+    int path[JT_ROWS_TREE], n = shape_path(tree, row->node, path);
     jt_status e = jt_branch_own(j, b, b->n + n, &j->error);
     *at = *b;
     at->stages->refs++;
     for (int k = 0; e == JT_OK && k < n; k++) {
-        const jt_made made = b->twig[path[k]].made;
+        const jt_made made = tree->twig[path[k]].made;
         e = jt_shape_push(w->d, j, at, &made, &j->error);
         at->past->ids[at->n++] = made.decision.id;
     }

@@ -1,67 +1,58 @@
 /* work.c: what strategies ask for. Every request checks its slots; the first that
  * fails is kept, and later ones do nothing. */
-#include "decode/driver.h"
+#include "decode/work.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "core/random.h"
 #include "decode/shape.h"
 
-static bool work_lives(const jt_work *w) { return w->status == JT_OK && !w->i->done && w->j->end == JT_END_NONE; }
-
-static void work_fail(jt_work *w, jt_status e) {
-    if (w->status == JT_OK) w->status = e;
-}
-
-static jt_branch *work_at(const jt_work *w, jt_slot slot) { return slot >= 0 && (size_t)slot < w->i->n_slot ? w->i->slot[slot] : NULL; }
-
 jt_branch *jt_work_branch(jt_work *w, jt_slot slot, bool leaf) {
-    jt_branch *b = work_lives(w) ? work_at(w, slot) : NULL;
-    if (work_lives(w) && (!b || (leaf && b->child)))
-        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s uses slot %d, which %s", w->i->node->m->name, slot,
-                                  b ? "a child runs" : "is empty"));
+    jt_branch *b = jt_work_lives(w) ? jt_work_at(w, slot) : NULL;
+    if (jt_work_lives(w) && (!b || (leaf && b->child)))
+        jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s uses slot %d, which %s", w->i->node->m->name, slot,
+                                     b ? "a child runs" : "is empty"));
     return w->status == JT_OK ? b : NULL;
 }
 
 /* What hangs at the end of the slot goes before it is written. */
-static jt_branch *work_write(jt_work *w, jt_slot slot) {
+jt_branch *jt_work_write(jt_work *w, jt_slot slot) {
     jt_branch *b = jt_work_branch(w, slot, true);
     if (b && b->follows >= 0) {
-        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s writes to slot %d, which follows another", w->i->node->m->name,
-                                  slot));
+        jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s writes to slot %d, which follows another",
+                                     w->i->node->m->name, slot));
         return NULL;
     }
-    if (b && b->n_twig) work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
+    if (b && b->n_twig) jt_work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
     return w->status == JT_OK ? b : NULL;
 }
 
 /* ---- rows ---- */
 
-static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like) {
+jt_asked *jt_work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like) {
     jt_inst *i = w->i;
     size_t old = i->cap_asked, n = i->n_asked + i->n_late;
     if (w->status != JT_OK) return NULL;
     for (size_t k = i->n_asked; k < n; k++)
         if (i->asked[k].slot == slot && i->asked[k].node == node) {
-            work_fail(w,
-                      jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks twice for one row of slot %d", i->node->m->name, slot));
+            jt_work_fail(
+                w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks twice for one row of slot %d", i->node->m->name, slot));
             return NULL;
         }
-    const jt_branch *b = work_at(w, slot);
+    const jt_branch *b = jt_work_at(w, slot);
     int layers = b ? w->d->model[b->model].ev.layers : 0;
     for (int k = 0; like->want & JT_WANT_STREAM && k < like->n_stream; k++)
         if (like->stream[k] < 0 || like->stream[k] > layers) {
-            work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks for the stream of layer %d; the model has 0 to %d",
-                                      i->node->m->name, like->stream[k], layers));
+            jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s asks for the stream of layer %d; the model has 0 to %d",
+                                         i->node->m->name, like->stream[k], layers));
             return NULL;
         }
     if (like->n_top < 0 || like->n_top > 4096 || like->n_top > w->d->model->ev.vocab || like->n_targets < 0 || like->n_stream < 0) {
-        work_fail(w,
-                  jt_error_set(&w->j->error, JT_LIMIT, "the strategy %s asks for %d candidates of a row", i->node->m->name, like->n_top));
+        jt_work_fail(
+            w, jt_error_set(&w->j->error, JT_LIMIT, "the strategy %s asks for %d candidates of a row", i->node->m->name, like->n_top));
         return NULL;
     }
-    work_fail(w, jt_grow((void **)&i->asked, &i->cap_asked, n + 1, sizeof *i->asked, &w->j->error));
+    jt_work_fail(w, jt_grow((void **)&i->asked, &i->cap_asked, n + 1, sizeof *i->asked, &w->j->error));
     if (w->status != JT_OK) return NULL;
     if (i->cap_asked > old) memset(i->asked + old, 0, (i->cap_asked - old) * sizeof *i->asked);
     jt_asked *a = &i->asked[n];
@@ -75,96 +66,21 @@ static jt_asked *work_ask(jt_work *w, jt_slot slot, int node, const jt_row *like
                     .newest = {.position = -1},
                     .trace = trace};
     i->n_late++;
-    if (a->n_targets || a->n_stream) work_fail(w, jt_inst_room(w->d, w->j, a, b ? b->model : 0, like, &w->j->error));
+    if (a->n_targets || a->n_stream) jt_work_fail(w, jt_inst_room(w->d, w->j, a, b ? b->model : 0, like, &w->j->error));
     return a;
 }
 
 void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like) {
     jt_branch *b = jt_work_branch(w, slot, true);
-    if (b && b->grown) work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
-    if (b) work_ask(w, slot, -1, like);
+    if (b && b->grown && b->follows < 0) jt_work_fail(w, jt_branch_prune(w->d, b, &w->j->error));
+    if (b) jt_work_ask(w, slot, -1, like);
 }
 
 void jt_work_next(jt_work *w, jt_slot slot) { jt_work_want(w, slot, &(jt_row){.want = JT_WANT_DIST}); }
 
 void jt_work_next_all(jt_work *w, jt_slot first, int n) {
     for (int i = 0; i < n; i++)
-        if (work_at(w, (jt_slot)(first + i))) jt_work_next(w, (jt_slot)(first + i));
-}
-
-/* The decision at `node` whose token is this, if it was made. */
-static jt_made work_decided(const jt_work *w, jt_slot slot, int node, int32_t id, int32_t position) {
-    for (size_t k = 0; k < w->i->n_asked; k++) {
-        const jt_asked *a = &w->i->asked[k];
-        if (a->slot == slot && a->node == node && a->newest.position == position && a->newest.id == id)
-            return (jt_made){.decision = a->newest, .eval_seconds = a->eval_seconds};
-    }
-    return (jt_made){.decision = {.id = id, .position = position, .raw_logprob = NAN, .logprob = NAN, .u = NAN, .entropy = NAN}};
-}
-
-static void work_twig(jt_work *w, const jt_row *r) {
-    jt_branch *b = jt_work_branch(w, r->slot, true);
-    jt_live *j = w->j;
-    bool late = false;
-    if (!b) return;
-    for (size_t k = w->i->n_asked; k < w->i->n_asked + w->i->n_late; k++)
-        late |= w->i->asked[k].slot == r->slot && w->i->asked[k].node >= 0;
-    if (!late && (b->grown || b->follows >= 0)) b = work_write(w, r->slot);
-    if (!b) return;
-    if (r->id < 0 || r->id >= w->d->model->ev.vocab || r->parent < JT_LAST || r->parent >= b->n_twig || b->n_twig == JT_ROWS_TREE ||
-        b->n + b->n_twig + 1 > j->context) {
-        work_fail(w,
-                  jt_error_set(&j->error, JT_LIMIT,
-                               "the strategy %s asks for token %d under row %d of %d at position %d; a tree has %d rows and the declared "
-                               "context %d",
-                               w->i->node->m->name, (int)r->id, r->parent, b->n_twig, b->n, JT_ROWS_TREE, j->context));
-        return;
-    }
-    work_fail(w, jt_grow((void **)&b->twig, &b->cap_twig, (size_t)b->n_twig + 1, sizeof *b->twig, &j->error));
-    if (w->status != JT_OK) return;
-    jt_twig *t = &b->twig[b->n_twig++];
-    *t = (jt_twig){.parent = r->parent, .id = r->id, .depth = r->parent < 0 ? 0 : b->twig[r->parent].depth + 1};
-    t->ranked = r->rank, t->placed = r->place, t->layered = r->layers;
-    t->rank = r->rank ? *r->rank : b->n + t->depth, t->place = r->place ? *r->place : b->n + t->depth;
-    if (r->layers) t->layers = *r->layers;
-    t->made = work_decided(w, r->slot, r->parent, r->id, b->n + t->depth);
-    if (r->want) work_ask(w, r->slot, b->n_twig - 1, r);
-}
-
-void jt_work_rows(jt_work *w, const jt_row *row, int n) {
-    for (int k = 0; k < n && work_lives(w); k++) work_twig(w, &row[k]);
-}
-
-void jt_work_keep(jt_work *w, const jt_out *o) {
-    jt_branch *b = jt_work_branch(w, o->slot, true);
-    jt_live *j = w->j;
-    int path[JT_ROWS_TREE], n = 0, bent = INT_MAX;
-    if (!b) return;
-    if (o->row < 0 || (size_t)o->row >= w->i->n_asked || w->i->asked[o->row].serial != b->serial || o->node >= b->n_twig || !b->grown) {
-        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s keeps a row that is not there", w->i->node->m->name));
-        return;
-    }
-    for (int t = o->node; t >= 0; t = b->twig[t].parent) {
-        path[n++] = t;
-        if (b->twig[t].ranked || b->twig[t].placed || b->twig[t].layered) bent = b->n + b->twig[t].depth;
-    }
-    for (jt_branch *x = b; n && x && w->status == JT_OK; x = x->shadow) {
-        const jt_evaluator *ev = &w->d->model[x->model].ev;
-        work_fail(w, ev->truncate_to(ev->self, x->state, b->n + o->node, &j->error));
-        if (w->status == JT_OK) x->grown = false, x->evaluated = b->n + n, x->bent = bent < x->bent ? bent : x->bent;
-    }
-    if (!n) return work_fail(w, jt_branch_prune(w->d, b, &j->error));
-    for (int k = n - 1; k >= 0 && w->status == JT_OK; k--) {
-        jt_made made = b->twig[path[k]].made;
-        if (isnan(made.decision.raw_logprob)) /* decided since the row was asked for */
-            made = work_decided(w, o->slot, b->twig[path[k]].parent, made.decision.id, made.decision.position);
-        work_fail(w, jt_shape_push(w->d, j, b, &made, &j->error));
-        if (w->status == JT_OK) work_fail(w, jt_branch_append(j, b, &made, NULL, 0, NULL, 0, &j->error));
-        if (w->status == JT_OK && b->shadow) work_fail(w, jt_branch_append(j, b->shadow, &made, NULL, 0, NULL, 0, &j->error));
-    }
-    b->n_twig = 0;
-    b->serial = ++j->serial;
-    if (b->shadow) b->shadow->n_twig = 0;
+        if (jt_work_at(w, (jt_slot)(first + i))) jt_work_next(w, (jt_slot)(first + i));
 }
 
 /* ---- writing ---- */
@@ -184,20 +100,20 @@ static const jt_trail *work_record(const jt_work *w, const jt_decision *d, jt_ma
 }
 
 void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *made, const jt_input *in) {
-    jt_branch *b = work_lives(w) && made->id >= 0 ? work_write(w, slot) : NULL;
+    jt_branch *b = jt_work_lives(w) && made->id >= 0 ? jt_work_write(w, slot) : NULL;
     jt_live *j = w->j;
     jt_made bare;
     jt_trail one;
     if (!b) return;
     if (made->id >= w->d->model->ev.vocab || b->n >= j->context) {
-        work_fail(w, jt_error_set(&j->error, JT_LIMIT,
-                                  "the strategy %s pushes token %d at position %d of slot %d; the declared context has %d",
-                                  w->i->node->m->name, (int)made->id, b->n, slot, j->context));
+        jt_work_fail(w, jt_error_set(&j->error, JT_LIMIT,
+                                     "the strategy %s pushes token %d at position %d of slot %d; the declared context has %d",
+                                     w->i->node->m->name, (int)made->id, b->n, slot, j->context));
         return;
     }
     const jt_trail *t = work_record(w, made, &bare, &one);
-    work_fail(w, jt_shape_push(w->d, j, b, t->made, &j->error));
-    if (w->status == JT_OK) work_fail(w, jt_branch_append(j, b, t->made, t, 0, in, w->d->model[b->model].ev.hidden, &j->error));
+    jt_work_fail(w, jt_shape_push(w->d, j, b, t->made, &j->error));
+    if (w->status == JT_OK) jt_work_fail(w, jt_branch_append(j, b, t->made, t, 0, in, w->d->model[b->model].ev.hidden, &j->error));
 }
 
 void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) { jt_work_push_input(w, slot, made, NULL); }
@@ -208,13 +124,13 @@ void jt_work_say(jt_work *w, jt_slot slot, jt_decision made) {
 }
 
 jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *made) {
-    const jt_branch *b = work_at(w, slot);
+    const jt_branch *b = jt_work_at(w, slot);
     if (made->id < 0) return JT_END_DEAD;
     return jt_reply_why(w->d, w->j, made, b ? jt_work_length(w, slot) - w->j->n_prompt + 1 : 1);
 }
 
 double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index) {
-    const jt_branch *b = work_at(w, slot);
+    const jt_branch *b = jt_work_at(w, slot);
     return jt_random_u(&(jt_address){.seed = w->j->seed,
                                      .stream = b ? b->stream : w->j->stream,
                                      .position = (uint32_t)jt_work_length(w, slot),
@@ -235,36 +151,37 @@ void jt_work_fork(jt_work *w, jt_slot to, jt_slot from, int tag) {
     jt_branch *b = jt_work_branch(w, from, false), *made = NULL;
     if (!b) return;
     if (to == from) {
-        work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s forks slot %d onto itself", w->i->node->m->name, to));
+        jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s forks slot %d onto itself", w->i->node->m->name, to));
         return;
     }
-    work_fail(w, jt_inst_slots(w->i, to, &w->j->error));
-    if (w->status == JT_OK) work_fail(w, jt_branch_fork(w->d, w->j, b, tag, &made, &w->j->error));
+    jt_work_fail(w, jt_inst_slots(w->i, to, &w->j->error));
+    if (w->status == JT_OK) jt_work_fail(w, jt_branch_fork(w->d, w->j, b, tag, &made, &w->j->error));
     if (w->status != JT_OK) return;
     jt_branch_free(w->d, w->j, w->i->slot[to]);
     w->i->slot[to] = made;
 }
 
 void jt_work_swap(jt_work *w, jt_slot a, jt_slot b) {
-    if (!work_lives(w)) return;
-    work_fail(w, jt_inst_slots(w->i, a > b ? a : b, &w->j->error));
+    if (!jt_work_lives(w)) return;
+    jt_work_fail(w, jt_inst_slots(w->i, a > b ? a : b, &w->j->error));
     if (w->status != JT_OK || a < 0 || b < 0) return;
     jt_branch *t = w->i->slot[a];
     w->i->slot[a] = w->i->slot[b], w->i->slot[b] = t;
 }
 
 void jt_work_arrange(jt_work *w, jt_slot first, int n, const int16_t *src) {
-    if (!work_lives(w) || n < 1) return;
+    if (!jt_work_lives(w) || n < 1) return;
     jt_branch **now = jt_alloc((size_t)n, sizeof *now);
-    if (!now) return work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
+    if (!now) return jt_work_fail(w, jt_nomem(&w->j->error, "slots", (size_t)n, sizeof *now));
     bool fit = first >= 0 && n <= JT_SLOTS - first;
-    work_fail(w, jt_inst_slots(w->i, (jt_slot)(fit ? first + n - 1 : -1), &w->j->error));
+    jt_work_fail(w, jt_inst_slots(w->i, (jt_slot)(fit ? first + n - 1 : -1), &w->j->error));
     for (int k = 0; k < n && w->status == JT_OK; k++) {
         if (src[k] == k) continue;
         jt_branch *from = src[k] >= 0 && src[k] < n ? jt_work_branch(w, (jt_slot)(first + src[k]), false) : NULL;
         if (!from && w->status == JT_OK)
-            work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
-        if (from) work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
+            jt_work_fail(w,
+                         jt_error_set(&w->j->error, JT_INVALID, "the strategy %s arranges slot %d of %d", w->i->node->m->name, src[k], n));
+        if (from) jt_work_fail(w, jt_branch_fork(w->d, w->j, from, k, &now[k], &w->j->error));
     }
     for (int k = 0; k < n; k++) {
         if (src[k] == k) continue;
@@ -281,18 +198,19 @@ static void work_unseat(jt_work *w, jt_branch *b, int n) {
     jt_branch *m = b, **at = NULL;
     while (m->child && m->child->slot[JT_MAIN]) at = &m->child->slot[JT_MAIN], m = *at;
     if (!at || m->child || m->follows >= 0) {
-        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates a child whose main slot is gone", w->i->node->m->name));
+        jt_work_fail(w,
+                     jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates a child whose main slot is gone", w->i->node->m->name));
         return;
     }
     jt_trail said = b->said;
     int same = j->n_prompt;
     while (same < n && same < m->n && m->past->ids[same] == said.made[same - j->n_prompt].decision.id && !jt_branch_blend(m, same)) same++;
-    work_fail(w, jt_branch_truncate(w->d, m, same, &j->error));
-    if (w->status == JT_OK) work_fail(w, jt_shape_replay(w->d, j, m, &j->error));
+    jt_work_fail(w, jt_branch_truncate(w->d, m, same, &j->error));
+    if (w->status == JT_OK) jt_work_fail(w, jt_shape_replay(w->d, j, m, &j->error));
     for (int p = same; p < n && w->status == JT_OK; p++) {
-        work_fail(w, jt_shape_push(w->d, j, m, &said.made[p - j->n_prompt], &j->error));
+        jt_work_fail(w, jt_shape_push(w->d, j, m, &said.made[p - j->n_prompt], &j->error));
         if (w->status == JT_OK)
-            work_fail(w, jt_branch_append(j, m, &said.made[p - j->n_prompt], &said, (size_t)(p - j->n_prompt), NULL, 0, &j->error));
+            jt_work_fail(w, jt_branch_append(j, m, &said.made[p - j->n_prompt], &said, (size_t)(p - j->n_prompt), NULL, 0, &j->error));
     }
     if (w->status != JT_OK) return;
     *at = NULL;
@@ -308,19 +226,19 @@ void jt_work_truncate(jt_work *w, jt_slot slot, int n) {
     jt_live *j = w->j;
     if (!b) return;
     if (n < j->n_prompt || n > jt_work_length(w, slot) || b->follows >= 0) {
-        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates slot %d of %d inputs to %d", w->i->node->m->name, slot,
-                                  jt_work_length(w, slot), n));
+        jt_work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates slot %d of %d inputs to %d", w->i->node->m->name,
+                                     slot, jt_work_length(w, slot), n));
         return;
     }
     if (b->child) return work_unseat(w, b, n);
-    work_fail(w, jt_branch_truncate(w->d, b, n, &j->error));
-    if (w->status == JT_OK) work_fail(w, jt_shape_replay(w->d, j, b, &j->error));
+    jt_work_fail(w, jt_branch_truncate(w->d, b, n, &j->error));
+    if (w->status == JT_OK) jt_work_fail(w, jt_shape_replay(w->d, j, b, &j->error));
     b->serial = ++j->serial;
 }
 
 int jt_work_length(const jt_work *w, jt_slot slot) {
-    const jt_branch *b = work_at(w, slot);
-    if (b && b->follows >= 0) b = work_at(w, (jt_slot)b->follows);
+    const jt_branch *b = jt_work_at(w, slot);
+    if (b && b->follows >= 0) b = jt_work_at(w, (jt_slot)b->follows);
     return !b ? 0 : b->child ? w->j->n_prompt + b->n_said : b->n;
 }
 
@@ -330,21 +248,22 @@ void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
     if (!from) return;
     int model = role ? jt_driver_role(w->d, role) : from->model;
     if (model < 0 || slot == of) {
-        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s follows slot %d in slot %d on the model \"%s\", %s",
-                                  w->i->node->m->name, of, slot, role ? role : "of that slot",
-                                  model < 0 ? "which this driver lacks" : "which is itself"));
+        jt_work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s follows slot %d in slot %d on the model \"%s\", %s",
+                                     w->i->node->m->name, of, slot, role ? role : "of that slot",
+                                     model < 0 ? "which this driver lacks" : "which is itself"));
         return;
     }
-    work_fail(w, jt_inst_slots(w->i, slot, &j->error));
+    jt_work_fail(w, jt_inst_slots(w->i, slot, &j->error));
     if (w->status != JT_OK) return;
     b = w->i->slot[slot];
     if (!b || b->model != model || b->follows < 0) {
-        work_fail(w, jt_branch_new(w->d, j, model, &b, &j->error));
+        jt_work_fail(w, jt_branch_new(w->d, j, model, &b, &j->error));
         if (w->status != JT_OK) return;
         jt_branch_free(w->d, j, w->i->slot[slot]);
         w->i->slot[slot] = b;
     }
     b->follows = of;
+    if (j->model2 >= 0 && !b->shadow) jt_work_fail(w, jt_branch_new(w->d, j, j->model2, &b->shadow, &j->error));
 }
 
 void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i) {
@@ -375,7 +294,7 @@ static void work_seat(jt_work *w, jt_branch *b) {
         jt_free(m);
         jt_reply_free(a);
         jt_inst_free(w->d, j, c);
-        return work_fail(w, e);
+        return jt_work_fail(w, e);
     }
     jt_branch shell = {
         .serial = b->serial, .follows = -1, .stream = b->stream, .child = c, .said = b->said, .n_said = b->n_said, .reply = a};
@@ -393,14 +312,14 @@ void jt_work_child(jt_work *w, jt_slot slot, int n) {
     if (!b) return;
     if (!i->node->m->strategy.inner || i->level + 1 >= j->pipeline->n_strategy || b->follows >= 0 || n < 0 ||
         (b->reply && b->reply->end != JT_END_NONE)) {
-        work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s runs slot %d, %s", i->node->m->name, slot,
-                                  b->reply && b->reply->end != JT_END_NONE ? "which has ended" : "which can have no child"));
+        jt_work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s runs slot %d, %s", i->node->m->name, slot,
+                                     b->reply && b->reply->end != JT_END_NONE ? "which has ended" : "which can have no child"));
         return;
     }
-    if (!b->child && b->n_twig) work_fail(w, jt_branch_prune(w->d, b, &j->error));
+    if (!b->child && b->n_twig) jt_work_fail(w, jt_branch_prune(w->d, b, &j->error));
     if (!b->child && w->status == JT_OK) work_seat(w, b);
     size_t at = i->n_ran + i->n_ran_late;
-    if (w->status == JT_OK) work_fail(w, jt_grow((void **)&i->ran, &i->cap_ran, at + 1, sizeof *i->ran, &j->error));
+    if (w->status == JT_OK) jt_work_fail(w, jt_grow((void **)&i->ran, &i->cap_ran, at + 1, sizeof *i->ran, &j->error));
     if (w->status != JT_OK) return;
     i->ran[at] = slot, i->n_ran_late++;
     b->run = n ? n : -1;
@@ -408,8 +327,8 @@ void jt_work_child(jt_work *w, jt_slot slot, int n) {
 
 void jt_work_forward(jt_work *w, jt_slot slot) {
     jt_branch *b = jt_work_branch(w, slot, false);
-    while (b && b->forwarded < b->n_said && work_lives(w))
-        work_fail(w, jt_inst_emit(w->d, w->j, w->i, &b->said, (size_t)b->forwarded++, &w->j->error));
+    while (b && b->forwarded < b->n_said && jt_work_lives(w))
+        jt_work_fail(w, jt_inst_emit(w->d, w->j, w->i, &b->said, (size_t)b->forwarded++, &w->j->error));
 }
 
 /* ---- answers ---- */
@@ -417,16 +336,16 @@ void jt_work_forward(jt_work *w, jt_slot slot) {
 void jt_work_emit(jt_work *w, const jt_decision *made) {
     jt_made bare;
     jt_trail one;
-    if (!work_lives(w)) return;
+    if (!jt_work_lives(w)) return;
     if (made->id < 0) return jt_work_done(w, JT_END_DEAD);
-    work_fail(w, jt_inst_emit(w->d, w->j, w->i, work_record(w, made, &bare, &one), 0, &w->j->error));
+    jt_work_fail(w, jt_inst_emit(w->d, w->j, w->i, work_record(w, made, &bare, &one), 0, &w->j->error));
 }
 
 static void work_yield_up(jt_work *w, const jt_trail *t, int n, int choice) {
     if (choice)
-        return work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s gives answer %d inside another strategy",
-                                         w->i->node->m->name, choice));
-    for (int k = 0; k < n && work_lives(w); k++) work_fail(w, jt_inst_emit(w->d, w->j, w->i, t, (size_t)k, &w->j->error));
+        return jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s gives answer %d inside another strategy",
+                                            w->i->node->m->name, choice));
+    for (int k = 0; k < n && jt_work_lives(w); k++) jt_work_fail(w, jt_inst_emit(w->d, w->j, w->i, t, (size_t)k, &w->j->error));
 }
 
 void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, int n_note) {
@@ -446,7 +365,7 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
     for (int k = 0; e == JT_OK && k < n && a->end == JT_END_NONE; k++) e = jt_reply_take(w->d, j, a, t, (size_t)k, &j->error);
     if (e != JT_OK) {
         jt_reply_free(a);
-        return work_fail(w, e);
+        return jt_work_fail(w, e);
     }
     if (n_note) memcpy(a->note, note, (size_t)n_note * sizeof *note);
     a->n_note = n_note;
@@ -459,7 +378,7 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
 }
 
 void jt_work_done(jt_work *w, jt_end_reason why) {
-    if (!work_lives(w)) return;
+    if (!jt_work_lives(w)) return;
     if (w->i->level)
         w->i->done = true, w->i->end = why;
     else

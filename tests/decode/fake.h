@@ -123,15 +123,18 @@ static uint64_t fake_mark(const jt_tap *tap, int n_tap, uint64_t adapter, const 
 
 static int32_t fake_marked(int32_t id, uint64_t mark) { return mark ? (int32_t)(jt_hash_u64(mark, (uint64_t)id) % 1000000) + 2000000 : id; }
 
-static int32_t fake_value(const jt_span *p, int k, int depth) {
-    const jt_input *in = p->input ? &p->input[k] : NULL;
-    const jt_state *s = p->state;
-    uint64_t mark = fake_mark(s->tap, s->n_tap, s->adapter, p->layers ? &p->layers[k] : NULL, depth);
-    if (!in) return fake_marked(p->ids[k], mark);
-    if (in->n == 1 && in->w[0] == 1) return fake_marked(in->ids[0], mark);
+/* A mixture or vector as one number; one id with weight 1 is that id. */
+static int32_t fake_mixed(const jt_input *in) {
+    if (in->n == 1 && in->w[0] == 1) return in->ids[0];
     uint64_t h =
         jt_hash_bytes(in->n ? 3 : 4, in->n ? (const void *)in->w : (const void *)in->vec, (in->n ? (size_t)in->n : 2) * sizeof(float));
-    return fake_marked((int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000, mark);
+    return (int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000;
+}
+
+static int32_t fake_value(const jt_span *p, int k, int depth) {
+    const jt_state *s = p->state;
+    uint64_t mark = fake_mark(s->tap, s->n_tap, s->adapter, p->layers ? &p->layers[k] : NULL, depth);
+    return fake_marked(p->input ? fake_mixed(&p->input[k]) : p->ids[k], mark);
 }
 
 static jt_status fake_set_taps(void *self, jt_state *s, const jt_tap *t, int n, jt_error *err) {
