@@ -25,7 +25,7 @@ enum {
     SPANS = 4,
     ROWS = 44, /* of a span, at most */
     TOP = 8,
-    MODES = 8,
+    MODES = 9,
     FAST = 3,
     SETS = 1024,
     TAPS = 3,
@@ -42,6 +42,7 @@ struct mode {
     ref_model ref;
     jt_model *slow, *fast[FAST];
     jt_adapter *slow_adapter, *fast_adapter[FAST]; /* NULL: none for this model */
+    bool recurrent;                                /* ranks are as the path is */
 };
 
 /* What one wanted row gave; what was not wanted keeps its pattern. */

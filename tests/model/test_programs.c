@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "alloc_wrap.h"
+#include "hybrid_gguf.h"
 #include "program_check.h"
 #include "tiny_adapter.h"
 
@@ -33,9 +34,10 @@ static struct mode modes[MODES] = {
     {"q4_1, float, f32", JT_Q4_1, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
     {"q4_0, int8, f16", JT_Q4_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
     {"q8_0, float, q8_0", JT_Q8_0, JT_ACT_FLOAT, JT_KV_Q8_0, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"hybrid, int8, f16", JT_Q8_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}, true},
     {"hf-tiny", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
 };
-enum { HF = MODES - 1 };
+enum { HYBRID = MODES - 2, HF = MODES - 1 };
 
 /* ---- the program's calls ---- */
 
@@ -198,6 +200,7 @@ static bool random_rows(struct program *p, struct slot *s) {
     unsigned kinds = p->wild && chance(p, 3) ? pick(p, 16) : 0;
     bool tree = chance(p, 4), over = false, block = p->wild && chance(p, 8);
     if (n > REC_NODES - from) n = REC_NODES - from;
+    if (p->mode->recurrent) kinds &= ~2u, block = false;
     for (int i = 0; i < n; i++) {
         int parent = s->seq.n - 1;
         if (tree) parent -= (int)pick(p, (uint32_t)(back + i + 1));
@@ -393,7 +396,7 @@ static void run(uint32_t seed, int often) {
     int kind = seed % 97 == 6 ? HF : (int)(seed % (MODES - 1)), fast = (int)(seed / (MODES - 1) % FAST);
     if (fast == 2 && seed % 5) fast = 1; /* the one with threads: slow where processors are taken */
     memset(p, 0, sizeof *p);
-    p->seed = seed, p->often = often, p->wild = seed % 4 != 3, p->mode = &modes[kind];
+    p->seed = seed, p->often = often, p->wild = (seed + seed / (MODES - 1)) % 4 != 3, p->mode = &modes[kind];
     p->model = p->mode->fast[fast], p->ubatch = ubatch[fast], p->adapter = p->mode->fast_adapter[fast];
     for (p->call = 0; p->call < CALLS; p->call++) {
         uint32_t what = pick(p, 100);
@@ -458,6 +461,14 @@ static int begin(void **unused) {
         if (i == HF) {
             snprintf(path, sizeof path, "%s", FIXTURES "/hf-tiny/llama");
             ref_open_hf(&m->ref, path);
+        } else if (i == HYBRID) {
+            hybrid_write(FIXTURES "/hybrid/one", path, 1);
+            m->ref = (ref_model){.vocab = HYBRID_VOCAB,
+                                 .hidden = HYBRID_HIDDEN,
+                                 .layers = HYBRID_LAYERS,
+                                 .heads = HYBRID_HEADS,
+                                 .kv = HYBRID_KV,
+                                 .dim = HYBRID_HIDDEN / HYBRID_HEADS};
         } else {
             tiny_llama_write(path, &t);
             ref_open_gguf(&m->ref, path);
@@ -471,7 +482,7 @@ static int begin(void **unused) {
         o.ubatch = 7, o.no_repack = 0;
         if (!s) s = jt_model_open(engine[2], path, &o, &m->fast[2], &err);
         if (i != HF) unlink(path);
-        if (i != HF && !s) {
+        if (i < HYBRID && !s) {
             tiny_adapter_write(path, &t, 4, 127, JT_F32, 40u + (uint32_t)i);
             ref_open_adapter(&m->ref, path, 4, 3.5);
             s = jt_adapter_open(m->slow, path, &m->slow_adapter, &err);
