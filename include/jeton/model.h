@@ -2,7 +2,7 @@
  *
  * A model is opened on an engine from a GGUF file or a Hugging Face folder
  * (config.json and safetensors). A jt_state is what one sequence has evaluated on one model: pages of
- * keys and values. jt_eval extends any number of states by some rows each, in
+ * keys and values, or what other layers keep. jt_eval extends any number of states by some rows each, in
  * one ragged batch, and gives logits or numbers reduced from them for the rows
  * that ask.
  *
@@ -63,7 +63,7 @@ typedef struct jt_model_info {
     const char *name, *family; /* "SmolLM2 135M Instruct", "llama"; never NULL */
     int vocab, hidden, layers, heads, kv_heads, head_dim, context_trained;
     uint64_t parameters, file_bytes, weight_bytes; /* weight_bytes: as held in memory, repacked copies included */
-    uint64_t state_bytes_per_token;
+    uint64_t state_bytes_per_token; /* with the share of what is kept every so many tokens */
     const char *activations, *kv_type, *weight_types; /* "int8", "f16", "q4_1 210, q8_0 1, f32 61" */
     uint64_t mode;                                    /* hash of the numeric mode, the declared context of a state not included */
 } jt_model_info;
@@ -189,8 +189,8 @@ typedef struct jt_batch {
 } jt_batch;
 
 /* Evaluates the batch. On any failure no state has changed. Errors: JT_INVALID (a bad
- * id, a state of another model), JT_LIMIT (a declared context is exceeded), JT_NOMEM,
- * JT_CANCELLED. */
+ * id, a state of another model), JT_LIMIT (a declared context is exceeded), JT_UNSUPPORTED (ranks
+ * that do not rise along a path, on a model with recurrences), JT_NOMEM, JT_CANCELLED. */
 JT_API jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err);
 
 /* Final norm and head of `n` vectors [n][hidden] as they leave a layer: what the model would

@@ -25,7 +25,8 @@ extern "C" {
  *   "mlp"        [hidden]       what the MLP adds to the stream
  *   "score"      -              scores of keys, for JT_TAP_KEY_BIAS alone
  *
- * In a layer that a row skips (jt_span.layers) only "residual" is there to edit or to capture.
+ * In a layer that a row skips (jt_span.layers) only "residual" is there to edit or to capture. A layer with a recurrence in
+ * the place of attention has no "query", "heads" and "score": taps there do nothing, and capture nothing.
  * jt_site_name(i) gives site i, NULL past the end; jt_site_width its row length in a model. */
 JT_API const char *jt_site_name(int i);
 JT_API int jt_site_width(const jt_model *m, const char *site);
