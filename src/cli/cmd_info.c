@@ -52,9 +52,15 @@ typedef struct cache_sizes {
 static bool cache_bytes(const jt_inventory *v, uint64_t context, cache_sizes *out) {
     uint64_t pages = (context + 31) / 32 * 32, scales;
     *out = (cache_sizes){0};
-    return v->kv_elements && context && jt_mul_u64(v->kv_elements, pages, &out->q8_0) && jt_mul_u64(out->q8_0, 2, &out->f16) &&
-           jt_mul_u64(out->q8_0, 4, &out->f32) && jt_mul_u64(v->kv_blocks, pages, &scales) && jt_mul_u64(scales, 2, &scales) &&
-           jt_add_u64(out->q8_0, scales, &out->q8_0);
+    bool known = (v->kv_elements || v->inputs) && context && jt_mul_u64(v->kv_elements, pages, &out->q8_0) &&
+                 jt_mul_u64(out->q8_0, 2, &out->f16) && jt_mul_u64(out->q8_0, 4, &out->f32) && jt_mul_u64(v->kv_blocks, pages, &scales) &&
+                 jt_mul_u64(scales, 2, &scales) && jt_add_u64(out->q8_0, scales, &out->q8_0);
+    if (!known || !v->inputs) return known;
+    uint64_t inputs, marks; /* inputs in 4 bytes with f32, else in 2 */
+    return jt_mul_u64(v->inputs, pages, &inputs) && jt_mul_u64(inputs, 2, &inputs) &&
+           jt_mul_u64(v->mark_bytes, context / 256 + 2, &marks) && jt_add_u64(inputs, marks, &marks) &&
+           jt_add_u64(out->q8_0, marks, &out->q8_0) && jt_add_u64(out->f16, marks, &out->f16) && jt_add_u64(marks, inputs, &marks) &&
+           jt_add_u64(out->f32, marks, &out->f32);
 }
 
 static void dims_text(const jt_item *t, char *out, size_t cap) {
@@ -105,7 +111,7 @@ static void print_memory(const jt_inventory *v, uint64_t context) {
         jt_out("            cache of %llu tokens %s in f32, %s in f16, %s in q8_0\n", (unsigned long long)context, a, b, c);
         uint64_t all;
         if (jt_add_u64(v->packed, cache.f16, &all)) size_text(all, a), jt_out("            together %s\n", a);
-    } else if (!v->kv_elements) {
+    } else if (!v->kv_elements && !v->inputs) {
         jt_out("            cache unknown: the files do not say its shape in a way known here\n");
     } else {
         jt_out("            cache: give --ctx, the files do not say the context\n");

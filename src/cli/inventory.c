@@ -92,6 +92,15 @@ static void cache_of(jt_inventory *v, uint64_t heads, uint64_t key, uint64_t val
     v->kv_elements = elements, v->kv_blocks = blocks;
 }
 
+/* What a model that this build runs keeps of its recurrences. */
+static void recurrences_of(jt_inventory *v, const jt_config *c) {
+    uint64_t layers = (uint64_t)c->ssm_layers, inner = (uint64_t)jt_config_ssm_inner(c), heads = (uint64_t)(c->layers - c->ssm_layers);
+    if (!layers) return;
+    cache_of(v, heads * (uint64_t)c->kv_heads, (uint64_t)c->head_dim, (uint64_t)c->head_dim);
+    v->inputs = layers * ((uint64_t)jt_config_ssm_conv(c) + (uint64_t)c->ssm_heads);
+    v->mark_bytes = layers * inner * (uint64_t)c->ssm_state * sizeof(float);
+}
+
 static void describe_gguf(jt_inventory *v) {
     const char *s;
     size_t n;
@@ -137,6 +146,7 @@ static jt_status open_folder(const char *path, jt_inventory *v, jt_error *err) {
     v->runs = !jt_config_from_hf(v->config, &c, &v->why);
     v->file_bytes = jt_safetensors_file_bytes(v->parts);
     describe_config(v);
+    if (v->runs) recurrences_of(v, &c);
     size_t end = strlen(path), begin;
     while (end > 1 && path[end - 1] == '/') end--;
     for (begin = end; begin && path[begin - 1] != '/'; begin--) {
@@ -152,6 +162,7 @@ static jt_status open_gguf(const char *path, jt_inventory *v, jt_error *err) {
     v->runs = !jt_config_from_gguf(v->gguf, &c, &v->why);
     v->file_bytes = jt_gguf_file_bytes(v->gguf);
     describe_gguf(v);
+    if (v->runs) recurrences_of(v, &c);
     return list_gguf(v, err);
 }
 

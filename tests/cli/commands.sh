@@ -3,6 +3,7 @@
 # Usage: commands.sh PROGRAM. Prints its counts as the other test programs do.
 set -u
 jeton=$(realpath "$1")
+fixtures=$(realpath "$(dirname "$0")/../fixtures")
 passed=0 failed=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -80,6 +81,8 @@ expect "running what is not a model" 3 "zeros.gguf"
 mkdir folder
 try "$jeton" info folder
 expect "a folder without a model" 3 "config.json"
+try "$jeton" info "$fixtures/hybrid/one"
+expect "a model with recurrences" 0 "this build runs it" "cache of 1024 tokens 1.4 MiB in f32, 736.0 KiB in f16"
 try "$jeton" methods
 expect "methods" 0 "greedy" "top-p"
 try "$jeton" methods min-p

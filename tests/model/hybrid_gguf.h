@@ -18,6 +18,7 @@ typedef struct hybrid_writer {
     jt_safetensors *f;
     jt_json *config;
     int q8;
+    void (*change)(const char *name, float *x, int rows, int cols); /* NULL, or gets every matrix of a layer */
 } hybrid_writer;
 
 static inline int64_t hybrid_int(const hybrid_writer *w, const char *key) {
@@ -106,6 +107,7 @@ static inline void hybrid_layer(hybrid_writer *w, int l) {
         for (uint64_t k = 0; i == 13 && k < n; k++) x[k] = -expf(x[k]);
         uint64_t cols = row[i].cols > 0 ? (uint64_t)row[i].cols : row[i].cols < 0 ? 1 : n;
         snprintf(name, sizeof name, "blk.%d.%s", l, row[i].gguf);
+        if (w->change && i >= 2 && i < 9) w->change(name, x, (int)(n / cols), (int)cols);
         hybrid_add(w, name, x, row[i].cols ? n / cols : 0, cols, i < 9);
         free(x);
     }
@@ -113,7 +115,9 @@ static inline void hybrid_layer(hybrid_writer *w, int l) {
     float *x = hybrid_read(w, name, &n);
     for (int half = 0; half < 2; half++) {
         snprintf(name, sizeof name, "blk.%d.%s.weight", l, half ? "ffn_up" : "ffn_gate");
-        hybrid_add(w, name, x + half * HYBRID_FFN * HYBRID_HIDDEN, HYBRID_FFN, HYBRID_HIDDEN, 1);
+        float *part = x + half * HYBRID_FFN * HYBRID_HIDDEN;
+        if (w->change) w->change(name, part, HYBRID_FFN, HYBRID_HIDDEN);
+        hybrid_add(w, name, part, HYBRID_FFN, HYBRID_HIDDEN, 1);
     }
     free(x);
 }
@@ -145,9 +149,9 @@ static inline void hybrid_settings(hybrid_writer *w) {
     gb_bool(&w->b, "granitehybrid.rope.scaling.finetuned", jt_config_find(w->config, "position_embedding_type") != NULL);
 }
 
-/* Writes folder `folder`; aborts when that fails. */
-static inline void hybrid_write(const char *folder, const char *path, int q8) {
-    hybrid_writer w = {.q8 = q8};
+/* Writes folder `folder`, its matrices changed; aborts when that fails. */
+static inline void hybrid_write_with(const char *folder, const char *path, int q8, void (*change)(const char *, float *, int, int)) {
+    hybrid_writer w = {.q8 = q8, .change = change};
     char name[512];
     uint64_t n;
     snprintf(name, sizeof name, "%s/config.json", folder);
@@ -165,5 +169,7 @@ static inline void hybrid_write(const char *folder, const char *path, int q8) {
     gb_save(&w.b, 3, path);
     jt_safetensors_free(w.f), jt_json_free(w.config);
 }
+
+static inline void hybrid_write(const char *folder, const char *path, int q8) { hybrid_write_with(folder, path, q8, NULL); }
 
 #endif

@@ -535,6 +535,87 @@ static void settings_that_are_not_known_are_refused(void **state) {
     }
 }
 
+/* ---- adapters ---- */
+
+enum { RANK = 3 };
+
+static bool adapted(const char *name) { return strstr(name, "ssm_in") || strstr(name, "ssm_out") || strstr(name, "attn_v"); }
+
+/* Element i of half A or B of a weight's adapter. */
+static float adapter_at(const char *name, int half, int i) {
+    uint32_t r[4], h = (uint32_t)half;
+    for (const char *c = name; *c; c++) h = h * 31 + (uint8_t)*c;
+    jt_philox((uint32_t[]){(uint32_t)i, 1, 0, 0}, (uint32_t[]){h, 9}, r);
+    return ((float)(r[0] % 2001) / 1000 - 1) * 0.2f;
+}
+
+static void merge(const char *name, float *x, int rows, int cols) {
+    for (int r = 0; adapted(name) && r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            for (int k = 0; k < RANK; k++) x[r * cols + c] += adapter_at(name, 1, r * RANK + k) * adapter_at(name, 0, k * cols + c);
+}
+
+static gguf_builder adapter_file;
+static void collect(const char *name, float *x, int rows, int cols) {
+    (void)x;
+    for (int half = 0; adapted(name) && half < 2; half++) {
+        int m = half ? rows : RANK, n = half ? RANK : cols;
+        float *y = calloc((size_t)(m * n), sizeof *y);
+        char full[128];
+        for (int i = 0; i < m * n; i++) y[i] = adapter_at(name, half, i);
+        snprintf(full, sizeof full, "%s.lora_%c", name, half ? 'b' : 'a');
+        gb_tensor(&adapter_file, full, JT_F32, 2, (uint64_t[]){(uint64_t)n, (uint64_t)m}, y, (size_t)(m * n) * 4);
+        free(y);
+    }
+}
+
+/* On the projections of recurrent layers an adapter is its product added to the weight, and states with and without share a batch. */
+static void adapters_act_on_recurrent_layers(void **state) {
+    fixture *f = *state;
+    jt_error err;
+    char path[80], merged[80];
+    jt_adapter *a;
+    jt_model *m;
+    row got[60], want[30];
+    snprintf(path, sizeof path, "%s-adapter", f->gguf[0]), snprintf(merged, sizeof merged, "%s-merged", f->gguf[0]);
+    hybrid_write_with(FIXTURES "/hybrid/one", merged, 0, merge);
+    gb_text(&adapter_file, "general.architecture", "granitehybrid"), gb_text(&adapter_file, "general.type", "adapter");
+    gb_text(&adapter_file, "adapter.type", "lora"), gb_f32(&adapter_file, "adapter.lora.alpha", RANK);
+    hybrid_write_with(FIXTURES "/hybrid/one", path, 0, collect);
+    gb_save(&adapter_file, 3, path);
+    mode how = {"merged", merged, JT_ACT_FLOAT, JT_KV_F32};
+    m = open_model(f->engine, &how, 0);
+    jt_state *s = state_of(m), *t;
+    line(s, f->ids, 30, want);
+    jt_state_free(s), jt_model_free(m);
+    ok(jt_adapter_open(f->model[0], path, &a, &err), &err);
+    jt_adapter_info info;
+    jt_adapter_get_info(a, &info);
+    assert_int_equal(info.pairs, 7);
+    s = state_of(f->model[0]), t = state_of(f->model[0]);
+    ok(jt_state_set_adapter(s, a, 1, &err), &err);
+    jt_span span[2] = {{.state = s, .ids = f->ids, .n = 30}, {.state = t, .ids = f->ids, .n = 30}};
+    jt_want w[60];
+    for (int i = 0; i < 60; i++) w[i] = (jt_want){.row = i, .logits = got[i]};
+    ok(jt_eval(f->model[0], &(jt_batch){.span = span, .n_span = 2, .want = w, .n_want = 60}, &err), &err);
+    double moved = 0;
+    for (int i = 0; i < 30; i++)
+        for (int j = 0; j < VOCAB; j++) {
+            assert_true(fabsf(got[i][j] - want[i][j]) < 1e-4f);
+            moved = fmax(moved, fabs((double)(got[i][j] - got[30 + i][j])));
+        }
+    assert_true(moved > 0.1);
+    same(f, 0, got + 30, 0, 30, "beside an adapter");
+    jt_state_free(s), jt_state_free(t), jt_adapter_free(a);
+    gb_text(&adapter_file, "general.architecture", "granitehybrid"), gb_text(&adapter_file, "general.type", "adapter");
+    gb_text(&adapter_file, "adapter.type", "lora"), gb_f32(&adapter_file, "adapter.lora.alpha", RANK);
+    collect("blk.0.attn_v.weight", NULL, 16, HYBRID_HIDDEN); /* layer 0 has no attention */
+    gb_save(&adapter_file, 3, path);
+    assert_int_equal(jt_adapter_open(f->model[0], path, &a, &err), JT_FORMAT);
+    assert_non_null(strstr(err.message, "layer 0 of the model does not have"));
+    unlink(path), unlink(merged);
+}
+
 /* ---- taps and memory ---- */
 
 static void count(void *self, int span, int node, int layer, int tag, const float *x, int width) {
@@ -590,14 +671,23 @@ static void memory_is_told_with_the_marks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gguf_files_give_what_transformers_gives), cmocka_unit_test(rows_that_skip_all_layers_change_nothing),
-        cmocka_unit_test(cuts_of_the_prompt_do_not_matter),        cmocka_unit_test(passes_threads_and_kernels_do_not_matter),
-        cmocka_unit_test(a_state_cut_to_any_length_goes_on),       cmocka_unit_test(random_trees_equal_their_paths),
-        cmocka_unit_test(trees_across_marks_equal_the_line),       cmocka_unit_test(a_batch_of_several_states_equals_each),
-        cmocka_unit_test(a_state_read_from_a_file_goes_on),        cmocka_unit_test(marks_are_few_and_shared),
-        cmocka_unit_test(a_cancelled_eval_changes_nothing),        cmocka_unit_test(failed_allocations_change_nothing),
-        cmocka_unit_test(what_is_not_honoured_is_refused),         cmocka_unit_test(settings_that_are_not_known_are_refused),
-        cmocka_unit_test(recurrent_layers_have_no_queries),        cmocka_unit_test(taps_act_on_recurrent_layers),
+        cmocka_unit_test(gguf_files_give_what_transformers_gives),
+        cmocka_unit_test(rows_that_skip_all_layers_change_nothing),
+        cmocka_unit_test(cuts_of_the_prompt_do_not_matter),
+        cmocka_unit_test(passes_threads_and_kernels_do_not_matter),
+        cmocka_unit_test(a_state_cut_to_any_length_goes_on),
+        cmocka_unit_test(random_trees_equal_their_paths),
+        cmocka_unit_test(trees_across_marks_equal_the_line),
+        cmocka_unit_test(a_batch_of_several_states_equals_each),
+        cmocka_unit_test(a_state_read_from_a_file_goes_on),
+        cmocka_unit_test(marks_are_few_and_shared),
+        cmocka_unit_test(a_cancelled_eval_changes_nothing),
+        cmocka_unit_test(failed_allocations_change_nothing),
+        cmocka_unit_test(what_is_not_honoured_is_refused),
+        cmocka_unit_test(settings_that_are_not_known_are_refused),
+        cmocka_unit_test(adapters_act_on_recurrent_layers),
+        cmocka_unit_test(recurrent_layers_have_no_queries),
+        cmocka_unit_test(taps_act_on_recurrent_layers),
         cmocka_unit_test(memory_is_told_with_the_marks),
     };
     return cmocka_run_group_tests(tests, begin, end);
