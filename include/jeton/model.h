@@ -62,8 +62,10 @@ JT_API void jt_model_free(jt_model *m);
 typedef struct jt_model_info {
     const char *name, *family; /* "SmolLM2 135M Instruct", "llama"; never NULL */
     int vocab, hidden, layers, heads, kv_heads, head_dim, context_trained;
-    uint64_t parameters, file_bytes, weight_bytes;    /* weight_bytes: as held in memory, repacked copies included */
-    uint64_t state_bytes_per_token;                   /* with the share of what is kept every so many tokens */
+    uint64_t parameters, file_bytes, weight_bytes; /* weight_bytes: as held in memory, repacked copies included */
+    uint64_t state_bytes_per_token;                /* with the share of what is kept every so many tokens */
+    uint64_t read_bytes_per_token;                 /* of these, what every later row reads: keys and values */
+    uint64_t recurrent_bytes; /* the states of all recurrences after one token; besides, a jt_state holds up to three of them */
     const char *activations, *kv_type, *weight_types; /* "int8", "f16", "q4_1 210, q8_0 1, f32 61" */
     uint64_t mode;                                    /* hash of the numeric mode, the declared context of a state not included */
 } jt_model_info;

@@ -41,7 +41,7 @@ static void report_limits(const jt_bench *b) {
             "suspect: a test lies above its limit; the machine was busy while the limit was measured, or the weights lie in its cache\n");
     jt_out("a generated token reads %.1f MB of weights and %" PRIu64 " bytes of cache for each token before it; a prompt's token takes "
            "%.3f GOP in products\n",
-           b->demand.bytes / 1e6, b->info.state_bytes_per_token, b->demand.prompt_ops / 1e9);
+           b->demand.bytes / 1e6, b->info.read_bytes_per_token, b->demand.prompt_ops / 1e9);
 }
 
 static void report_ratio(double x) {

@@ -58,7 +58,7 @@ static bool cache_bytes(const jt_inventory *v, uint64_t context, cache_sizes *ou
     if (!known || !v->inputs) return known;
     uint64_t inputs, marks; /* inputs in 4 bytes with f32, else in 2 */
     return jt_mul_u64(v->inputs, pages, &inputs) && jt_mul_u64(inputs, 2, &inputs) &&
-           jt_mul_u64(v->mark_bytes, context / 256 + 2, &marks) && jt_add_u64(inputs, marks, &marks) &&
+           jt_mul_u64(v->mark_bytes, context / 256 + 3, &marks) && jt_add_u64(inputs, marks, &marks) &&
            jt_add_u64(out->q8_0, marks, &out->q8_0) && jt_add_u64(out->f16, marks, &out->f16) && jt_add_u64(marks, inputs, &marks) &&
            jt_add_u64(out->f32, marks, &out->f32);
 }

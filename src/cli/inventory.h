@@ -30,7 +30,7 @@ typedef struct jt_inventory {
     uint64_t kv_elements;     /* of keys and values that a token adds to the cache; 0: unknown */
     uint64_t kv_blocks;       /* of 32 elements of a head, the last of each maybe short: scales of a cache of 8 bits */
     uint64_t inputs;          /* of recurrences that a token adds, numbers of 4 or 2 bytes */
-    uint64_t mark_bytes;      /* of what is kept of recurrences at every 256th token, and twice more; 0: nothing */
+    uint64_t mark_bytes;      /* of what is kept of recurrences at every 256th token, and three times more; 0: nothing */
     uint64_t file_bytes, parameters, bytes, packed;
     jt_item *item;
     size_t n;

@@ -23,8 +23,8 @@ static uint64_t admit_width(const jt_pipeline *p) {
     return width;
 }
 
-/* Of all models that the pipeline's methods ask, each once. */
-static uint64_t admit_token_bytes(const jt_driver *d, const jt_pipeline *p) {
+/* Bytes of a token, or of a branch, on all models that the pipeline's methods ask, each once. */
+static uint64_t admit_bytes(const jt_driver *d, const jt_pipeline *p, bool branch) {
     bool used[JT_MODELS] = {true};
     uint64_t sum = 0;
     for (int i = 0; i < p->n_strategy + p->n_stage; i++) {
@@ -33,7 +33,7 @@ static uint64_t admit_token_bytes(const jt_driver *d, const jt_pipeline *p) {
         if (k >= 0) used[k] = true;
     }
     for (int i = 0; i < d->n_model; i++)
-        if (used[i]) sum = admit_plus(sum, d->model[i].ev.token_bytes);
+        if (used[i]) sum = admit_plus(sum, branch ? d->model[i].ev.branch_bytes : d->model[i].ev.token_bytes);
     return sum;
 }
 
@@ -42,7 +42,8 @@ jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_erro
     uint64_t prompt = (uint64_t)j->n_prompt, room = (uint64_t)j->context - prompt, width = admit_width(j->pipeline);
     uint64_t answer = max_tokens && (uint64_t)max_tokens < room ? (uint64_t)max_tokens : room;
     uint64_t tokens = admit_plus(prompt, admit_times(width, answer + 2 * JT_TILE));
-    j->need = admit_times(admit_token_bytes(d, j->pipeline), tokens);
+    j->need = admit_times(admit_bytes(d, j->pipeline, false), tokens);
+    j->need = admit_plus(j->need, admit_times(admit_bytes(d, j->pipeline, true), width));
     if (j->need > UINT64_MAX / (2 * JT_JOBS)) j->need = UINT64_MAX / (2 * JT_JOBS); /* sums of needs never overflow */
     if (!d->cache_most || j->need <= d->cache_most) return JT_OK;
     return jt_error_set(

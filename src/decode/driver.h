@@ -44,6 +44,7 @@ typedef struct jt_evaluator {
     void *self;
     int vocab, hidden, layers, context; /* context: the trained one */
     size_t token_bytes;                 /* of the cache; 0: not counted */
+    size_t branch_bytes;                /* of a branch, whatever its length */
     uint64_t memory;                    /* free when the driver was made, bytes; 0: unknown */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;

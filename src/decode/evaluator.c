@@ -60,6 +60,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .layers = info.layers,
                           .context = info.context_trained,
                           .token_bytes = (size_t)info.state_bytes_per_token,
+                          .branch_bytes = (size_t)info.recurrent_bytes * 3,
                           .memory = jt_memory_available(),
                           .tokenizer = jt_model_tokenizer(m),
                           .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),

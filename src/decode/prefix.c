@@ -24,7 +24,8 @@ static uint64_t prefix_limit(const jt_driver *d) {
 
 /* Whole pages, as the needs of jobs are counted. */
 static uint64_t prefix_bytes(const jt_driver *d, int model, int n) {
-    return (uint64_t)d->model[model].ev.token_bytes * (((uint64_t)n + JT_TILE - 1) / JT_TILE * JT_TILE);
+    const jt_evaluator *ev = &d->model[model].ev;
+    return (uint64_t)ev->token_bytes * (((uint64_t)n + JT_TILE - 1) / JT_TILE * JT_TILE) + ev->branch_bytes;
 }
 
 static void prefix_put(jt_driver *d, jt_kept *k) {

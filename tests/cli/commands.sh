@@ -82,7 +82,7 @@ mkdir folder
 try "$jeton" info folder
 expect "a folder without a model" 3 "config.json"
 try "$jeton" info "$fixtures/hybrid/one"
-expect "a model with recurrences" 0 "this build runs it" "cache of 1024 tokens 1.4 MiB in f32, 736.0 KiB in f16"
+expect "a model with recurrences" 0 "this build runs it" "cache of 1024 tokens 1.4 MiB in f32, 748.0 KiB in f16"
 try "$jeton" methods
 expect "methods" 0 "greedy" "top-p"
 try "$jeton" methods min-p

@@ -62,6 +62,25 @@ static void jobs_wait_and_say_the_same(void **state) {
     fake_free(&f);
 }
 
+static void branches_cost_what_they_keep(void **state) {
+    (void)state;
+    fake f;
+    jt_job job;
+    jt_driver_counts c;
+    jt_driver *d = limited(&f, 0);
+    jt_driver_free(d);
+    f.ev.branch_bytes = 7000;
+    d = driver_of(&f);
+    jt_pipeline *p = parse_with("best-of-n:3 > sample", NULL);
+    jt_request r = request_of(p, 1, 20);
+    assert_int_equal(jt_driver_submit(d, &r, &job, NULL), JT_OK);
+    jt_driver_stats(d, &c);
+    assert_int_equal(c.cache, (5 + 3 * (20 + 2 * JT_TILE)) * BYTES + 3 * 7000);
+    jt_driver_free(d);
+    jt_pipeline_free(p);
+    fake_free(&f);
+}
+
 static void what_never_fits_is_refused(void **state) {
     (void)state;
     fake f;
@@ -152,9 +171,8 @@ static void waiting_is_no_work(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jobs_wait_and_say_the_same),
-        cmocka_unit_test(what_never_fits_is_refused),
-        cmocka_unit_test(branches_and_models_count),
+        cmocka_unit_test(jobs_wait_and_say_the_same), cmocka_unit_test(branches_cost_what_they_keep),
+        cmocka_unit_test(what_never_fits_is_refused), cmocka_unit_test(branches_and_models_count),
         cmocka_unit_test(waiting_is_no_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -666,6 +666,8 @@ static void memory_is_told_with_the_marks(void **state) {
     jt_model_get_info(f->model[0], &i);
     /* One layer with keys and values of 2 heads of 8; three with 96 inputs of the convolution and 4 steps; and of 3 * 64 * 16
      * states one 256th. */
+    assert_int_equal(i.recurrent_bytes, 4 * 3 * 64 * 16);
+    assert_int_equal(i.read_bytes_per_token, 4 * 2 * 2 * 8);
     assert_int_equal(i.state_bytes_per_token, 4 * (2 * 2 * 8 + 3 * (96 + 4)) + 4 * 3 * 64 * 16 / 256);
 }
 
