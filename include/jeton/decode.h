@@ -152,6 +152,7 @@ typedef struct jt_driver_counts {
     uint64_t rows;      /* new positions in them */
     uint64_t waiting;   /* jobs that wait for memory now */
     uint64_t cache;     /* bytes that the jobs which run could need */
+    uint64_t held;      /* bytes of dists that strategies hold */
 
     uint64_t prefix_hits;   /* branches that went on from what another, or an ended job, had evaluated */
     uint64_t prefix_tokens; /* tokens that they did not evaluate again */

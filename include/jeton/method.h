@@ -147,7 +147,8 @@ JT_API int jt_step_siblings(const jt_step *s);
 JT_API const int32_t *jt_step_sibling(const jt_step *s, int i, int *n);
 /* The random number in (0, 1) at this position, method, purpose and index. Purposes are the method's own words. */
 JT_API double jt_step_u(const jt_step *s, const char *purpose, uint32_t index);
-JT_API void *jt_step_self(const jt_step *s); /* the row's `self` */
+JT_API void *jt_step_self(const jt_step *s);   /* the row's `self` */
+JT_API void *jt_step_shared(const jt_step *s); /* the object that all jobs of the method on this model share */
 /* Where a hook that fails leaves its message: return jt_error_set(jt_step_error(s), JT_INVALID, "..."). */
 JT_API jt_error *jt_step_error(jt_step *s);
 
@@ -281,6 +282,13 @@ struct jt_method {
     size_t state_size;
     size_t (*state_bytes)(const void *par, const jt_setup *u);
     jt_status (*open)(const void *par, void *state, const jt_setup *u, jt_error *err);
+    /* An object that outlives jobs, of so many bytes, zeroed: one for the method and model of a driver, made when the first
+     * job that names the method is submitted, freed with the driver. No two hooks have it at once. What is read from it may
+     * change how fast a text comes, never the text: which jobs came before is no part of a request. Rows that have one outlive
+     * the drivers. NULL: none. In `u` there is no prompt. `shared_open` fills it and `shared_close` ends it; both may be NULL. */
+    size_t (*shared_size)(const jt_setup *u);
+    jt_status (*shared_open)(void *shared, const jt_setup *u, jt_error *err);
+    void (*shared_close)(void *shared);
     void *self; /* yours; see jt_step_self */
     union {
         struct {

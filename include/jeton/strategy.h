@@ -134,6 +134,16 @@ JT_API jt_decision jt_work_decide(jt_work *w, const jt_out *o, uint32_t attempt)
 JT_API jt_decision jt_work_best(jt_work *w, const jt_out *o);
 /* The decision for an id that the strategy picked itself. */
 JT_API jt_decision jt_work_choose(jt_work *w, const jt_out *o, int32_t id);
+/* Keeps a dist that was read at the row (NULL: the staged one) beyond this advance, with the bits that it has. It belongs to
+ * the row's slot, of a follower's row to the slot that is followed: forks have it too, and it goes when the slot is truncated
+ * below the row's position, dropped, or when it is released. Memory counts towards the limit of jt_driver_set_cache. */
+typedef int32_t jt_hold; /* never 0, never used again by one job */
+JT_API jt_hold jt_work_hold(jt_work *w, const jt_out *o, jt_dist *d);
+/* What is held; read only, and valid until the next call. NULL after a failure: no slot of the strategy has it any more. */
+JT_API jt_dist *jt_work_held(jt_work *w, jt_hold h);
+JT_API void jt_work_release(jt_work *w, jt_hold h); /* in all slots of the strategy */
+/* The object that the strategy shares with all jobs of its method on this model (jt_method.shared_size). */
+JT_API void *jt_work_shared(jt_work *w);
 /* Why an answer in the slot would end with this token, by the rules that need no text: end tokens, stop ids, max_tokens,
  * context. JT_END_NONE: it goes on. */
 JT_API jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *d);

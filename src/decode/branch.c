@@ -172,6 +172,7 @@ void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b) {
     past_drop(b->past);
     stages_drop(b->stages);
     jt_attr_free(b);
+    jt_grips_free(d, &b->grips);
     jt_free(b->twig), jt_free(b->mix_id), jt_free(b->mix_w);
     jt_free(b);
 }
@@ -192,6 +193,7 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     if ((b->stages = from->stages)) b->stages->refs++;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;
     if (e == JT_OK) e = jt_attr_copy(from, b, err);
+    if (e == JT_OK) e = jt_grips_copy(&from->grips, &b->grips, err);
     if (e == JT_OK && from->grown) e = ev->truncate(ev->self, b->state, b->evaluated, err);
     if (e == JT_OK && from->shadow) e = jt_branch_fork(d, j, from->shadow, -1, &b->shadow, err);
     if (e == JT_OK && from->reply) e = jt_reply_copy(from->reply, &b->reply, err);
@@ -224,7 +226,10 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
         if (e == JT_OK) b->evaluated = n;
     }
     if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, n, err);
-    if (e == JT_OK && n < b->n) b->n = n;
+    if (e == JT_OK && n < b->n) {
+        b->n = n;
+        jt_grips_truncate(d, &b->grips, n);
+    }
     if (e == JT_OK && n <= b->bent) b->bent = INT_MAX;
     if (e == JT_OK) jt_attr_truncate(b, n);
     return e;

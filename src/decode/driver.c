@@ -112,9 +112,10 @@ void jt_driver_free(jt_driver *d) {
         jt_free(m->part), jt_free(m->span), jt_free(m->want), jt_free(m->ids), jt_free(m->parent);
         jt_free(m->rank), jt_free(m->place), jt_free(m->input), jt_free(m->layers);
     }
+    jt_shared_free(d);
     for (jt_known *k = d->known, *next; k; k = next) next = k->next, jt_free(k);
     jt_pipeline_free(d->greedy);
-    jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second);
+    jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second), jt_dist_free(d->held);
     jt_free(d->seen), jt_free(d->count), jt_free(d->alike);
     jt_free(d);
 }
@@ -122,7 +123,7 @@ void jt_driver_free(jt_driver *d) {
 double jt_driver_now(const jt_driver *d) { return d->model->ev.now(d->model->ev.self); }
 void jt_driver_stats(const jt_driver *d, jt_driver_counts *out) {
     *out = d->counts;
-    out->cache = d->cache_held, out->prefix_bytes = d->kept_held;
+    out->cache = d->cache_held, out->held = d->held_bytes, out->prefix_bytes = d->kept_held;
     for (const jt_live *j = d->first; j; j = j->next) out->waiting += !j->admitted && j->end == JT_END_NONE;
 }
 

@@ -16,6 +16,8 @@
  *   work.c      what strategies ask for
  *   rank.c      the best continuations of rows, and what becomes of them
  *   tree.c      rows that hang at the end of a slot
+ *   hold.c      dists that outlive the advance which read them
+ *   shared.c    objects that outlive jobs
  *   shape.c     the pipeline over one row
  *   admit.c     the memory that jobs could need, and who waits for it
  *   prefix.c    branches that begin alike, and states kept after their jobs
@@ -24,6 +26,7 @@
 #ifndef JT_DECODE_DRIVER_H
 #define JT_DECODE_DRIVER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -179,6 +182,32 @@ void jt_worn_put(jt_worn *v);
 /* The adapter of that name as an attribute; NULL: none. */
 jt_status jt_worn_adapter(const jt_driver *d, int model, const char *name, float scale, jt_worn **out, jt_error *err);
 
+/* ---- dists that are held ---- */
+
+/* Shared by the branches that have it; immutable. */
+typedef struct jt_held {
+    int refs, n; /* n: candidates of a listed one, else the vocabulary */
+    size_t bytes;
+    jt_cand *cand; /* listed: [n], else NULL */
+    float *x;      /* dense: [n], else NULL */
+} jt_held;
+
+typedef struct jt_grip {
+    jt_hold hold;
+    int position;
+    jt_held *held;
+} jt_grip;
+
+typedef struct jt_grips {
+    jt_grip *grip;
+    size_t n, cap;
+} jt_grips;
+
+jt_status jt_grips_copy(const jt_grips *from, jt_grips *to, jt_error *err);
+/* Lets go of those beyond position n. */
+void jt_grips_truncate(jt_driver *d, jt_grips *g, int n);
+void jt_grips_free(jt_driver *d, jt_grips *g);
+
 /* A row of the tree that hangs at the end of a branch. */
 typedef struct jt_twig {
     int parent; /* twig or JT_LAST */
@@ -206,8 +235,9 @@ struct jt_branch {
     size_t cap_twig, n_mix, cap_mix_id, cap_mix_w;
     int32_t *mix_id; /* of the twigs that are mixed */
     float *mix_w;
-    bool grown;    /* the tree is in the state */
-    bool asked;    /* rows are wanted */
+    bool grown; /* the tree is in the state */
+    bool asked; /* rows are wanted */
+    jt_grips grips;
     jt_attr *attr; /* [n_attr], by position */
     size_t n_attr, cap_attr;
     bool late;                   /* taps or adapter were set when rows were there already */
@@ -431,6 +461,7 @@ struct jt_live {
     bool needs_hidden, siblings;
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
     uint64_t serial;               /* the newest branch's */
+    jt_hold hold;                  /* the newest */
     jt_inst *root;
     jt_room *rooms;   /* free ones */
     jt_status caught; /* a failure to keep what was captured */
@@ -448,6 +479,22 @@ struct jt_live {
     double zero_first, ended;
     jt_error error;
 };
+
+/* ---- objects that outlive jobs ---- */
+
+typedef struct jt_shared {
+    struct jt_shared *next;
+    const jt_method *method;
+    pthread_mutex_t lock;
+    void *object;
+} jt_shared;
+
+/* Makes the object of the method, if it has one and it is not there. */
+jt_status jt_shared_make(jt_driver *d, const jt_method *m, jt_error *err);
+/* The object, nobody else's until jt_shared_leave; NULL: the method has none. */
+jt_shared *jt_shared_enter(jt_driver *d, const jt_method *m);
+void jt_shared_leave(jt_shared *s);
+void jt_shared_free(jt_driver *d);
 
 /* One branch's part of a round. */
 struct jt_part {
@@ -482,6 +529,9 @@ struct jt_driver {
     int n_model;
     jt_pipeline *greedy;
     jt_known *known;
+    jt_shared *shared;
+    jt_dist *held;                           /* NULL before the first is read */
+    uint64_t held_bytes;                     /* of what is held */
     jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;
@@ -506,6 +556,7 @@ struct jt_work {
     jt_driver *d;
     jt_live *j;
     jt_inst *i;
+    void *shared;
     int staged;       /* the row that d->raw and d->staged hold: staged, or ... */
     int raw;          /* only raw; -1: none */
     jt_status status; /* the first failure, its message in j->error */
@@ -526,6 +577,8 @@ void jt_admit_waiting(jt_driver *d);
 /* Room for one more part with that many rows and wants, beside those of `parts` others. In round.c. */
 jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, jt_error *err);
 
+/* The branch that decides at the row which `o` names, if it is as it was. In shape.c. */
+jt_status jt_shape_branch(const jt_work *w, const jt_out *o, jt_branch **b);
 /* In shape.c: stages see the decision; b's stages become its own. */
 jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err);
 /* Calls f for every branch that decides, in order. */

@@ -355,7 +355,10 @@ static void inst_advance(jt_driver *d, jt_live *j, jt_inst *i) {
     j->error.message[0] = 0;
     jt_status e = inst_results(d, i, &r, &j->error);
     if (e == JT_OK) {
+        jt_shared *shared = jt_shared_enter(d, s->m);
+        w.shared = shared ? shared->object : NULL;
         e = s->m->strategy.advance(s->par, i->state, &r, &w);
+        jt_shared_leave(shared);
         if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the strategy %s failed without a message", s->m->name);
     }
     if (e == JT_OK) e = w.status;

@@ -52,7 +52,11 @@ jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *m
     for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++) {
         const jt_node *node = &j->pipeline->stage[i];
         jt_step step = shape_step(d, j, node, b, b->n, NULL, 0);
-        if (node->m->stage.push) node->m->stage.push(node->par, b->stages->bytes + j->stage_at[i], &made->decision, &step);
+        if (!node->m->stage.push) continue;
+        jt_shared *shared = jt_shared_enter(d, node->m);
+        step.shared = shared ? shared->object : NULL;
+        node->m->stage.push(node->par, b->stages->bytes + j->stage_at[i], &made->decision, &step);
+        jt_shared_leave(shared);
     }
     return e;
 }
@@ -92,6 +96,11 @@ static jt_status shape_find(const jt_work *w, const jt_out *o, const jt_asked **
     if (a->position != end + deep) return shape_gone(w);
     *row = a;
     return JT_OK;
+}
+
+jt_status jt_shape_branch(const jt_work *w, const jt_out *o, jt_branch **b) {
+    const jt_asked *row;
+    return shape_find(w, o, &row, b);
 }
 
 /* The model's row into d->raw; refused if it is broken. */
@@ -142,7 +151,10 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
         start = jt_driver_now(d);
     }
     j->error.message[0] = 0;
+    jt_shared *shared = jt_shared_enter(d, node->m);
+    step.shared = shared ? shared->object : NULL;
     jt_status e = node->m->stage.run(node->par, state, d->staged, &step);
+    jt_shared_leave(shared);
     if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the stage failed without a message");
     if (e != JT_OK) return jt_error_in(&j->error, e, "stage %s, position %d", node->m->name, s->n);
     if (trace)

@@ -216,7 +216,10 @@ static void work_unseat(jt_work *w, jt_branch *b, int n) {
     *at = NULL;
     jt_inst_unseat(w->d, j, b);
     jt_branch shell = *b;
+    jt_grips_free(w->d, &m->grips);
     *b = *m;
+    b->grips = shell.grips;
+    jt_grips_truncate(w->d, &b->grips, n);
     b->stream = shell.stream, b->asked = false;
     jt_free(m);
 }
@@ -301,6 +304,7 @@ static void work_seat(jt_work *w, jt_branch *b) {
     shell.model = b->model, shell.forwarded = b->n_said;
     *m = *b;
     m->said = (jt_trail){0}, m->n_said = 0;
+    shell.grips = b->grips, m->grips = (jt_grips){0}; /* they are the strategy's, not the child's */
     *b = shell;
     c->slot[JT_MAIN] = m;
 }

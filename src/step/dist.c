@@ -74,6 +74,12 @@ jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
     return JT_OK;
 }
 
+void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n) {
+    memcpy(d->cand, cand, (size_t)n * sizeof *cand);
+    d->listed = true, d->indexed = false, d->count = n;
+    dist_changed(d);
+}
+
 void jt_dist_view(jt_dist *to, const jt_dist *from) {
     to->x = from->x, to->count = from->count;
     to->listed = to->indexed = false;

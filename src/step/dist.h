@@ -42,6 +42,8 @@ void jt_dist_free(jt_dist *d);
 /* Makes the dist that of logits[0..vocab), which must stay as they are until the
  * next load. -inf marks what is no candidate; NaN and +inf are JT_INVALID, naming the token. */
 jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err);
+/* Makes d the listed dist of these candidates, n of them, in any order. */
+void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n);
 /* Makes `to` what a dense `from` is, without a pass; it shares from's row until it writes. */
 void jt_dist_view(jt_dist *to, const jt_dist *from);
 /* Makes `to` (of the same vocabulary) equal to `from`, with memory of its own. */

@@ -83,6 +83,7 @@ const int32_t *jt_step_sibling(const jt_step *s, int i, int *n) {
 }
 
 void *jt_step_self(const jt_step *s) { return s->method->self; }
+void *jt_step_shared(const jt_step *s) { return s->shared; }
 jt_error *jt_step_error(jt_step *s) { return s->err; }
 
 double jt_step_u(const jt_step *s, const char *purpose, uint32_t index) {

@@ -28,6 +28,7 @@ struct jt_step {
     int32_t *seen;   /* [vocab], all zero between calls */
     jt_count *count; /* [vocab] */
     int32_t *alike;  /* [n] at least */
+    void *shared;
     jt_error *err;
 };
 
