@@ -63,6 +63,8 @@ JT_API int jt_dist_count(const jt_dist *d); /* candidates left; 0: dead */
 JT_API int jt_dist_vocab(const jt_dist *d);
 /* The first n candidates in order, all of them if there are fewer; valid until the dist changes or a larger n is asked. */
 JT_API const jt_cand *jt_dist_top(jt_dist *d, int n);
+/* The first n candidates, and their probabilities among themselves, into ids[n] and p[n]; how many there are. */
+JT_API int jt_dist_weights(jt_dist *d, int n, int32_t *ids, float *p);
 /* By id; -INFINITY or 0 if it is no candidate. */
 JT_API float jt_dist_logit(jt_dist *d, int32_t id);
 JT_API double jt_dist_p(jt_dist *d, int32_t id);

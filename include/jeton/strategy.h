@@ -126,6 +126,8 @@ JT_API void jt_work_keep(jt_work *w, const jt_out *o);
  * until another row's is asked. NULL after a failure. At a tree's row stages see that row's own path. */
 JT_API jt_dist *jt_work_raw(jt_work *w, const jt_out *o);
 JT_API jt_dist *jt_work_staged(jt_work *w, const jt_out *o);
+/* As the stages before mark:name leave it, or all of them if there is no such mark; valid until the next call. */
+JT_API jt_dist *jt_work_marked(jt_work *w, const jt_out *o, const char *name);
 /* The model's dist, to be changed freely until the next call. */
 JT_API jt_dist *jt_work_copy(jt_work *w, const jt_out *o);
 /* The pipeline, then the addressed draw of that attempt. A dead decision has id -1. */
@@ -223,6 +225,11 @@ JT_API void jt_work_layers(jt_work *w, jt_slot slot, int from, const jt_layers *
 /* An adapter of the slot's model by its name in the driver (jt_driver_add_adapter); scale multiplies that given there.
  * NULL: none. */
 JT_API void jt_work_adapter(jt_work *w, jt_slot slot, int from, const char *name, float scale);
+
+/* What the slot decides from now on goes through these stages, a parameter of any strategy of the pipeline; NULL: through
+ * the pipeline's own. Forks and children inherit it, and truncation does not take it back. Stages see all decisions,
+ * whichever made them. */
+JT_API void jt_work_stages(jt_work *w, jt_slot slot, const jt_stages_value *v);
 
 /* ---- children ---- */
 

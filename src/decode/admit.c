@@ -24,11 +24,12 @@ static uint64_t admit_width(const jt_pipeline *p) {
 }
 
 /* Bytes of a token, or of a branch, on all models that the pipeline's methods ask, each once. */
-static uint64_t admit_bytes(const jt_driver *d, const jt_pipeline *p, bool branch) {
+static uint64_t admit_bytes(const jt_driver *d, const jt_live *j, bool branch) {
+    const jt_pipeline *p = j->pipeline;
     bool used[JT_MODELS] = {true};
     uint64_t sum = 0;
-    for (int i = 0; i < p->n_strategy + p->n_stage; i++) {
-        const jt_method *m = i < p->n_strategy ? p->strategy[i].m : p->stage[i - p->n_strategy].m;
+    for (int i = 0; i < p->n_strategy + j->n_stage; i++) {
+        const jt_method *m = i < p->n_strategy ? p->strategy[i].m : j->stage[i - p->n_strategy].m;
         int k = m->needs & JT_NEEDS_MODEL2 ? jt_driver_role(d, m->role ? m->role : "guide") : -1;
         if (k >= 0) used[k] = true;
     }
@@ -42,8 +43,8 @@ jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_erro
     uint64_t prompt = (uint64_t)j->n_prompt, room = (uint64_t)j->context - prompt, width = admit_width(j->pipeline);
     uint64_t answer = max_tokens && (uint64_t)max_tokens < room ? (uint64_t)max_tokens : room;
     uint64_t tokens = admit_plus(prompt, admit_times(width, answer + 2 * JT_TILE));
-    j->need = admit_times(admit_bytes(d, j->pipeline, false), tokens);
-    j->need = admit_plus(j->need, admit_times(admit_bytes(d, j->pipeline, true), width));
+    j->need = admit_times(admit_bytes(d, j, false), tokens);
+    j->need = admit_plus(j->need, admit_times(admit_bytes(d, j, true), width));
     if (j->need > UINT64_MAX / (2 * JT_JOBS)) j->need = UINT64_MAX / (2 * JT_JOBS); /* sums of needs never overflow */
     if (!d->cache_most || j->need <= d->cache_most) return JT_OK;
     return jt_error_set(

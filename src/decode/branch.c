@@ -10,7 +10,7 @@
 
 /* ---- trails ---- */
 
-static size_t trail_stages(const jt_live *j) { return j->trace ? (size_t)j->pipeline->n_stage : 0; }
+static size_t trail_stages(const jt_live *j) { return j->trace ? (size_t)j->most_stage : 0; }
 
 jt_status jt_trail_reserve(const jt_live *j, jt_trail *t, size_t n, jt_error *err) {
     size_t top = (size_t)j->top, stages = trail_stages(j), cap = n > 2 * t->cap ? n : 2 * t->cap;
@@ -189,6 +189,7 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
     b->serial = ++j->serial, b->model = from->model, b->stream = from->stream, b->follows = from->follows;
     b->n = from->n, b->evaluated = from->evaluated, b->bent = from->bent;
+    b->chain = from->chain;
     if ((b->past = from->past)) b->past->refs++;
     if ((b->stages = from->stages)) b->stages->refs++;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;

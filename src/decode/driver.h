@@ -14,6 +14,7 @@
  *   attributes.c taps, layers and adapters of a branch, from a position on
  *   captures.c  what taps read, on its way to the strategy that set them
  *   work.c      what strategies ask for
+ *   chain.c     the stages of a job: the pipeline's, and those given as parameters
  *   rank.c      the best continuations of rows, and what becomes of them
  *   tree.c      rows that hang at the end of a slot
  *   hold.c      dists that outlive the advance which read them
@@ -102,10 +103,11 @@ typedef struct jt_part jt_part;
 typedef struct jt_made {
     jt_decision decision;
     float eval_seconds;
+    int n_stage; /* of its trace */
     bool traced;
 } jt_made;
 
-/* Entry i: made[i], top[i * top of the job ...], stage[i * stages ...]. */
+/* Entry i: made[i], top[i * top of the job ...], stage[i * most_stage of the job ...]. */
 typedef struct jt_trail {
     jt_made *made;
     jt_candidate *top;
@@ -228,6 +230,7 @@ struct jt_branch {
     uint64_t stream;
     int n, evaluated, follows; /* follows: a slot, -1: none */
     int bent;                  /* the first input evaluated with a rank, place or layers of its own; INT_MAX: none */
+    int chain;                 /* of the job: the stages that it decides by */
     bool chosen;               /* it is the answer that was given */
     jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
     jt_twig *twig;
@@ -437,6 +440,15 @@ typedef struct jt_streams {
     size_t cap;
 } jt_streams;
 
+/* Stages that a slot's decisions may go through: stage[first .. end) of the job. All of them see every decision. */
+typedef struct jt_chain {
+    const jt_pipeline *p;
+    int first, end;
+} jt_chain;
+/* Collects the stages of the pipeline and those in the parameters of its strategies. */
+jt_status jt_chain_collect(jt_live *j, jt_error *err);
+const jt_chain *jt_chain_of(const jt_live *j, const jt_branch *b);
+
 struct jt_live {
     jt_live *next; /* in order of submission */
     jt_job id;
@@ -455,9 +467,12 @@ struct jt_live {
     int32_t *stop_ids;
     size_t n_stop_ids;
 
-    size_t *stage_at, stage_bytes; /* in jt_stages.bytes */
-    jt_stages *fresh;              /* states of the stages at the prompt's end */
-    int model2;                    /* of the driver; -1: no stage asks for one */
+    jt_chain *chain;                  /* [n_chain], the pipeline's own first */
+    jt_node *stage;                   /* [n_stage], of all chains */
+    int n_chain, n_stage, most_stage; /* most: of one chain */
+    size_t *stage_at, stage_bytes;    /* in jt_stages.bytes */
+    jt_stages *fresh;                 /* states of the stages at the prompt's end */
+    int model2;                       /* of the driver; -1: no stage asks for one */
     bool needs_hidden, siblings;
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
     uint64_t serial;               /* the newest branch's */

@@ -90,7 +90,7 @@ jt_status jt_reply_take(jt_driver *d, jt_live *j, jt_reply *a, const jt_trail *t
                    .top = a->n_top,
                    .stage = a->n_stage,
                    .n_top = traced ? j->top : 0,
-                   .n_stage = traced && j->trace ? j->pipeline->n_stage : 0,
+                   .n_stage = traced ? m->n_stage : 0,
                    .answer_tokens = a->n + 1,
                    .eval_seconds = m->eval_seconds};
     jt_end_reason end = jt_reply_why(d, j, &m->decision, a->n + 1);
@@ -100,8 +100,8 @@ jt_status jt_reply_take(jt_driver *d, jt_live *j, jt_reply *a, const jt_trail *t
         e = reply_append((void **)&a->top, &a->n_top, &a->cap_top, r.n_top ? t->top + at * (size_t)j->top : NULL, r.n_top, sizeof *a->top,
                          err);
     if (e == JT_OK)
-        e = reply_append((void **)&a->stage, &a->n_stage, &a->cap_stage, r.n_stage ? t->stage + at * (size_t)r.n_stage : NULL, r.n_stage,
-                         sizeof *a->stage, err);
+        e = reply_append((void **)&a->stage, &a->n_stage, &a->cap_stage, r.n_stage ? t->stage + at * (size_t)j->most_stage : NULL,
+                         r.n_stage, sizeof *a->stage, err);
     if (e == JT_OK && !mute) e = reply_hold(d, j, a, m->decision.id, err);
     /* Room for all that is held, its last character and two NULs, so that from here on, and at a later end, nothing can fail. */
     if (e == JT_OK) e = jt_grow((void **)&a->text.s, &a->text.cap, a->text.n + a->n_held + 16, 1, err);

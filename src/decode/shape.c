@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/random.h"
+#include "decode/mark.h"
 #include "decode/shape.h"
 
 typedef struct jt_shape {
@@ -40,8 +41,8 @@ static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const j
 }
 
 static bool shape_pushes(const jt_live *j) {
-    for (int i = 0; i < j->pipeline->n_stage; i++)
-        if (j->pipeline->stage[i].m->stage.push) return true;
+    for (int i = 0; i < j->n_stage; i++)
+        if (j->stage[i].m->stage.push) return true;
     return false;
 }
 
@@ -49,8 +50,8 @@ static bool shape_pushes(const jt_live *j) {
 jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err) {
     if (!shape_pushes(j)) return JT_OK;
     jt_status e = jt_branch_own_stages(j, b, err);
-    for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++) {
-        const jt_node *node = &j->pipeline->stage[i];
+    for (int i = 0; e == JT_OK && i < j->n_stage; i++) {
+        const jt_node *node = &j->stage[i];
         jt_step step = shape_step(d, j, node, b, b->n, NULL, 0);
         if (!node->m->stage.push) continue;
         jt_shared *shared = jt_shared_enter(d, node->m);
@@ -141,7 +142,7 @@ static float shape_mass(jt_dist *before, jt_dist *after) {
 static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *state, jt_stage_trace *trace) {
     jt_driver *d = w->d;
     jt_live *j = w->j;
-    const jt_node *node = &j->pipeline->stage[i];
+    const jt_node *node = &j->stage[i];
     jt_step step = shape_step(d, j, node, s->b, s->n, s->row, s->model);
     double start = 0;
     int before = jt_dist_count(d->staged);
@@ -211,26 +212,29 @@ static jt_status shape_siblings(jt_live *j, const jt_branch *b) {
     return k.e;
 }
 
-/* The pipeline over the row, once. */
-static jt_status shape_stage(jt_work *w, const jt_out *o) {
+/* The stages over the row, once; up to the mark, if one is named. */
+static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark) {
     jt_driver *d = w->d;
     jt_live *j = w->j;
     const jt_asked *row;
     jt_branch *b, at;
     jt_status e = shape_raw(w, o, &row, &b);
-    if (e != JT_OK || w->staged == o->row) return e;
+    if (e != JT_OK || (!mark && w->staged == o->row)) return e;
+    const jt_chain *c = jt_chain_of(j, b);
+    bool trace = j->trace && !mark;
     w->staged = -1;
     jt_dist_view(d->staged, d->raw);
-    if (!j->pipeline->n_stage) return w->staged = o->row, JT_OK;
-    if (j->trace) e = jt_trail_reserve(j, &((jt_asked *)row)->trace, 1, &j->error);
+    if (c->first == c->end) return w->staged = o->row, JT_OK;
+    if (trace) e = jt_trail_reserve(j, &((jt_asked *)row)->trace, 1, &j->error);
     if (e == JT_OK) e = shape_siblings(j, b);
     if (e != JT_OK) return e;
     e = shape_walk(w, row, b, &at);
     jt_shape s = {.b = &at, .n = at.n, .row = row, .model = w->i->slot[row->slot]->model};
-    for (int i = 0; e == JT_OK && i < j->pipeline->n_stage; i++)
-        e = shape_run(w, i, &s, at.stages->bytes + j->stage_at[i], j->trace ? &row->trace.stage[i] : NULL);
+    int i = c->first;
+    for (; e == JT_OK && i < c->end && !(mark && jt_mark_is(&j->stage[i], mark)); i++)
+        e = shape_run(w, i, &s, at.stages->bytes + j->stage_at[i], trace ? &row->trace.stage[i - c->first] : NULL);
     if (!--at.stages->refs) jt_free(at.stages);
-    if (e == JT_OK) w->staged = o->row;
+    if (e == JT_OK && !mark) w->staged = o->row;
     return e;
 }
 
@@ -242,7 +246,12 @@ jt_dist *jt_work_raw(jt_work *w, const jt_out *o) {
 }
 
 jt_dist *jt_work_staged(jt_work *w, const jt_out *o) {
-    if (w->status == JT_OK) w->status = shape_stage(w, o);
+    if (w->status == JT_OK) w->status = shape_stage(w, o, NULL);
+    return w->status == JT_OK ? w->d->staged : NULL;
+}
+
+jt_dist *jt_work_marked(jt_work *w, const jt_out *o, const char *name) {
+    if (w->status == JT_OK) w->status = shape_stage(w, o, name);
     return w->status == JT_OK ? w->d->staged : NULL;
 }
 
@@ -254,8 +263,11 @@ jt_dist *jt_work_copy(jt_work *w, const jt_out *o) {
 
 /* ---- decisions ---- */
 
-static float shape_logprob(jt_work *w, int32_t id, float raw) {
-    return w->j->pipeline->n_stage ? (float)jt_dist_lnp(w->d->staged, id) : raw;
+/* What a row's decisions go through: the stages of its branch, or of the one that it follows. */
+static int shape_stages(const jt_work *w, const jt_asked *row) {
+    const jt_branch *b = w->i->slot[row->slot];
+    const jt_chain *c = jt_chain_of(w->j, b->follows >= 0 ? w->i->slot[b->follows] : b);
+    return c->end - c->first;
 }
 
 static float shape_raw_logprob(const jt_asked *row, int32_t id) { return (float)((double)row->room->logits[id] - row->room->log_sum); }
@@ -267,13 +279,14 @@ static jt_decision shape_record(jt_work *w, const jt_out *o, int32_t id, double 
     jt_driver *d = w->d;
     jt_live *j = w->j;
     jt_asked *row = &w->i->asked[o->row];
+    int stages = shape_stages(w, row);
     jt_decision made = {
         .id = id, .position = row->position, .raw_logprob = NAN, .logprob = NAN, .u = u, .attempt = attempt, .entropy = NAN};
     made.candidates = jt_dist_count(d->staged);
     if (j->trace) made.entropy = (float)row->room->entropy;
     if (id >= 0) {
         made.raw_logprob = shape_raw_logprob(row, id);
-        made.logprob = shape_logprob(w, id, made.raw_logprob);
+        made.logprob = stages ? (float)jt_dist_lnp(d->staged, id) : made.raw_logprob;
     }
     if (j->top || j->trace) {
         w->status = jt_trail_reserve(j, &row->trace, 1, &j->error);
@@ -281,9 +294,11 @@ static jt_decision shape_record(jt_work *w, const jt_out *o, int32_t id, double 
         const jt_cand *c = jt_dist_top(d->raw, j->top);
         for (int i = 0; i < j->top; i++) {
             float raw = shape_raw_logprob(row, c[i].id);
-            row->trace.top[i] = (jt_candidate){.id = c[i].id, .raw_logprob = raw, .logprob = shape_logprob(w, c[i].id, raw)};
+            row->trace.top[i] =
+                (jt_candidate){.id = c[i].id, .raw_logprob = raw, .logprob = stages ? (float)jt_dist_lnp(d->staged, c[i].id) : raw};
         }
-        row->trace.made[0] = (jt_made){.decision = made, .eval_seconds = row->eval_seconds, .traced = true};
+        row->trace.made[0] =
+            (jt_made){.decision = made, .eval_seconds = row->eval_seconds, .n_stage = j->trace ? stages : 0, .traced = true};
     }
     row->newest = made;
     return made;

@@ -34,11 +34,11 @@ static jt_status submit_strategies(const jt_driver *d, const jt_pipeline *p, jt_
 }
 
 /* The model of the stages that read a second one: one role in a pipeline. */
-static jt_status submit_model2(const jt_driver *d, const jt_pipeline *p, int *model, jt_error *err) {
+static jt_status submit_model2(const jt_driver *d, const jt_live *j, int *model, jt_error *err) {
     const jt_method *first = NULL;
     *model = -1;
-    for (int i = 0; i < p->n_stage; i++) {
-        const jt_method *m = p->stage[i].m;
+    for (int i = 0; i < j->n_stage; i++) {
+        const jt_method *m = j->stage[i].m;
         if (!(m->needs & JT_NEEDS_MODEL2)) continue;
         int k = jt_driver_role(d, m->role ? m->role : "guide");
         if (first && k != *model)
@@ -53,9 +53,9 @@ static jt_status submit_model2(const jt_driver *d, const jt_pipeline *p, int *mo
 static jt_status submit_streams(const jt_driver *d, jt_live *j, int model, jt_error *err) {
     jt_streams *s = &j->streams[model];
     int layers = d->model[model].ev.layers;
-    for (int i = 0; i < j->pipeline->n_stage; i++) {
-        const jt_method *m = j->pipeline->stage[i].m;
-        for (int k = 0, layer; m->needs & JT_NEEDS_STREAM && (layer = m->stream(j->pipeline->stage[i].par, layers, k)) >= 0; k++) {
+    for (int i = 0; i < j->n_stage; i++) {
+        const jt_method *m = j->stage[i].m;
+        for (int k = 0, layer; m->needs & JT_NEEDS_STREAM && (layer = m->stream(j->stage[i].par, layers, k)) >= 0; k++) {
             if (layer > layers && !model)
                 return jt_error_set(err, JT_UNSUPPORTED, "stage %s needs the stream of layer %d; the model has layers 0 to %d", m->name,
                                     layer, layers);
@@ -103,22 +103,19 @@ static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_
         if (r->stop_ids[i] < 0 || r->stop_ids[i] >= d->model->ev.vocab)
             return jt_error_set(err, JT_INVALID, "stop id %d is outside of the vocabulary (0 to %d)", (int)r->stop_ids[i],
                                 d->model->ev.vocab - 1);
-    jt_status e = submit_strategies(d, p, err);
-    for (int i = 0; e == JT_OK && i < p->n_stage; i++) e = submit_method(d, p->stage[i].m, err);
-    return e;
+    return submit_strategies(d, p, err);
 }
 
 /* The states of the stages, one after another, opened. */
 static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *past, jt_error *err) {
-    const jt_pipeline *p = j->pipeline;
     jt_status e = JT_OK;
     jt_setup u = {
         .vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context, .layers = d->model->ev.layers};
-    j->stage_at = jt_alloc((size_t)p->n_stage, sizeof *j->stage_at);
-    if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)p->n_stage, sizeof *j->stage_at);
-    for (int i = 0; i < p->n_stage; i++) {
-        const jt_method *m = p->stage[i].m;
-        size_t bytes = m->state_bytes ? m->state_bytes(p->stage[i].par, &u) : m->state_size;
+    j->stage_at = jt_alloc((size_t)j->n_stage, sizeof *j->stage_at);
+    if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)j->n_stage, sizeof *j->stage_at);
+    for (int i = 0; i < j->n_stage; i++) {
+        const jt_method *m = j->stage[i].m;
+        size_t bytes = m->state_bytes ? m->state_bytes(j->stage[i].par, &u) : m->state_size;
         j->stage_at[i] = j->stage_bytes;
         if (!jt_round_up(bytes, sizeof(max_align_t), &bytes) || !jt_add(j->stage_bytes, bytes, &j->stage_bytes))
             return jt_nomem(err, "the states of stages", 1, bytes);
@@ -126,10 +123,10 @@ static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *pa
     j->fresh = jt_alloc(1, sizeof *j->fresh + j->stage_bytes);
     if (!j->fresh) return jt_nomem(err, "the states of stages", 1, j->stage_bytes);
     j->fresh->refs = 1;
-    for (int i = 0; e == JT_OK && i < p->n_stage; i++) {
-        const jt_method *m = p->stage[i].m;
+    for (int i = 0; e == JT_OK && i < j->n_stage; i++) {
+        const jt_method *m = j->stage[i].m;
         u.tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL;
-        if (m->open) e = m->open(p->stage[i].par, j->fresh->bytes + j->stage_at[i], &u, err);
+        if (m->open) e = m->open(j->stage[i].par, j->fresh->bytes + j->stage_at[i], &u, err);
     }
     return e;
 }
@@ -183,7 +180,6 @@ static jt_status submit_shared(jt_driver *d, const jt_pipeline *p, jt_error *err
 /* Copies the request into a job and makes its first strategy. */
 static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_error *err) {
     size_t vocab = (size_t)d->model->ev.vocab;
-    const jt_pipeline *p = j->pipeline;
     bool history = false;
     j->seed = r->seed, j->choice = r->choice, j->stream = jt_stream_choice(r->choice);
     j->max_tokens = r->max_tokens;
@@ -193,9 +189,9 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     if (j->top > d->model->ev.vocab) j->top = d->model->ev.vocab;
     for (int i = 0; i < d->n_model; i++)
         if (d->model[i].ev.hidden > j->hidden) j->hidden = d->model[i].ev.hidden;
-    for (int i = 0; i < p->n_stage; i++) {
-        j->needs_hidden |= (p->stage[i].m->needs & JT_NEEDS_HIDDEN) != 0;
-        j->siblings |= (p->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
+    for (int i = 0; i < j->n_stage; i++) {
+        j->needs_hidden |= (j->stage[i].m->needs & JT_NEEDS_HIDDEN) != 0;
+        j->siblings |= (j->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
     }
     j->submitted = jt_driver_now(d);
     j->max_seconds = r->max_seconds, j->deadline = INFINITY;
@@ -212,10 +208,10 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
         if (!j->stop[i]) return jt_nomem(err, "a stop string", j->stop_len[i], 1);
         memcpy(j->stop[i], r->stop[i], j->stop_len[i]);
     }
-    for (int i = 0; i < p->n_stage; i++) history |= (p->stage[i].m->needs & JT_NEEDS_HISTORY) != 0;
+    for (int i = 0; i < j->n_stage; i++) history |= (j->stage[i].m->needs & JT_NEEDS_HISTORY) != 0;
     jt_branch *main = NULL;
     jt_status e = history ? jt_grow((void **)&d->alike, &d->cap_alike, (size_t)j->context, sizeof *d->alike, err) : JT_OK;
-    if (e == JT_OK) e = submit_model2(d, p, &j->model2, err);
+    if (e == JT_OK) e = submit_model2(d, j, &j->model2, err);
     for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
     if (e == JT_OK) e = submit_shared(d, p, err);
     if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
@@ -243,7 +239,9 @@ jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_er
     if (!j) return jt_nomem(err, "a job", 1, sizeof *j);
     j->pipeline = p, j->context = context, j->model2 = -1;
     j->n_prompt = (int)r->n_prompt;
-    e = jt_admit_check(d, j, r->max_tokens, err);
+    e = jt_chain_collect(j, err);
+    for (int i = 0; e == JT_OK && i < j->n_stage; i++) e = submit_method(d, j->stage[i].m, err);
+    if (e == JT_OK) e = jt_admit_check(d, j, r->max_tokens, err);
     if (e == JT_OK) e = submit_fill(d, j, r, err);
     if (e != JT_OK) {
         jt_live_free(d, j);

@@ -202,6 +202,16 @@ double jt_dist_p_at(jt_dist *d, int rank) {
     return (double)d->e[rank] / dist_sum(d);
 }
 
+int jt_dist_weights(jt_dist *d, int n, int32_t *ids, float *p) {
+    double sum = 0;
+    if (n > d->count) n = d->count;
+    if (n < 1) return 0;
+    dist_make(d, n);
+    for (int i = 0; i < n; i++) sum += (double)d->e[i];
+    for (int i = 0; i < n; i++) ids[i] = d->cand[i].id, p[i] = (float)((double)d->e[i] / sum);
+    return n;
+}
+
 int32_t jt_dist_next(jt_dist *d, int32_t id) {
     if (!d->listed) {
         for (int32_t i = id < -1 ? 0 : id + 1; i < d->vocab; i++)

@@ -172,7 +172,7 @@ static void branches_do_not_depend_on_company(void **state) {
     static const char *const text[N] = {"parallel:5 > sample | temp:2",
                                         "diverse-beam:beams=6,groups=3",
                                         "r2r:theta=4 | temp:1.5",
-                                        "soft-thinking:mix=6,tau=0,t=3 | temp:2",
+                                        "soft-thinking:mix=6,tau=0,think=(temp:3 | top-k:30 | top-p:0.95 | min-p:0.001) | temp:2",
                                         "lookup | temp:0.3",
                                         "best-of-n:4 > r2r:theta=5 | temp:2"};
     static heard alone[N], got[N];

@@ -227,9 +227,13 @@ static void soft_thinking_with_one_token_is_greedy(void **state) {
     static told soft, greedy;
     fake f;
     fake_make(&f);
-    run_text(&f, "soft-thinking:mix=1,tau=0", NULL, 0, 20, &soft);
+    run_text(&f, "soft-thinking:mix=1,tau=0,think=()", NULL, 0, 20, &soft);
     run_text(&f, "greedy", NULL, 0, 20, &greedy);
     same_said(&soft.a[0], &greedy.a[0]);
+    run_text(&f, "soft-thinking:mix=1,tau=0", NULL, 0, 20, &soft); /* the same tokens, with logprobs after the stages of thinking */
+    assert_memory_equal(soft.a[0].id, greedy.a[0].id, sizeof greedy.a[0].id);
+    assert_memory_equal(soft.a[0].raw, greedy.a[0].raw, sizeof greedy.a[0].raw);
+    assert_true(soft.a[0].staged[0] > greedy.a[0].staged[0]);
     run_text(&f, "soft-thinking:mix=5,tau=0", NULL, 0, 20, &soft);
     assert_int_equal(soft.a[0].id[0], greedy.a[0].id[0]);
     assert_memory_not_equal(soft.a[0].id, greedy.a[0].id, 20 * sizeof(int32_t)); /* what is fed is a mixture */
@@ -259,12 +263,12 @@ static void soft_weights_are_the_cards(void **state) {
     fake f;
     fake_make(&f);
     f.logit = five, f.ev.eval = watch_eval;
-    run_text(&f, "soft-thinking:mix=3,t=1,top-p=1,min-p=0,tau=0", NULL, 0, 3, &t);
+    run_text(&f, "soft-thinking:mix=3,think=(top-k:30),tau=0", NULL, 0, 3, &t);
     assert_int_equal(fed_n, 3);
     for (int i = 0; i < 3; i++) assert_true(fabsf(fed_weights[i] - want[i]) < 1e-4f);
-    run_text(&f, "soft-thinking:mix=10,t=1,top-p=0.69,min-p=0,tau=0", NULL, 0, 3, &t);
+    run_text(&f, "soft-thinking:mix=10,think=(top-k:30 | top-p:0.69),tau=0", NULL, 0, 3, &t);
     assert_int_equal(fed_n, 2);
-    run_text(&f, "soft-thinking:mix=10,t=1,top-p=1,min-p=0.25,tau=0", NULL, 0, 3, &t);
+    run_text(&f, "soft-thinking:mix=10,think=(top-k:30 | min-p:0.25),tau=0", NULL, 0, 3, &t);
     assert_int_equal(fed_n, 3);
     fake_free(&f);
 }

@@ -13,10 +13,8 @@ enum { SOFT_MOST = 64 };
 #define SOFT_THINKING(X, T)                                                                                                                \
     X(T, TEXT, end, 0, JT_FROM_TEXT, "text of the token that ends thinking, as \"</think>\"; empty: none")                                 \
     X(T, INT, mix, 10, JT_RANGE(1, SOFT_MOST), "tokens mixed at most; 1 is greedy thinking")                                               \
-    X(T, REAL, t, 0.6, JT_RANGE(0.01, 100), "temperature while thinking")                                                                  \
-    X(T, INT, top_k, 30, JT_RANGE(1, 16777216), "likeliest tokens that may be mixed")                                                      \
-    X(T, REAL, top_p, 0.95, JT_RANGE(0, 1), "mass of tokens that may be mixed")                                                            \
-    X(T, REAL, min_p, 0.001, JT_RANGE(0, 1), "least probability mixed, as a share of the largest")                                         \
+    X(T, STAGES, think, 0, JT_STAGES("temp:0.6 | mark:hot | top-k:30 | top-p:0.95 | min-p:0.001"),                                         \
+      "stages while thinking; what they leave is mixed, and entropy is taken at mark:hot, or after them")                                  \
     X(T, REAL, tau, 0.01, JT_RANGE(0, 100), "entropy below which a step is cold, nats; 0: no cold stop")                                   \
     X(T, INT, length, 256, JT_RANGE(1, 1048576), "cold steps in a row that end thinking")
 JT_PARAMS(soft_thinking, SOFT_THINKING)
@@ -36,56 +34,35 @@ static jt_status soft_thinking_open(const void *par, void *state, const jt_setup
     return JT_OK;
 }
 
-/* The next input while thinking; the decision that shows it. false: it is the token that ends thinking. */
-static bool soft_step(const struct soft_thinking *a, struct soft *s, const jt_out *o, jt_work *w, jt_decision *shown, int32_t *ids,
-                      float *weight, jt_input *in) {
-    jt_dist *d = jt_work_copy(w, o);
-    int n = 0;
-    double mass = 0;
-    if (!d) return *shown = jt_work_choose(w, o, 0), true;
-    jt_dist_divide(d, a->t);
-    s->cold = jt_dist_entropy(d) < a->tau ? s->cold + 1 : 0;
-    jt_dist_cut(d, a->top_k);
-    for (double all = 0; n < a->mix && n < jt_dist_count(d); n++) {
-        double p = jt_dist_p_at(d, n);
-        if (n && (all >= a->top_p || p < a->min_p * jt_dist_p_at(d, 0))) break;
-        ids[n] = jt_dist_top(d, n + 1)[n].id;
-        all += p, weight[n] = (float)p;
-    }
-    for (int i = 0; i < n; i++) mass += (double)weight[i];
-    for (int i = 0; i < n; i++) weight[i] = n == 1 ? 1 : (float)((double)weight[i] / mass);
-    bool stop = s->cold >= a->length && s->end >= 0;
-    *in = (jt_input){.n = n, .ids = ids, .w = weight};
-    *shown = jt_work_choose(w, o, stop ? s->end : ids[0]);
-    return !stop && ids[0] != s->end && s->cold < a->length;
+/* One token of thinking; whether thinking goes on. */
+static bool soft_think(const struct soft_thinking *a, struct soft *s, const jt_out *o, jt_work *w) {
+    int32_t ids[SOFT_MOST];
+    float weight[SOFT_MOST];
+    jt_dist *d = jt_work_marked(w, o, "hot");
+    s->cold = d && jt_dist_entropy(d) < a->tau ? s->cold + 1 : 0;
+    bool cold = s->cold >= a->length;
+    jt_decision shown = cold && s->end >= 0 ? jt_work_choose(w, o, s->end) : jt_work_best(w, o);
+    bool stop = cold || shown.id == s->end || !(d = jt_work_staged(w, o));
+    jt_input in = {.n = stop ? 0 : jt_dist_weights(d, a->mix, ids, weight), .ids = ids, .w = weight};
+    jt_work_push_input(w, JT_MAIN, &shown, stop ? NULL : &in);
+    jt_work_emit(w, &shown);
+    return !stop;
 }
 
 static jt_status soft_thinking_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     const struct soft_thinking *a = par;
     struct soft *s = state;
-    bool thinks = true;
     JT_BEGIN(s);
+    jt_work_stages(w, JT_MAIN, &a->think);
     do {
         jt_work_next(w, JT_MAIN);
         JT_AWAIT(s);
-        {
-            int32_t ids[SOFT_MOST] = {0};
-            float weight[SOFT_MOST];
-            jt_input in;
-            jt_decision d;
-            thinks = soft_step(a, s, r->out, w, &d, ids, weight, &in);
-            jt_work_push_input(w, JT_MAIN, &d, thinks ? &in : NULL);
-            jt_work_emit(w, &d);
-        }
-    } while (thinks);
+    } while (soft_think(a, s, r->out, w));
+    jt_work_stages(w, JT_MAIN, NULL);
     for (;;) {
         jt_work_next(w, JT_MAIN);
         JT_AWAIT(s);
-        {
-            jt_decision d = jt_work_decide(w, r->out, 0);
-            jt_work_push(w, JT_MAIN, &d);
-            jt_work_emit(w, &d);
-        }
+        jt_work_say(w, JT_MAIN, jt_work_decide(w, r->out, 0));
     }
     JT_END(w);
 }
