@@ -5,9 +5,7 @@
  * place and be truncated over it. */
 #include <string.h>
 
-#include "decode/driver.h"
-#include "decode/mark.h"
-#include "decode/shape.h"
+#include "decode/work.h"
 
 /* Calls f for each chain, the pipeline's own first. */
 static void chain_walk(const jt_pipeline *p, void (*f)(jt_live *j, const jt_pipeline *p), jt_live *j) {
@@ -57,8 +55,9 @@ void jt_work_stages(jt_work *w, jt_slot slot, const jt_stages_value *v) {
     if (!b) return;
     while (v && k < w->j->n_chain && w->j->chain[k].p != v->pipeline) k++;
     if (k == w->j->n_chain) {
-        w->status = jt_error_set(&w->j->error, JT_INVALID, "the strategy %s gives slot %d stages that are no parameter of the pipeline's",
-                                 w->i->node->m->name, slot);
+        jt_work_fail(w,
+                     jt_error_set(&w->j->error, JT_INVALID, "the strategy %s gives slot %d stages that are no parameter of the pipeline's",
+                                  w->i->node->m->name, slot));
         return;
     }
     w->staged = -1;
