@@ -17,26 +17,53 @@ void jt_avx2_conv(const float *const *x, const float *w, int stride, const float
     }
 }
 
-/* Two rows of the state at a time, so that their sums need not wait for one another. */
-static inline void recur_rows_avx2(const jt_recur *r, int p, int rows) {
-    __m256 u[2], lo[2], hi[2], a = _mm256_set1_ps(r->a);
-    for (int q = 0; q < rows; q++) u[q] = _mm256_set1_ps(r->dt * r->x[p + q]), lo[q] = hi[q] = _mm256_setzero_ps();
-    for (int i = 0; i < r->n; i += 8) {
-        __m256i mask = recur_lanes_avx2(r->n - i);
-        __m256 b = _mm256_maskload_ps(r->b + i, mask), c = _mm256_maskload_ps(r->c + i, mask);
-        for (int q = 0; q < rows; q++) {
-            long at = (long)(p + q) * r->n + i;
-            __m256 s = r->in ? _mm256_maskload_ps(r->in + at, mask) : _mm256_setzero_ps();
-            s = _mm256_fmadd_ps(u[q], b, _mm256_mul_ps(a, s));
-            _mm256_maskstore_ps(r->out + at, mask, s);
-            __m256 *to = i % 16 ? &hi[q] : &lo[q]; /* lanes past the end keep their sums: they are not added to */
-            *to = _mm256_blendv_ps(*to, _mm256_fmadd_ps(c, s, *to), _mm256_castsi256_ps(mask));
-        }
+/* Eight columns of `rows` rows of the state: s = a * s + u * b, acc += c * s. */
+static inline __attribute__((always_inline)) void recur_columns_avx2(const jt_recur *r, long at, int i, int rows, __m256 a,
+                                                                     const __m256 u[4], __m256 acc[4]) {
+    __m256 b = _mm256_loadu_ps(r->b + i), c = _mm256_loadu_ps(r->c + i);
+    JT_UNROLL
+    for (int q = 0; q < rows; q++) {
+        long to = at + (long)q * r->n + i;
+        __m256 s = r->in ? _mm256_loadu_ps(r->in + to) : _mm256_setzero_ps();
+        s = _mm256_fmadd_ps(u[q], b, _mm256_mul_ps(a, s));
+        _mm256_storeu_ps(r->out + to, s);
+        acc[q] = _mm256_fmadd_ps(c, s, acc[q]);
     }
-    for (int q = 0; r->y && q < rows; q++) r->y[p + q] = fmaf(r->d, r->x[p + q], jt_avx2_tree(lo[q], hi[q]));
 }
 
-void jt_avx2_recur(const jt_recur *r) {
+/* What is left of a row past its last multiple of 16, element by element. */
+static void recur_tail_avx2(const jt_recur *r, int p, int i, __m256 *lo, __m256 *hi) {
+    float left[16], u = r->dt * r->x[p];
+    _mm256_storeu_ps(left, *lo);
+    _mm256_storeu_ps(left + 8, *hi);
+    for (int j = 0; i < r->n; i++, j++) {
+        long at = (long)p * r->n + i;
+        float s = fmaf(u, r->b[i], r->a * (r->in ? r->in[at] : 0));
+        r->out[at] = s;
+        left[j] = fmaf(r->c[i], s, left[j]);
+    }
+    *lo = _mm256_loadu_ps(left), *hi = _mm256_loadu_ps(left + 8);
+}
+
+/* Several rows at a time, so that their sums need not wait for one another. */
+static inline __attribute__((always_inline)) void recur_rows_avx2(const jt_recur *r, int p, int rows) {
+    __m256 u[4], lo[4], hi[4], a = _mm256_set1_ps(r->a);
+    int i = 0;
+    JT_UNROLL
+    for (int q = 0; q < rows; q++) u[q] = _mm256_set1_ps(r->dt * r->x[p + q]), lo[q] = hi[q] = _mm256_setzero_ps();
+    for (; i + 16 <= r->n; i += 16) {
+        recur_columns_avx2(r, (long)p * r->n, i, rows, a, u, lo);
+        recur_columns_avx2(r, (long)p * r->n, i + 8, rows, a, u, hi);
+    }
+    JT_UNROLL
+    for (int q = 0; q < rows; q++) {
+        if (i < r->n) recur_tail_avx2(r, p + q, i, &lo[q], &hi[q]);
+        if (r->y) r->y[p + q] = fmaf(r->d, r->x[p + q], jt_avx2_tree(lo[q], hi[q]));
+    }
+}
+
+void jt_avx2_recur(const jt_recur *given) {
+    const jt_recur copy = *given, *r = &copy; /* no store can reach it, so it stays in registers */
     int p = 0;
     for (; p + 2 <= r->dim; p += 2) recur_rows_avx2(r, p, 2);
     if (p < r->dim) recur_rows_avx2(r, p, 1);

@@ -14,25 +14,35 @@ void jt_avx512_conv(const float *const *x, const float *w, int stride, const flo
     }
 }
 
-/* Four rows of the state at a time, so that their sums need not wait for one another. */
-static inline void recur_rows_avx512(const jt_recur *r, int p, int rows) {
-    __m512 u[4], acc[4], a = _mm512_set1_ps(r->a);
-    for (int q = 0; q < rows; q++) u[q] = _mm512_set1_ps(r->dt * r->x[p + q]), acc[q] = _mm512_setzero_ps();
-    for (int i = 0; i < r->n; i += 16) {
-        __mmask16 mask = recur_lanes_avx512(r->n - i);
-        __m512 b = _mm512_maskz_loadu_ps(mask, r->b + i), c = _mm512_maskz_loadu_ps(mask, r->c + i);
-        for (int q = 0; q < rows; q++) {
-            long at = (long)(p + q) * r->n + i;
-            __m512 s = r->in ? _mm512_maskz_loadu_ps(mask, r->in + at) : _mm512_setzero_ps();
-            s = _mm512_fmadd_ps(u[q], b, _mm512_mul_ps(a, s));
-            _mm512_mask_storeu_ps(r->out + at, mask, s);
-            acc[q] = _mm512_mask3_fmadd_ps(c, s, acc[q], mask);
-        }
+/* Sixteen columns of `rows` rows of the state: s = a * s + u * b, acc += c * s. */
+static inline __attribute__((always_inline)) void recur_columns_avx512(const jt_recur *r, long at, int i, int rows, __mmask16 mask,
+                                                                       __m512 a, const __m512 u[4], __m512 acc[4]) {
+    __m512 b = _mm512_maskz_loadu_ps(mask, r->b + i), c = _mm512_maskz_loadu_ps(mask, r->c + i);
+    JT_UNROLL
+    for (int q = 0; q < rows; q++) {
+        long to = at + (long)q * r->n + i;
+        __m512 s = r->in ? _mm512_maskz_loadu_ps(mask, r->in + to) : _mm512_setzero_ps();
+        s = _mm512_fmadd_ps(u[q], b, _mm512_mul_ps(a, s));
+        _mm512_mask_storeu_ps(r->out + to, mask, s);
+        acc[q] = _mm512_mask3_fmadd_ps(c, s, acc[q], mask);
     }
-    for (int q = 0; r->y && q < rows; q++) r->y[p + q] = fmaf(r->d, r->x[p + q], jt_avx512_tree(acc[q]));
 }
 
-void jt_avx512_recur(const jt_recur *r) {
+/* Several rows at a time, so that their sums need not wait for one another. */
+static inline __attribute__((always_inline)) void recur_rows_avx512(const jt_recur *r, int p, int rows) {
+    __m512 u[4], acc[4], a = _mm512_set1_ps(r->a);
+    int i = 0;
+    JT_UNROLL
+    for (int q = 0; q < rows; q++) u[q] = _mm512_set1_ps(r->dt * r->x[p + q]), acc[q] = _mm512_setzero_ps();
+    for (; i + 16 <= r->n; i += 16) recur_columns_avx512(r, (long)p * r->n, i, rows, 0xffff, a, u, acc);
+    if (i < r->n) recur_columns_avx512(r, (long)p * r->n, i, rows, recur_lanes_avx512(r->n - i), a, u, acc);
+    JT_UNROLL
+    for (int q = 0; q < rows; q++)
+        if (r->y) r->y[p + q] = fmaf(r->d, r->x[p + q], jt_avx512_tree(acc[q]));
+}
+
+void jt_avx512_recur(const jt_recur *given) {
+    const jt_recur copy = *given, *r = &copy; /* no store can reach it, so it stays in registers */
     int p = 0;
     for (; p + 4 <= r->dim; p += 4) recur_rows_avx512(r, p, 4);
     for (; p < r->dim; p++) recur_rows_avx512(r, p, 1);
