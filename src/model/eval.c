@@ -139,6 +139,7 @@ static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, co
     w->layers[at] = plan->node && plan->node[i].layers ? plan->node[i].layers->word : NULL;
     const jt_taps *taps = p->state->taps;
     w->taps[at] = (jt_env_row_taps){taps ? taps->tap : NULL, taps ? taps->n : 0, span, w->depth[at], slot, 0};
+    jt_keys_set_row(w, at, p->state, plan, i);
     const jt_adapter *adapter = p->state->adapter;
     w->lora[at] = (jt_env_lora){adapter ? adapter->lora : NULL, p->state->adapter_scale};
 }
@@ -325,9 +326,11 @@ static void set_layers(jt_eval_work *w, jt_env *e, jt_layers *off) {
     if (e->layers) e->off = off->word;
 }
 
-static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, bool taps, jt_error *err) {
+static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int rows, const jt_graph *g, int kind, jt_error *err) {
     jt_eval_work *w = &m->work;
-    jt_status host = JT_OK;
+    jt_status host = JT_OK, select = JT_OK;
+    jt_error said = {0};
+    bool taps = kind & JT_GRAPH_TAPS;
     jt_env e = {.engine = m->engine,
                 .list = &g->list,
                 .set = m->set,
@@ -342,6 +345,8 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
                 .lora = w->lora,
                 .seq = w->seq,
                 .host_status = &host,
+                .select_status = &select,
+                .select_error = &said,
                 .kv = &m->kv,
                 .inv_freq = m->inv_freq,
                 .scratch = w->scratch};
@@ -349,6 +354,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     jt_status s = next_pass(m, b, c, &e, err);
     jt_layers off;
     if (!s && taps) s = prepare_taps(m, &e, b->want + c->want, c->arena, err);
+    if (!s && kind & JT_GRAPH_KEYS) s = jt_keys_prepare(m, b, &e, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
     if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
@@ -356,6 +362,9 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     set_layers(w, &e, &off);
     jt_list_run(&e);
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
+    if (select)
+        return jt_error_set(err, select, "a function that chooses keys failed with \"%s\"%s%s", jt_status_name(select),
+                            said.message[0] ? ": " : "", said.message);
     if (b->residual) read_residual(m, b, &e, first_row, rows);
     if (taps) read_streams(m, b->want + c->want, &e);
     if (taps && (s = give_captures(m, b, &e, err))) return s;
@@ -394,7 +403,7 @@ static jt_status run_passes(jt_model *m, const jt_batch *b, int rows, int kind, 
         if (b->cancelled && b->cancelled(b->cancelled_self))
             s = jt_error_set(err, JT_CANCELLED, "cancelled before row %d of %d", c.row, rows);
         else
-            s = eval_pass(m, b, &c, rows, &m->graph[kind], kind & JT_GRAPH_TAPS, err);
+            s = eval_pass(m, b, &c, rows, &m->graph[kind], kind, err);
     }
     for (int i = 0; c.marks && i < b->n_span && !s; i++) s = jt_steps_room(&b->span[i], &c.marks[i], err);
     for (int i = 0; c.marks && i < b->n_span; i++) {
@@ -414,7 +423,8 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     if (s) return s;
     int kind = b->residual ? JT_GRAPH_RESIDUAL : 0;
     for (int i = 0; i < b->n_span; i++)
-        kind |= (b->span[i].state->taps ? JT_GRAPH_TAPS : 0) | (b->span[i].state->adapter ? JT_GRAPH_LORA : 0);
+        kind |= (b->span[i].state->taps ? JT_GRAPH_TAPS : 0) | (b->span[i].state->adapter ? JT_GRAPH_LORA : 0) |
+                (b->span[i].state->keys || b->span[i].state->raw ? JT_GRAPH_KEYS : 0);
     for (int i = 0; i < b->n_want; i++) kind |= b->want[i].n_layer ? JT_GRAPH_TAPS : 0;
     if ((s = jt_model_build(m, kind, err))) return s;
     jt_arena a = {0};

@@ -48,11 +48,13 @@ struct jt_state {
     jt_marks marks;
     struct jt_layer_set *sets;  /* distinct sets of layers that nodes ran, shared by forks */
     uint64_t tapped;            /* hash of the taps and adapters that were ever in force; 0: none */
-    bool watched;               /* taps that capture or call a function were ever in force */
+    bool watched;               /* taps that capture or call a function, or functions that choose keys, were ever in force */
     struct jt_taps *taps;       /* in force; shared by forks; NULL: none */
     struct jt_adapter *adapter; /* in force; shared by forks; NULL: none */
     float adapter_scale;
-    int in_batch; /* 1 + its span while a batch is checked */
+    bool raw;                /* keys are kept before the rotation */
+    struct jt_key_set *keys; /* in force; shared by forks; NULL: rows see all */
+    int in_batch;            /* 1 + its span while a batch is checked */
 };
 
 /* A set of layers; the table is a list that only grows, so that nodes may point into it. */
@@ -71,6 +73,15 @@ typedef struct jt_taps {
     jt_arena memory;
 } jt_taps;
 void jt_taps_put(jt_taps *t);
+
+/* Lists of keys of states, immutable once set. */
+typedef struct jt_key_set {
+    int refs, n;
+    bool select; /* some are chosen by functions */
+    jt_env_keys *keys;
+    jt_arena memory;
+} jt_key_set;
+void jt_key_set_put(jt_key_set *k);
 
 /* A span's rows as the environment wants them, made for one eval in its arena. */
 typedef struct jt_span_plan {
@@ -99,6 +110,11 @@ typedef struct jt_eval_work {
     jt_buffer *storage, *head;
     void **scratch; /* [threads] */
     size_t scratch_bytes;
+    jt_env_row_keys *keys; /* [ubatch] */
+    jt_env_select select;
+    float *turn; /* rotations of positions 0 .. n_turn - 1, for raw keys */
+    int n_turn;
+    size_t cap_turn;
 } jt_eval_work;
 
 /* A list with what eval needs to know of it. */
@@ -109,8 +125,9 @@ typedef struct jt_graph {
     uint64_t lora_roles;
 } jt_graph;
 
-/* Kinds of lists: with the residual stream exported, with a node at every site, with nodes for adapters; and the final norm alone. */
-enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_LORA = 4, JT_GRAPH_PROJECT = 8, JT_GRAPHS };
+/* Kinds of lists: with the residual stream exported, with a node at every site, with nodes for adapters, with lists of keys
+ * and raw keys; and the final norm alone. */
+enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_LORA = 4, JT_GRAPH_KEYS = 8, JT_GRAPH_PROJECT = 16, JT_GRAPHS };
 
 struct jt_model {
     jt_engine *engine;
@@ -195,6 +212,10 @@ void jt_groups_truncate(jt_state *s, int n);
 void jt_groups_keep(jt_state *s, int base, const int32_t *slot, int path);
 /* Finds the groups of a span and forbids passes to part them. */
 jt_status jt_groups_plan(const jt_span *p, int index, jt_arena *a, jt_span_plan *plan, jt_error *err);
+/* Keys of a pass (keys.c): of row `at`, which is row i of its span; the tables for all; their memory at the end. */
+void jt_keys_set_row(jt_eval_work *w, int at, const jt_state *s, const jt_span_plan *plan, int i);
+jt_status jt_keys_prepare(jt_model *m, const jt_batch *b, jt_env *e, jt_error *err);
+void jt_keys_free_work(jt_eval_work *w);
 /* The set as its state's table holds it, added if it is new; NULL with *err set when memory is short. */
 const jt_layers *jt_state_layers(jt_state *s, const jt_layers *l, jt_error *err);
 /* Checks a span's arrays and makes its plan. */

@@ -27,6 +27,7 @@ typedef struct jt_net {
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
     bool taps;           /* the list gets a node at every site */
+    bool keys;           /* rows may have lists of keys, or raw keys */
     int lora_rank;       /* 0: no nodes for adapters; else room for the largest rank */
     uint64_t lora_roles; /* bit r: weights of role r get them */
     jt_val lora_from;    /* the value whose low-rank rows were last made, and those rows by role */

@@ -151,8 +151,8 @@ static jt_status make_work(jt_model *m, jt_error *err) {
               (w->wanted = jt_alloc(n, sizeof *w->wanted)) && (w->path = jt_alloc(n, sizeof *w->path)) &&
               (w->seq = jt_alloc(n, sizeof *w->seq)) && (w->trunk = jt_alloc(n, sizeof *w->trunk)) &&
               (w->taps = jt_alloc(n, sizeof *w->taps)) && (w->lora = jt_alloc(n, sizeof *w->lora)) &&
-              (w->layers = jt_alloc(n, sizeof *w->layers)) && (w->vector = jt_alloc(n, sizeof *w->vector)) &&
-              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+              (w->keys = jt_alloc(n, sizeof *w->keys)) && (w->layers = jt_alloc(n, sizeof *w->layers)) &&
+              (w->vector = jt_alloc(n, sizeof *w->vector)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
@@ -164,6 +164,7 @@ static void free_work(jt_model *m) {
         jt_free(w->want), jt_free(w->mark);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
     jt_free(w->scratch);
+    jt_keys_free_work(w);
     jt_buffer_free(w->storage), jt_buffer_free(w->head), jt_buffer_free(w->capture);
 }
 
@@ -178,6 +179,7 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
                 .taps = kind & JT_GRAPH_TAPS,
+                .keys = kind & JT_GRAPH_KEYS,
                 .lora_rank = lora ? m->lora_rank : 0,
                 .lora_roles = m->lora_roles};
     g->lora_rank = m->lora_rank, g->lora_roles = m->lora_roles;

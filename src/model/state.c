@@ -127,7 +127,8 @@ jt_status jt_state_fork(const jt_state *s, jt_state **out, jt_error *err) {
     for (size_t i = 0; i < s->n_page; i++) t->page[i] = s->page[i], t->buffer[i] = s->buffer[i], t->page[i]->refs++;
     if ((t->taps = s->taps)) t->taps->refs++;
     if ((t->adapter = s->adapter)) t->adapter->refs++;
-    t->adapter_scale = s->adapter_scale, t->tapped = s->tapped, t->watched = s->watched;
+    t->adapter_scale = s->adapter_scale, t->tapped = s->tapped, t->watched = s->watched, t->raw = s->raw;
+    if ((t->keys = s->keys)) t->keys->refs++;
     if ((t->sets = s->sets)) t->sets->refs++;
     *out = t;
     return JT_OK;
@@ -204,7 +205,7 @@ void jt_state_free(jt_state *s) {
     if (!s) return;
     while (s->n_page) jt_page_put(s->model, s->page[--s->n_page]);
     jt_marks_free(&s->marks, s->model);
-    jt_taps_put(s->taps), jt_adapter_free(s->adapter);
+    jt_taps_put(s->taps), jt_adapter_free(s->adapter), jt_key_set_put(s->keys);
     state_put_sets(s->sets);
     jt_free(s->page), jt_free(s->buffer), jt_free(s->node), jt_free(s->group);
     jt_free(s);
@@ -214,5 +215,8 @@ int jt_state_length(const jt_state *s) { return s->length; }
 int jt_state_context(const jt_state *s) { return s->context; }
 int jt_state_parent(const jt_state *s, int node) { return jt_state_node(s, node).parent; }
 int jt_state_depth(const jt_state *s, int node) { return jt_state_node(s, node).depth; }
-uint64_t jt_state_mode(const jt_state *s) { return jt_hash_u64(jt_hash_u64(s->model->info.mode, (uint64_t)s->context), s->tapped); }
+uint64_t jt_state_mode(const jt_state *s) {
+    uint64_t h = jt_hash_u64(jt_hash_u64(s->model->info.mode, (uint64_t)s->context), s->tapped);
+    return s->raw ? jt_hash_str(h, "raw keys") : h;
+}
 jt_model *jt_state_model(const jt_state *s) { return s->model; }

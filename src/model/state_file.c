@@ -19,7 +19,7 @@ struct head {
     char magic[8];
     uint32_t version, context, length, trunk, sets, pages;
     uint64_t page_bytes, mode, tapped;
-    uint32_t groups, reserved;
+    uint32_t groups, raw; /* raw: 1 where keys are kept before the rotation */
 };
 _Static_assert(sizeof(struct head) == HEAD, "the head of a state file");
 
@@ -54,6 +54,7 @@ static jt_status state_file_write_all(const jt_state *s, struct out *o, jt_error
                      .trunk = (uint32_t)s->trunk,
                      .pages = (uint32_t)s->n_page,
                      .groups = (uint32_t)s->n_group,
+                     .raw = s->raw,
                      .page_bytes = m->kv.page_bytes,
                      .mode = m->info.mode,
                      .tapped = s->tapped};
@@ -105,7 +106,7 @@ static jt_status check_head(const jt_model *m, const jt_map *f, struct head *h, 
                             "it was made in numeric mode %016llx, this model is in %016llx: another model, activations or cache type",
                             (unsigned long long)h->mode, (unsigned long long)m->info.mode);
     if (h->page_bytes != m->kv.page_bytes || h->context < 1 || h->context > 1u << 24 || h->trunk > h->length || h->length > 1u << 30 ||
-        h->sets > 65536 || h->groups > h->length || h->pages != (h->length + JT_TILE - 1) / JT_TILE || h->reserved)
+        h->sets > 65536 || h->groups > h->length || h->pages != (h->length + JT_TILE - 1) / JT_TILE || h->raw > 1)
         return jt_error_set(err, JT_FORMAT, "its sizes contradict each other");
     uint64_t want = HEAD + DIGEST + (uint64_t)h->sets * sizeof(jt_layers) + (uint64_t)(h->length - h->trunk) * sizeof(struct file_node) +
                     (uint64_t)h->groups * sizeof(jt_group_span);
@@ -180,7 +181,7 @@ static jt_status state_file_read_all(jt_state *s, const jt_map *f, const struct 
     if (!e) e = jt_state_reserve(s, 0, length, err);
     s->length = length;
     for (size_t i = 0; i < s->n_page && !e; i++) jt_buffer_write(s->buffer[i], 0, pages + i * h->page_bytes, (size_t)h->page_bytes);
-    s->tapped = h->tapped;
+    s->tapped = h->tapped, s->raw = h->raw;
     return e;
 }
 

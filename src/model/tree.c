@@ -54,15 +54,22 @@ static const jt_env_path *tree_make_path(const jt_state *s, const jt_tree_node *
     }
     jt_env_path *p = jt_arena_alloc(a, 1, sizeof *p);
     int32_t *slot = jt_arena_alloc(a, (size_t)more, sizeof *slot), *rank = jt_arena_alloc(a, (size_t)more, sizeof *rank);
+    int32_t *position = s->raw ? jt_arena_alloc(a, (size_t)more, sizeof *position) : NULL;
     const uint64_t **layers = jt_arena_alloc(a, (size_t)more, sizeof *layers);
-    if (!p || !slot || !rank || !layers) return NULL;
+    if (!p || !slot || !rank || !layers || (s->raw && !position)) return NULL;
     bool skips = false;
     for (int k = s->length + i, d = more - 1; d >= 0; d--) {
         const jt_tree_node *x = k < s->length ? &s->node[k - s->trunk] : &row[k - s->length];
-        slot[d] = k, rank[d] = x->rank, layers[d] = x->layers ? x->layers->word : NULL, skips |= x->layers != NULL, k = x->parent;
+        slot[d] = k, rank[d] = x->rank, layers[d] = x->layers ? x->layers->word : NULL, skips |= x->layers != NULL;
+        if (position) position[d] = x->position;
+        k = x->parent;
     }
-    *p = (jt_env_path){at + 1, more, slot, rank, skips ? layers : NULL};
-    while (p->more && p->slot[0] == p->trunk && p->rank[0] == p->trunk && !skips) p->trunk++, p->more--, p->slot++, p->rank++;
+    *p = (jt_env_path){at + 1, more, slot, rank, position, skips ? layers : NULL};
+    if (skips) return p;
+    while (p->more && p->slot[0] == p->trunk && p->rank[0] == p->trunk && (!position || p->position[0] == p->trunk)) {
+        p->trunk++, p->more--, p->slot++, p->rank++;
+        if (position) p->position++;
+    }
     return p;
 }
 

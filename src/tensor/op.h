@@ -116,12 +116,14 @@ void jt_list_free(jt_list *l);
 /* What a row may see: the positions of its lane and of the lanes above, by depth.
  * Depth d of the path lies in slot d and has rank d below `trunk`; above it in
  * slot[d - trunk] with rank[d - trunk]. A row sees the keys of its path whose rank
- * is at most its own. */
+ * is at most its own. Rotary positions, which keys kept before the rotation need, are told in the same way. */
 typedef struct jt_env_path {
     int trunk, more;
     const int32_t *slot, *rank;    /* [more] */
+    const int32_t *position;       /* [more]; NULL where no key is raw */
     const uint64_t *const *layers; /* NULL, or [more]: the layers in which the key is there; NULL: all */
 } jt_env_path;
+static inline int jt_path_slot(const jt_env_path *p, int depth) { return depth < p->trunk ? depth : p->slot[depth - p->trunk]; }
 
 /* A step of the recurrences of one sequence: what a node does to the state that the path before it left. */
 typedef struct jt_env_step {
@@ -173,6 +175,49 @@ typedef struct jt_env_row_taps {
     int n, span, depth, node;
     int capture; /* first slot of the row's captures; a slot is capture_width floats */
 } jt_env_row_taps;
+
+struct jt_select;
+struct jt_keys;
+/* Checks depths below `end`, positions and heads of a jt_keys. */
+jt_status jt_keys_check(const struct jt_keys *k, bool raw, int end, int kv_heads, jt_error *err);
+/* Which keys rows see (jeton/keys.h), as operators see it. */
+typedef struct jt_env_keys {
+    int layer_first, layer_end; /* [first, end) */
+    int row_first, row_end;     /* depths of the first rows of groups */
+    const uint8_t *head;        /* [kv heads]: 1 where it acts; NULL: on all */
+    const int32_t *depth;       /* [n] ascending */
+    const int32_t *position;    /* [n] or NULL */
+    int n, local;
+    bool renumber;
+    jt_status (*select)(void *self, struct jt_select *x); /* NULL, or chooses instead */
+    void *self;
+} jt_env_keys;
+
+/* What a function chose for one key-value head in the layer at hand. */
+typedef struct jt_env_choice {
+    bool used;
+    jt_env_keys keys;
+    int32_t *depth, *position; /* memory of keys */
+    size_t cap_depth, cap_position;
+} jt_env_choice;
+
+/* Memory of functions that choose keys, kept by the model. */
+typedef struct jt_env_select {
+    jt_env_choice *choice; /* [groups with a function][kv heads] */
+    size_t n_choice, cap_choice;
+    float *x;
+    size_t cap_x;
+} jt_env_select;
+
+/* The keys of one row. */
+typedef struct jt_env_row_keys {
+    const jt_env_keys *keys; /* the last that acts counts */
+    int n;
+    bool raw;   /* keys of its sequence are kept before the rotation */
+    int own;    /* depth of the first row of its group */
+    int first;  /* that row */
+    int choice; /* of its group: index into jt_env_select.choice; -1: no function chooses */
+} jt_env_row_keys;
 
 /* A low-rank addition to a weight: W + scale * B A. */
 typedef struct jt_lora {
@@ -227,13 +272,19 @@ typedef struct jt_env {
     int n_seq;
     const jt_env_row_taps *taps; /* [rows]; NULL: no row has any */
     const jt_env_lora *lora;     /* [rows], for jt_op_lora_down and _up */
+    const jt_env_row_keys *keys; /* [rows]; NULL: rows see all keys of their paths, which are rotated */
+    jt_env_select *select;       /* with keys */
+    jt_status *select_status;    /* the first failure of a function that chooses keys */
+    jt_error *select_error;      /* and what the library said of it */
     jt_buffer *capture;          /* slots of captured rows */
     int capture_width;
     jt_status *host_status; /* the first failure of a host tap */
     jt_buffer *const *mark; /* states of recurrences: [recurrent layers][heads][dim][state] floats each */
     int step_locals;        /* local places that steps name */
     const jt_kv_layout *kv;
-    const float *inv_freq;            /* [rot / 2] of the declared context */
+    const float *inv_freq; /* [rot / 2] of the declared context */
+    const float *turn;     /* [n_turn][rot]: cosines and sines of positions 0 .. n_turn - 1, for raw keys */
+    int n_turn;
     jt_buffer *storage;               /* values */
     size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
     void **scratch;                   /* [threads] */
@@ -243,6 +294,10 @@ typedef struct jt_env {
 void jt_kv_lay_out(jt_kv_layout *kv);
 /* Copies one position of one head's keys, or values, to another slot of the same or of another page's. */
 void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot);
+/* One position of one head's keys, or values, as float32 [dim], exactly. `scratch`: dim halves. */
+void jt_kv_read(const jt_kv_layout *kv, const jt_kernels *k, bool values, const void *from, int slot, float *x, uint16_t *scratch);
+/* Cosines [half] and sines [half] of a rotary position. */
+void jt_rope_turn(const float *inv_freq, int half, int position, float *c, float *s);
 /* Copies one position of all layers to another slot, within a page or between two of one layout. */
 void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot);
 
@@ -261,6 +316,10 @@ static inline size_t jt_env_at(const jt_env *e, jt_val v) {
 static inline float *jt_env_f32(const jt_env *e, jt_val v) { return jt_buffer_at(e->storage, jt_env_at(e, v)); }
 /* Whether layer l is in a set; NULL: all are. */
 static inline bool jt_layer_in(const uint64_t *set, int l) { return !set || l < 0 || (set[l / 64] >> (l % 64) & 1); }
+/* Whether the node at a depth ran a layer. */
+static inline bool jt_path_ran(const jt_env_path *p, int depth, int layer) {
+    return depth < p->trunk || !p->layers || jt_layer_in(p->layers[depth - p->trunk], layer);
+}
 /* The parts of an ACT value. */
 void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s);
 /* This thread's rows [*first, *end) of `rows`. */
@@ -269,22 +328,26 @@ static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *e
 }
 
 /* ---- operators (tensor/ops, one file each); settings in the order given ---- */
-extern const jt_op jt_op_embed;       /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
-extern const jt_op jt_op_rms_norm;    /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
-extern const jt_op jt_op_quantise;    /* in x; out ACT */
-extern const jt_op jt_op_matmul;      /* in x (F32 or ACT); out y; weight w */
-extern const jt_op jt_op_rope_table;  /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
-extern const jt_op jt_op_rope;        /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
-extern const jt_op jt_op_page_write;  /* in k, v; effects */
+extern const jt_op jt_op_embed;      /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
+extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
+extern const jt_op jt_op_quantise;   /* in x; out ACT */
+extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
+extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
+extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
+/* The same, by what e->keys says: with i[4] = 1 raw keys are left alone, else queries are turned to where their keys lie. */
+extern const jt_op jt_op_rope_keys;  /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys */
+extern const jt_op jt_op_select;     /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot, interleaved */
+extern const jt_op jt_op_page_write; /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
-extern const jt_op jt_op_attention; /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none); f: scale */
-extern const jt_op jt_op_swiglu;    /* in gate, up; out y (alias gate) */
-extern const jt_op jt_op_add;       /* in a, b; out y (alias a) */
-extern const jt_op jt_op_scale;     /* in x; out y (alias x); f: by */
-extern const jt_op jt_op_gather;    /* in x (all rows); out y (wanted rows) */
-extern const jt_op jt_op_tap;       /* in x; out y (alias x); i: site */
-extern const jt_op jt_op_lora_down; /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
-extern const jt_op jt_op_lora_up;   /* in y, t; out y + B t (alias y); i: index of the pair */
+extern const jt_op jt_op_attention;   /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none), rot,
+                                          interleaved; f: scale */
+extern const jt_op jt_op_swiglu;      /* in gate, up; out y (alias gate) */
+extern const jt_op jt_op_add;         /* in a, b; out y (alias a) */
+extern const jt_op jt_op_scale;       /* in x; out y (alias x); f: by */
+extern const jt_op jt_op_gather;      /* in x (all rows); out y (wanted rows) */
+extern const jt_op jt_op_tap;         /* in x; out y (alias x); i: site */
+extern const jt_op jt_op_lora_down;   /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
+extern const jt_op jt_op_lora_up;     /* in y, t; out y + B t (alias y); i: index of the pair */
 /* The causal convolution over a row's inputs and those before it, then SiLU; weights [taps][width], bias or JT_NO_TENSOR. in x (not
  * read: what lies in the pages is); out y; i: taps. */
 extern const jt_op jt_op_conv;

@@ -41,6 +41,8 @@ typedef struct ref_nodes {
     const unsigned *runs; /* NULL, or [n]: bit l: the node runs layer l; where it does not, it has no key */
     void (*edit)(void *self, int node, int layer, int site, double *x, int width); /* NULL, or called at every site */
     double (*bias)(void *self, int node, int key, int layer, int head);            /* NULL, or added to the score */
+    /* NULL, or where a key stands for a query (key = node: where the query itself stands): keys are kept before the rotation. */
+    int (*place)(void *self, int node, int key, int layer, int head);
     void *self;
     double *final;  /* NULL, or [n][hidden]: after the final norm */
     double *logits; /* [n][vocab] */
@@ -173,6 +175,23 @@ static inline void ref_rope(const ref_model *m, double *x, int heads, int positi
     }
 }
 
+/* One head turned to a position, with the cosines and sines kept from call to call. */
+static inline void ref_turn(const ref_model *m, const double *x, int position, double *y) {
+    enum { MOST = 2048, HALF = 64 };
+    static double c[MOST][HALF], s[MOST][HALF];
+    static int dim[MOST];
+    if (position < 0 || position >= MOST || m->dim > 2 * HALF) abort();
+    for (int i = 0; dim[position] != m->dim && i < m->dim / 2; i++) {
+        double t = position * pow(10000.0, -2.0 * i / m->dim);
+        c[position][i] = cos(t), s[position][i] = sin(t);
+    }
+    dim[position] = m->dim;
+    for (int i = 0; i < m->dim / 2; i++) {
+        int a = m->interleaved ? 2 * i : i, b = a + (m->interleaved ? 1 : m->dim / 2);
+        y[a] = x[a] * c[position][i] - x[b] * s[position][i], y[b] = x[b] * c[position][i] + x[a] * s[position][i];
+    }
+}
+
 static inline void ref_round(const ref_model *m, double *x, int n) {
     for (int i = 0; m->half && i < n; i++) x[i] = (double)jt_f16_to_f32(jt_f32_to_f16((float)x[i]));
 }
@@ -187,12 +206,16 @@ static inline void ref_edit(const ref_nodes *r, int node, int layer, int site, d
 static inline void ref_attend(const ref_model *m, const ref_nodes *r, int i, int layer, int a, const double *q, const double *k,
                               const double *v, double *o) {
     int at = a / (m->heads / m->kv) * m->dim, width = m->kv * m->dim;
-    double s[REF_MAX], most = -INFINITY, total = 0;
+    double s[REF_MAX], most = -INFINITY, total = 0, qt[REF_HIDDEN], kt[REF_HIDDEN];
+    const double *query = q + a * m->dim;
+    if (r->place) ref_turn(m, query, r->place(r->self, i, i, layer, a), qt), query = qt;
     for (int j = 0; j < r->n; j++) {
         s[j] = -INFINITY;
         if (!r->mask[i * r->n + j] || !ref_runs(r, j, layer)) continue;
         s[j] = 0;
-        for (int c = 0; c < m->dim; c++) s[j] += q[a * m->dim + c] * k[j * width + at + c];
+        const double *key = k + j * width + at;
+        if (r->place) ref_turn(m, key, r->place(r->self, i, j, layer, a), kt), key = kt;
+        for (int c = 0; c < m->dim; c++) s[j] += query[c] * key[c];
         s[j] /= sqrt(m->dim);
         if (r->bias) s[j] += r->bias(r->self, i, j, layer, a);
         if (s[j] > most) most = s[j];
@@ -222,7 +245,7 @@ static inline void ref_layer(const ref_model *m, const ref_nodes *r, int l, doub
         ref_norm(m, w[REF_NORM_A], r->x + i * m->hidden, h);
         ref_map(m, r, i, l, REF_Q, width, m->hidden, h, q + i * width);
         ref_map(m, r, i, l, REF_K, kv, m->hidden, h, k + i * kv), ref_map(m, r, i, l, REF_V, kv, m->hidden, h, v + i * kv);
-        ref_rope(m, q + i * width, m->heads, r->position[i]), ref_rope(m, k + i * kv, m->kv, r->position[i]);
+        if (!r->place) ref_rope(m, q + i * width, m->heads, r->position[i]), ref_rope(m, k + i * kv, m->kv, r->position[i]);
         ref_round(m, k + i * kv, kv), ref_round(m, v + i * kv, kv);
         ref_edit(r, i, l, REF_QUERY, q + i * width, width);
     }

@@ -1,28 +1,36 @@
 /* attention.c: rotary attention with grouped key-value heads (Ainslie et al. 2023, arXiv 2305.13245). */
 #include "model/network.h"
 
-static jt_val block_attention_rotate(jt_net *n, int layer, jt_val x, int heads) {
+static jt_val block_attention_rotate(jt_net *n, const jt_op *op, int layer, jt_val x, int heads, bool keys) {
     const jt_config *c = n->config;
-    if (!c->rope_dims) return x;
+    if (!c->rope_dims && op != &jt_op_select) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, heads * c->head_dim);
-    jt_opnode *p = jt_list_node(n->list, &jt_op_rope, layer);
-    p->in[0] = x, p->in[1] = n->rope;
-    p->i[0] = heads, p->i[1] = c->head_dim, p->i[2] = c->rope_dims, p->i[3] = c->rope_interleaved;
+    jt_opnode *p = jt_list_node(n->list, op, layer);
+    p->in[0] = x, p->in[1] = op == &jt_op_select ? JT_NOVAL : n->rope;
+    p->i[0] = heads, p->i[1] = c->head_dim, p->i[2] = c->rope_dims, p->i[3] = c->rope_interleaved, p->i[4] = keys;
     return p->out[0] = y;
+}
+
+static void block_attention_write(jt_net *n, int layer, jt_val k, jt_val v) {
+    jt_opnode *w = jt_list_node(n->list, &jt_op_page_write, layer);
+    w->in[0] = k, w->in[1] = v;
 }
 
 static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     const jt_config *c = n->config;
+    const jt_op *rope = n->keys ? &jt_op_rope_keys : &jt_op_rope;
     (void)role;
     jt_val q = jt_net_linear(n, layer, JT_W_Q, x), k = jt_net_linear(n, layer, JT_W_K, x), v = jt_net_linear(n, layer, JT_W_V, x);
-    q = jt_net_tap(n, layer, JT_SITE_QUERY, block_attention_rotate(n, layer, q, c->heads)),
-    k = block_attention_rotate(n, layer, k, c->kv_heads);
-    jt_opnode *w = jt_list_node(n->list, &jt_op_page_write, layer);
-    w->in[0] = k, w->in[1] = v;
+    if (n->keys) { /* keys are chosen by queries before the rotation, among all keys */
+        block_attention_write(n, layer, block_attention_rotate(n, rope, layer, k, c->kv_heads, true), v);
+        q = block_attention_rotate(n, &jt_op_select, layer, q, c->heads, false);
+    }
+    q = jt_net_tap(n, layer, JT_SITE_QUERY, block_attention_rotate(n, rope, layer, q, c->heads, false));
+    if (!n->keys) block_attention_write(n, layer, block_attention_rotate(n, rope, layer, k, c->kv_heads, true), v);
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->heads * c->head_dim);
     jt_opnode *a = jt_list_node(n->list, &jt_op_attention, layer);
     a->in[0] = q;
-    a->i[0] = c->heads, a->i[1] = jt_config_window(c, layer);
+    a->i[0] = c->heads, a->i[1] = jt_config_window(c, layer), a->i[2] = c->rope_dims, a->i[3] = c->rope_interleaved;
     a->f[0] = c->attn_scale;
     a->out[0] = y;
     return jt_net_linear(n, layer, JT_W_O, jt_net_tap(n, layer, JT_SITE_HEADS, y));

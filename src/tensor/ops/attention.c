@@ -10,25 +10,9 @@
 
 #include "core/mem.h"
 #include "jeton/tap.h"
-#include "tensor/op.h"
+#include "tensor/ops/attention.h"
 
-enum { ROWS = 16 }; /* rows of one work item */
-
-/* Queries of an item, and those of them that meet one tile. */
-struct work {
-    const float **q;
-    float **acc, *m, *l, *sum;
-    const float **tile_q;
-    float **tile_acc, *tile_m, *tile_l;
-    uint32_t *visible, *tile_visible;
-    const float **tile_bias;
-    float *bias; /* [nq][JT_TILE] of the tile at hand, where taps give one */
-    uint8_t *biased;
-    int32_t *of;
-    char *k, *v; /* a gathered tile */
-};
-
-static size_t op_attention_carve(struct work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
+static size_t op_attention_carve(struct jt_attention_work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
     char *start = p;
 #define TAKE(field, n) w->field = (void *)p, p += (((n) * sizeof *w->field) + 63) & ~(size_t)63
     TAKE(q, nq);
@@ -48,6 +32,11 @@ static size_t op_attention_carve(struct work *w, char *p, size_t nq, size_t dim,
     TAKE(of, nq);
     TAKE(k, head_bytes);
     TAKE(v, head_bytes);
+    TAKE(raw_k, dim * JT_TILE);
+    TAKE(raw_v, dim * JT_TILE);
+    TAKE(raw, dim);
+    TAKE(turn, dim);
+    TAKE(half, dim);
 #undef TAKE
     return (size_t)(p - start);
 }
@@ -75,8 +64,8 @@ static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, co
 }
 
 /* Copies the keys of tile t of a path into w->k and w->v. */
-static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, const jt_env_path *p, int t,
-                                int h) {
+static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const jt_env_seq *q, const jt_env_path *p,
+                                int t, int h) {
     int base = t * JT_TILE;
     for (int i = 0; i < JT_TILE && base + i < p->trunk + p->more; i++) {
         int slot = base + i < p->trunk ? base + i : p->slot[base + i - p->trunk];
@@ -87,7 +76,8 @@ static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct work
 }
 
 /* Lets the queries listed in w->of meet one tile. */
-static void op_attention_meet(const jt_env *e, const jt_opnode *n, struct work *w, int got, const void *k, const void *v) {
+void jt_attention_meet(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int got, jt_type type, const void *k,
+                       const void *v) {
     for (int i = 0; i < got; i++) {
         int of = w->of[i];
         w->tile_q[i] = w->q[of], w->tile_acc[i] = w->acc[of], w->tile_m[i] = w->m[of], w->tile_l[i] = w->l[of];
@@ -96,7 +86,7 @@ static void op_attention_meet(const jt_env *e, const jt_opnode *n, struct work *
     }
     jt_attn_tile a = {.nq = got,
                       .dim = e->kv->dim,
-                      .type = e->kv->type,
+                      .type = type,
                       .scale = n->f[0],
                       .q = w->tile_q,
                       .visible = w->tile_visible,
@@ -128,8 +118,8 @@ static bool op_attention_bias_of(const jt_env_row_taps *r, int layer, int head, 
     return any;
 }
 
-static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h, int group,
-                              int t) {
+static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1, int h,
+                              int group, int t) {
     int direct = 0;
     for (int r = r0; r < r1; r++) { /* those that can read the page itself */
         bool moved;
@@ -145,7 +135,7 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *
             if (w->visible[i] && !moved) w->of[direct++] = i;
         }
     }
-    op_attention_meet(e, n, w, direct, direct ? op_attention_key_base(e, n, q, t, h, 0) : NULL,
+    jt_attention_meet(e, n, w, direct, e->kv->type, direct ? op_attention_key_base(e, n, q, t, h, 0) : NULL,
                       direct ? op_attention_key_base(e, n, q, t, h, 1) : NULL);
     for (int r = r0, end; r < r1; r = end) { /* runs of rows with one path share a gathered tile */
         int got = 0;
@@ -157,15 +147,13 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct work *
         }
         if (!got) continue;
         op_attention_gather(e, n, w, q, e->path[r], t, h);
-        op_attention_meet(e, n, w, got, w->k, w->v);
+        jt_attention_meet(e, n, w, got, e->kv->type, w->k, w->v);
     }
 }
 
-/* Rows [r0, r1) of sequence q, key-value head h. */
-static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *w, const jt_env_seq *q, int r0, int r1, int h) {
+int jt_attention_begin(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int r0, int r1, int h) {
     const float *x = jt_env_f32(e, n->in[0]);
-    float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
-    int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group, first = INT_MAX, depth = 0;
+    int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group;
     size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         int r = r0 + i / group, head = h * group + i % group;
@@ -174,14 +162,13 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *
         w->m[i] = -INFINITY, w->l[i] = 0;
         memset(w->acc[i], 0, dim * sizeof **w->acc);
     }
-    for (int r = r0; r < r1; r++) {
-        const jt_env_path *p = e->path[r];
-        int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
-        if (d > depth) depth = d;
-        d = n->i[1] && e->depth[r] >= n->i[1] ? e->depth[r] - n->i[1] + 1 : 0;
-        if (d < first) first = d;
-    }
-    for (int t = first / JT_TILE; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
+    return nq;
+}
+
+void jt_attention_end(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int nq, int r0, int h) {
+    float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
+    int heads = n->i[0], group = heads / e->kv->heads;
+    size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)r0 + (size_t)(i / group), head = (size_t)h * (size_t)group + (size_t)(i % group);
         if (w->l[i] == 0) /* it saw no key at all */
@@ -192,23 +179,54 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct work *
     }
 }
 
+/* Rows [r0, r1) of sequence q, key-value head h. */
+static void op_attention_item(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1,
+                              int h) {
+    int group = n->i[0] / e->kv->heads, nq = jt_attention_begin(e, n, w, r0, r1, h), first = INT_MAX, depth = 0;
+    for (int r = r0; r < r1; r++) {
+        const jt_env_path *p = e->path[r];
+        int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
+        if (d > depth) depth = d;
+        d = n->i[1] && e->depth[r] >= n->i[1] ? e->depth[r] - n->i[1] + 1 : 0;
+        if (d < first) first = d;
+    }
+    for (int t = first / JT_TILE; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
+    jt_attention_end(e, n, w, nq, r0, h);
+}
+
+/* Whether a row's keys are not simply those of its path. */
+static bool op_attention_lists(const jt_env *e, int layer, int r0, int r1, int h) {
+    for (int r = r0; e->keys && r < r1; r++) {
+        jt_key_list l = jt_key_list_of(e, r, layer, h);
+        if (!jt_key_list_plain(&l)) return true;
+    }
+    return false;
+}
+
 static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
-    struct work w;
+    struct jt_attention_work w;
     int turn = 0;
-    op_attention_carve(&w, s->scratch, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
+    op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
     for (int k = 0; k < e->n_seq; k++) {
         const jt_env_seq *q = &e->seq[k];
         int last = q->first + q->rows;
-        for (int r = q->first; r < last; r += ROWS)
-            for (int h = 0; h < e->kv->heads; h++)
-                if (turn++ % s->threads == s->thread) op_attention_item(e, n, &w, q, r, r + ROWS < last ? r + ROWS : last, h);
+        for (int r = q->first; r < last; r += JT_ATTENTION_ROWS) {
+            int end = r + JT_ATTENTION_ROWS < last ? r + JT_ATTENTION_ROWS : last;
+            for (int h = 0; h < e->kv->heads; h++) {
+                if (turn++ % s->threads != s->thread) continue;
+                if (e->keys && op_attention_lists(e, n->layer, r, end, h))
+                    jt_attention_list_item(e, n, &w, q, r, end, h);
+                else
+                    op_attention_item(e, n, &w, q, r, end, h);
+            }
+        }
     }
 }
 
 static size_t op_attention_scratch(const jt_env *e, const jt_opnode *n) {
-    struct work w;
-    return op_attention_carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim,
-                              e->kv->head_bytes);
+    struct jt_attention_work w;
+    return op_attention_carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads),
+                              (size_t)e->kv->dim, e->kv->head_bytes);
 }
 
 const jt_op jt_op_attention = {.name = "attention",

@@ -11,12 +11,6 @@ static inline void *jt_input_at(const jt_env *e, const jt_env_seq *q, int layer,
     return jt_buffer_at(q->page[slot / JT_TILE], jt_kv_layer_at(e->kv, layer) + (size_t)(slot % JT_TILE) * e->kv->row_bytes);
 }
 
-static inline int jt_path_slot(const jt_env_path *p, int depth) { return depth < p->trunk ? depth : p->slot[depth - p->trunk]; }
-/* Whether the node at a depth ran a layer. */
-static inline bool jt_path_ran(const jt_env_path *p, int depth, int layer) {
-    return depth < p->trunk || !p->layers || jt_layer_in(p->layers[depth - p->trunk], layer);
-}
-
 /* The convolution of a layer. */
 typedef struct jt_conv_of {
     const float *w, *bias; /* [taps][width]; [width] or NULL */

@@ -62,6 +62,27 @@ void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, cons
                 jt_kv_blocks(kv->dim));
 }
 
+void jt_kv_read(const jt_kv_layout *kv, const jt_kernels *k, bool values, const void *from, int slot, float *x, uint16_t *scratch) {
+    size_t dim = (size_t)kv->dim, step = values ? 1 : JT_TILE, s = (size_t)slot, at = values ? s * dim : s;
+    switch (kv->type) {
+    case JT_F16:
+        kv_scatter(2, scratch, 1, (const uint16_t *)from + at, step, dim);
+        k->from_f16(scratch, kv->dim, x);
+        break;
+    case JT_Q8_0: {
+        const int8_t *q = (const int8_t *)from + at;
+        const uint16_t *d = (const uint16_t *)((const char *)from + kv_scales(kv));
+        size_t blocks = (size_t)jt_kv_blocks(kv->dim);
+        for (size_t j = 0; j < dim; j++) {
+            size_t b = j / JT_KV_BLOCK;
+            x[j] = jt_f16_to_f32(d[values ? s * blocks + b : b * JT_TILE + s]) * (float)q[j * step];
+        }
+        break;
+    }
+    default: kv_scatter(4, x, 1, (const float *)from + at, step, dim);
+    }
+}
+
 void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot) {
     size_t bytes = kv->row_bytes;
     for (int l = 0; l < kv->layers; l++) {
