@@ -170,10 +170,10 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
     return e;
 }
 
-static jt_status submit_shared(jt_driver *d, const jt_pipeline *p, jt_error *err) {
+static jt_status submit_shared(jt_driver *d, const jt_live *j, jt_error *err) {
     jt_status e = JT_OK;
-    for (int i = 0; e == JT_OK && i < p->n_strategy; i++) e = jt_shared_make(d, p->strategy[i].m, err);
-    for (int i = 0; e == JT_OK && i < p->n_stage; i++) e = jt_shared_make(d, p->stage[i].m, err);
+    for (int i = 0; e == JT_OK && i < j->pipeline->n_strategy; i++) e = jt_shared_make(d, j->pipeline->strategy[i].m, err);
+    for (int i = 0; e == JT_OK && i < j->n_stage; i++) e = jt_shared_make(d, j->stage[i].m, err);
     return e;
 }
 
@@ -213,7 +213,7 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     jt_status e = history ? jt_grow((void **)&d->alike, &d->cap_alike, (size_t)j->context, sizeof *d->alike, err) : JT_OK;
     if (e == JT_OK) e = submit_model2(d, j, &j->model2, err);
     for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
-    if (e == JT_OK) e = submit_shared(d, p, err);
+    if (e == JT_OK) e = submit_shared(d, j, err);
     if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
     if (e == JT_OK) e = jt_inst_new(d, j, 0, main, &j->root, err);
     if (e != JT_OK) jt_branch_free(d, j, main);
