@@ -141,7 +141,8 @@ JT_API jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out
 /* Works until there is an event (returned) or no job is left (*e has kind JT_EVENT_END and job 0). A failure of one job is
  * an event of that job; an error is returned only when the driver itself cannot go on. */
 JT_API jt_status jt_driver_next(jt_driver *d, jt_event *e, jt_error *err);
-/* Asks the job to end; it ends with JT_END_CANCELLED before its next token. Any thread; also a signal handler. */
+/* Asks the job to end; it ends with JT_END_CANCELLED before its next token, after the answers, finished or not, that its
+ * strategy has. Any thread; also a signal handler. */
 JT_API void jt_driver_cancel(jt_driver *d, jt_job job);
 
 /* Counters since the driver was made. sequences / evals is the mean batch. */

@@ -303,6 +303,10 @@ struct jt_method {
             jt_status (*advance)(const void *par, void *state, const jt_results *r, jt_work *w);
             bool inner; /* it drives an inner strategy; else it is a leaf */
             bool many;  /* it gives several answers, so it stands outermost */
+            /* A job that is out of time or cancelled lets its strategies give the answers that they have, the innermost first.
+             * Children end for that reason, and who waits for children alone is advanced as ever. One that waits for rows is
+             * advanced with `end` set in its results, and without rows, if this is true; else it has no more to say. */
+            bool unfinished;
             /* Branches that may differ at once, for the memory that a job could need. NULL: 1. */
             int (*width)(const void *par);
         } strategy;

@@ -85,6 +85,8 @@ struct jt_results {
     int n_child;
     const jt_captured *captured; /* since the last advance: by slot, position, node, then as the taps stand */
     int n_captured;
+    jt_end_reason end; /* of the job, out of time or cancelled: nothing more is evaluated, and this is the last advance (see jt_method's
+                        * `unfinished`); JT_END_NONE: it goes on */
 };
 
 /* ---- rows ---- */

@@ -10,6 +10,7 @@
  *   submit.c    a request becomes a job
  *   round.c     gathering, evaluating, delivering
  *   inst.c      instances of strategies, and the children inside them
+ *   finish.c    the end of a job that is out of time or cancelled
  *   branch.c    inputs, decisions and states of a branch, shared by forks
  *   attributes.c taps, layers and adapters of a branch, from a position on
  *   captures.c  what taps read, on its way to the strategy that set them
@@ -295,6 +296,7 @@ typedef struct jt_reply {
     struct jt_reply *next; /* in the order of handing out */
     int index;
     bool silent; /* only finds its end, keeps no records */
+    bool whole;  /* given as a whole: what it says was said in time */
     jt_detok detok;
     char *held; /* text that could begin a stop string */
     size_t n_held, cap_held;
@@ -403,6 +405,13 @@ jt_status jt_inst_room(const jt_driver *d, jt_live *j, jt_asked *a, int model, c
 jt_status jt_inst_slots(jt_inst *i, jt_slot most, jt_error *err); /* makes room for slots 0 .. most */
 /* Where entry `at` of a trail goes that the instance emits. */
 jt_status jt_inst_emit(jt_driver *d, jt_live *j, jt_inst *i, const jt_trail *t, size_t at, jt_error *err);
+/* Takes what the child of b has said, as far as was asked for. */
+jt_status jt_inst_listen(jt_driver *d, jt_live *j, jt_branch *b, jt_error *err);
+void jt_inst_advance(jt_driver *d, jt_live *j, jt_inst *i);
+/* Forgets the rows that are asked for. */
+void jt_inst_forget(jt_live *j, jt_inst *i);
+/* Ends the job for that reason, with the answers that its strategies have. */
+void jt_live_finish(jt_driver *d, jt_live *j, jt_end_reason why);
 /* Takes the child out of the slot; the slot is a branch again, with its transcript forgotten. */
 void jt_inst_unseat(jt_driver *d, jt_live *j, jt_branch *b);
 
@@ -489,6 +498,7 @@ struct jt_live {
     jt_reply *given;        /* handed out whole, freed by the next call */
     int n_yielded;
     jt_end_reason end;  /* JT_END_NONE: live */
+    jt_end_reason last; /* why nothing more is evaluated; JT_END_NONE: it goes on */
     jt_end_reason zero; /* the end of answer 0, when it was given as a whole */
     int zero_tokens;
     double zero_first, ended;

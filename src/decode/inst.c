@@ -207,8 +207,7 @@ jt_status jt_inst_emit(jt_driver *d, jt_live *j, jt_inst *i, const jt_trail *t, 
     return e;
 }
 
-/* Takes what the child of b has said, as far as was asked for. */
-static jt_status inst_listen(jt_driver *d, jt_live *j, jt_branch *b, jt_error *err) {
+jt_status jt_inst_listen(jt_driver *d, jt_live *j, jt_branch *b, jt_error *err) {
     jt_inst *c = b->child;
     jt_status e = JT_OK;
     while (e == JT_OK && c->taken < c->n_emitted && b->run && b->reply->end == JT_END_NONE) {
@@ -237,7 +236,7 @@ static bool inst_ready(const jt_inst *i) {
 }
 
 /* The results that advance sees. */
-static jt_status inst_results(const jt_driver *d, jt_inst *i, jt_results *r, jt_error *err) {
+static jt_status inst_results(const jt_driver *d, const jt_live *j, jt_inst *i, jt_results *r, jt_error *err) {
     jt_status e = jt_grow((void **)&i->out, &i->cap_out, i->n_asked, sizeof *i->out, err);
     if (e == JT_OK) e = jt_grow((void **)&i->ends, &i->cap_ends, i->n_ran, sizeof *i->ends, err);
     if (e != JT_OK) return e;
@@ -267,8 +266,13 @@ static jt_status inst_results(const jt_driver *d, jt_inst *i, jt_results *r, jt_
             i->ends[k].raw += (double)b->said.made[t].decision.raw_logprob;
         }
     }
-    *r = (jt_results){.out = i->out, .n_out = n, .child = i->ends, .n_child = (int)i->n_ran};
+    *r = (jt_results){.out = i->out, .n_out = n, .child = i->ends, .n_child = (int)i->n_ran, .end = j->last};
     return jt_catch_results(i, r, err);
+}
+
+void jt_inst_forget(jt_live *j, jt_inst *i) {
+    for (size_t k = 0; k < i->n_asked; k++) inst_room_back(j, &i->asked[k]);
+    i->n_asked = 0;
 }
 
 /* What the advance asked for takes the place of what it read. */
@@ -348,12 +352,12 @@ static jt_status inst_resolve(jt_driver *d, jt_live *j, jt_inst *i, jt_error *er
     return e;
 }
 
-static void inst_advance(jt_driver *d, jt_live *j, jt_inst *i) {
+void jt_inst_advance(jt_driver *d, jt_live *j, jt_inst *i) {
     const jt_node *s = i->node;
     jt_work w = {.d = d, .j = j, .i = i, .raw = -1, .staged = -1};
     jt_results r;
     j->error.message[0] = 0;
-    jt_status e = inst_results(d, i, &r, &j->error);
+    jt_status e = inst_results(d, j, i, &r, &j->error);
     if (e == JT_OK) {
         jt_shared *shared = jt_shared_enter(d, s->m);
         w.shared = shared ? shared->object : NULL;
@@ -363,7 +367,7 @@ static void inst_advance(jt_driver *d, jt_live *j, jt_inst *i) {
     }
     if (e == JT_OK) e = w.status;
     inst_turn(j, i);
-    if (e == JT_OK && !i->done && j->end == JT_END_NONE) {
+    if (e == JT_OK && !i->done && j->end == JT_END_NONE && j->last == JT_END_NONE) {
         e = inst_resolve(d, j, i, &j->error);
         if (e == JT_OK && !i->n_asked && !i->n_ran)
             e = jt_error_set(&j->error, JT_INVALID, "the strategy %s asks for nothing and is not done", s->m->name);
@@ -380,7 +384,7 @@ static bool inst_settle(jt_driver *d, jt_live *j, jt_inst *i) {
     for (size_t k = 0; k < i->n_ran; k++) {
         jt_branch *b = i->slot[i->ran[k]];
         while (b->run && j->end == JT_END_NONE) {
-            if (inst_listen(d, j, b, &j->error) != JT_OK) jt_live_end(d, j, JT_END_ERROR);
+            if (jt_inst_listen(d, j, b, &j->error) != JT_OK) jt_live_end(d, j, JT_END_ERROR);
             if (!b->run || j->end != JT_END_NONE || jt_live_cancelled(d, j) || !inst_settle(d, j, b->child)) break;
             any = true;
         }
@@ -388,7 +392,7 @@ static bool inst_settle(jt_driver *d, jt_live *j, jt_inst *i) {
     }
     for (size_t k = 0; k < i->n_asked; k++) waits |= !i->asked[k].ready;
     if (waits || j->end != JT_END_NONE || jt_live_cancelled(d, j)) return any;
-    inst_advance(d, j, i);
+    jt_inst_advance(d, j, i);
     return true;
 }
 

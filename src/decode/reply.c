@@ -112,7 +112,7 @@ jt_status jt_reply_take(jt_driver *d, jt_live *j, jt_reply *a, const jt_trail *t
     a->n++;
     double now = jt_driver_now(d);
     if (a->n == 1) a->first = now;
-    if (end == JT_END_NONE && now >= j->deadline) end = JT_END_TIME;
+    if (end == JT_END_NONE && !a->whole && now >= j->deadline) end = JT_END_TIME;
     if (end == JT_END_NONE)
         reply_release(a, a->n_held - reply_undecided(j, a));
     else if (stopped)

@@ -304,9 +304,9 @@ void jt_driver_round(jt_driver *d) {
     for (jt_live *j = d->first; j; j = j->next) {
         if (!j->admitted || j->end != JT_END_NONE) continue;
         if (jt_live_cancelled(d, j))
-            jt_live_end(d, j, JT_END_CANCELLED);
+            jt_live_finish(d, j, JT_END_CANCELLED);
         else if (now >= j->deadline)
-            jt_live_end(d, j, JT_END_TIME);
+            jt_live_finish(d, j, JT_END_TIME);
         else
             jt_inst_settle(d, j);
     }

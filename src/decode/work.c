@@ -363,7 +363,7 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
     if (w->i->level) return work_yield_up(w, t, n, choice);
     jt_reply *a = jt_alloc(1, sizeof *a), **at;
     jt_status e = a ? JT_OK : jt_nomem(&j->error, "an answer", 1, sizeof *a);
-    if (a) a->index = choice;
+    if (a) a->index = choice, a->whole = true;
     if (e == JT_OK && n_note && !(a->note = jt_alloc((size_t)n_note, sizeof *a->note)))
         e = jt_nomem(&j->error, "the notes of an answer", (size_t)n_note, sizeof *a->note);
     for (int k = 0; e == JT_OK && k < n && a->end == JT_END_NONE; k++) e = jt_reply_take(w->d, j, a, t, (size_t)k, &j->error);
@@ -373,7 +373,7 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
     }
     if (n_note) memcpy(a->note, note, (size_t)n_note * sizeof *note);
     a->n_note = n_note;
-    jt_reply_end(w->d, j, a, b->reply && b->reply->end != JT_END_NONE ? b->reply->end : JT_END_STOP);
+    jt_reply_end(w->d, j, a, b->reply && b->reply->end != JT_END_NONE ? b->reply->end : j->last != JT_END_NONE ? j->last : JT_END_STOP);
     for (at = &j->first; *at; at = &(*at)->next) {
     }
     *at = a;

@@ -392,8 +392,8 @@ static jt_status stutter_advance(const void *par, void *state, const jt_results 
             JT_AWAIT(s);
             assert_true(r->n_child == 2 && r->child[1].slot == 1);
             if (!r->child[1].why) assert_int_equal(r->child[1].tokens, s->cut + 2);
-            assert_int_equal(r->child[0].tokens, r->child[1].tokens);
-            assert_true(r->child[0].raw == r->child[1].raw);
+            if (!r->end) assert_int_equal(r->child[0].tokens, r->child[1].tokens);
+            if (!r->end) assert_true(r->child[0].raw == r->child[1].raw);
             jt_work_drop(w, 1);
         }
         if (r->child->why) {

@@ -67,6 +67,19 @@ static int beam_step(const struct diverse_beam *a, struct beam *s, const jt_resu
     return taken.n;
 }
 
+/* The job ends: live beams are answers as they stand. */
+static int beam_cut(const struct diverse_beam *a, struct beam *s, jt_work *w) {
+    int B = a->beams / a->groups;
+    for (int i = 0; i < a->beams && s->length > 1; i++) {
+        int g = i / B, to = g * B + s->done[g];
+        if (s->done[g] == B || !jt_work_length(w, (jt_slot)i)) continue;
+        s->done[g]++;
+        jt_work_fork(w, (jt_slot)(BEAM_MOST + to), (jt_slot)i, -1);
+        s->score[to] = s->sum[i] / jt_pow(s->length - 1, a->alpha);
+    }
+    return 0;
+}
+
 static jt_status diverse_beam_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     const struct diverse_beam *a = par;
     struct beam *s = state;
@@ -79,7 +92,7 @@ static jt_status diverse_beam_advance(const void *par, void *state, const jt_res
         jt_work_next_all(w, 0, a->beams);
         s->length++;
         JT_AWAIT(s);
-    } while (beam_step(a, s, r, w));
+    } while (r->end ? beam_cut(a, s, w) : beam_step(a, s, r, w));
     jt_work_yield_ranked(w, BEAM_MOST, a->beams, s->score, group);
     JT_END(w);
 }
@@ -97,4 +110,4 @@ JT_METHOD(diverse_beam) = {.name = "diverse-beam",
                            JT_PARAMETERS(diverse_beam),
                            .state_size = sizeof(struct beam),
                            .open = diverse_beam_open,
-                           .strategy = {.advance = diverse_beam_advance, .many = true, .width = diverse_beam_width}};
+                           .strategy = {.advance = diverse_beam_advance, .many = true, .unfinished = true, .width = diverse_beam_width}};
