@@ -118,7 +118,8 @@ static prefix_search prefix_search_of(const jt_driver *d, const jt_branch *b) {
 }
 
 static bool prefix_better(prefix_search *s, const int32_t *ids, int n, const jt_state *state) {
-    int same = n > s->same ? prefix_common(ids, n, s->ids, s->n) : 0;
+    if (n <= s->same || s->n <= s->same || ids[s->same] != s->ids[s->same]) return false; /* most end here */
+    int same = prefix_common(ids, n, s->ids, s->n);
     if (same <= s->same) return false;
     s->same = same, s->state = state;
     return true;
