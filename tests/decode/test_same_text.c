@@ -13,7 +13,9 @@
 #include <cmocka.h>
 
 #include "jeton/decode.h"
+#include "model/hybrid_gguf.h"
 #include "model/tiny_llama.h"
+#include "model/windowed_folder.h"
 
 enum { REQUESTS = 7, MOST = 48 };
 
@@ -222,6 +224,23 @@ static void test_tiny_models(void **unused) {
     }
 }
 
+/* Layers with recurrences keep states of another kind; those with windows see a part of theirs. */
+static void test_recurrences_and_windows(void **unused) {
+    (void)unused;
+    char path[] = "/tmp/jeton-text-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && close(fd) == 0);
+    hybrid_write(FIXTURES "/hybrid/one", path, 1);
+    try_talk(path, JT_ACT_INT8, JT_KV_AUTO);
+    try_talk(path, JT_ACT_FLOAT, JT_KV_AUTO);
+    unlink(path);
+    char folder[] = "/tmp/jeton-text-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    windowed_write(folder, "\"sliding_window\": 33,");
+    try_talk(folder, JT_ACT_INT8, JT_KV_AUTO);
+    windowed_remove(folder);
+}
+
 static void test_real_model(void **unused) {
     (void)unused;
     const char *path = getenv("JETON_TEST_MODEL");
@@ -244,6 +263,7 @@ static int teardown(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny_models), cmocka_unit_test(test_real_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny_models), cmocka_unit_test(test_recurrences_and_windows),
+                                       cmocka_unit_test(test_real_model)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
