@@ -1,7 +1,8 @@
 /* method.h: writing a way to choose tokens.
  *
  * A *stage* changes the distribution of the next token in place; stages chain. A
- * *strategy* decides what is evaluated and what is emitted. Each is described by
+ * *strategy* decides what is evaluated and what is emitted. A *scorer* gives a number
+ * for an answer; strategies take one as a parameter. Each is described by
  * a row, jt_method, from which come parsing, validation, help and documentation.
  * Built-in methods and your own are the same: fill a row, add it to a jt_methods,
  * give that to jt_pipeline_parse, and its name works in pipelines.
@@ -178,7 +179,7 @@ typedef enum jt_param_type {
     JT_PARAM_METHOD  /* jt_method_value: another method of a kind, "recycle" or "(recycle:k=8)" */
 } jt_param_type;
 
-typedef enum jt_kind { JT_STAGE, JT_STRATEGY } jt_kind;
+typedef enum jt_kind { JT_STAGE, JT_STRATEGY, JT_SCORER } jt_kind;
 JT_API const char *jt_kind_name(jt_kind k); /* "stage" */
 
 typedef struct jt_bias {
@@ -261,6 +262,15 @@ typedef struct jt_setup {
     int layers;  /* of the model */
 } jt_setup;
 
+/* What a scorer judges: an answer as it stands, finished or not. */
+typedef struct jt_scored {
+    const int32_t *ids; /* [n]: the prompt, then the answer */
+    int n, n_prompt;
+    const float *raw, *staged;     /* [n - n_prompt]: ln p of the answer's tokens by the model, and after the pipeline */
+    const jt_tokenizer *tokenizer; /* NULL unless declared */
+    bool ended;
+} jt_scored;
+
 typedef struct jt_results jt_results; /* what a strategy asked for */
 typedef struct jt_work jt_work;       /* what it asks for next */
 
@@ -310,6 +320,10 @@ struct jt_method {
             /* Branches that may differ at once, for the memory that a job could need. NULL: 1. */
             int (*width)(const void *par);
         } strategy;
+        struct {
+            /* A number, the more the better; finite, or -INFINITY. A pure function. */
+            jt_status (*judge)(const void *par, const jt_scored *s, double *out, jt_error *err);
+        } scorer;
     };
 };
 

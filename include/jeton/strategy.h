@@ -240,6 +240,10 @@ JT_API void jt_work_child(jt_work *w, jt_slot slot, int n);
 /* Emits what the slot's child has said since the last call. */
 JT_API void jt_work_forward(jt_work *w, jt_slot slot);
 
+/* The scorer's number for what stands in the slot, its child's transcript or its own tokens: a parameter of the type METHOD
+ * (JT_METHOD_OF(JT_SCORER, ...)). NaN after a failure. */
+JT_API double jt_work_score(jt_work *w, jt_slot slot, const jt_method_value *scorer);
+
 /* ---- answers ---- */
 
 /* Gives the token to the level above; ends the answer at an end token, stop string or limit, or when the decision is dead. */

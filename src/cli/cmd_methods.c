@@ -129,6 +129,7 @@ static int run(const jt_args *a) {
     } else {
         list_kind(JT_STRATEGY, "Strategies drive the loop; the first of a pipeline, before the first |", &o);
         list_kind(JT_STAGE, "\nStages shape the distribution of the next token, in the order written", &o);
+        list_kind(JT_SCORER, "\nScorers give a number for an answer; strategies take one as a parameter", &o);
         jt_str_puts(&o, "\n'jeton methods NAME' shows parameters, formula and paper. A pipeline: sample | temp:0.8 | top-p:0.9\n");
     }
     jt_status s = jt_str_check(&o, &err);

@@ -18,6 +18,7 @@
  *   chain.c     the stages of a job: the pipeline's, and those given as parameters
  *   rank.c      the best continuations of rows, and what becomes of them
  *   tree.c      rows that hang at the end of a slot
+ *   judge.c     what stands in a slot, for scorers
  *   hold.c      dists that outlive the advance which read them
  *   shared.c    objects that outlive jobs
  *   shape.c     the pipeline over one row

@@ -72,6 +72,9 @@ static jt_status pipeline_method(pipeline_reader *r, const char *t, size_t at, s
         return jt_pipeline_error(err, JT_INVALID, list, "%s is followed by '%c'; write %s:parameter=value", m->name, t[list], m->name);
 
     bool strategy = m->kind == JT_STRATEGY;
+    if (m->kind == JT_SCORER)
+        return jt_pipeline_error(err, JT_INVALID, at, "%s is a scorer; it stands as the value of a parameter, such as best-of-n:by=%s",
+                                 m->name, m->name);
     if (strategy && r->inner)
         return jt_pipeline_error(err, JT_INVALID, at, "%s is a strategy; in parentheses there are stages alone", m->name);
     if (strategy && after == '|')

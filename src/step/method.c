@@ -10,7 +10,9 @@ struct jt_methods {
     size_t n, cap;
 };
 
-const char *jt_kind_name(jt_kind k) { return k == JT_STAGE ? "stage" : k == JT_STRATEGY ? "strategy" : "unknown-kind"; }
+const char *jt_kind_name(jt_kind k) {
+    return k == JT_STAGE ? "stage" : k == JT_STRATEGY ? "strategy" : k == JT_SCORER ? "scorer" : "unknown-kind";
+}
 
 jt_status jt_methods_new(jt_methods **out, jt_error *err) {
     jt_methods *m = jt_alloc(1, sizeof *m);
@@ -60,7 +62,8 @@ static const char *param_fault(const jt_param *p, size_t size) {
         if (!(p->low <= p->high)) return "the range is empty";
         if (!isnan(p->def) && !(p->def >= p->low && p->def <= p->high)) return "the default is out of range";
     }
-    if (p->type == JT_PARAM_METHOD && p->kind != JT_STAGE && p->kind != JT_STRATEGY) return "it takes a method of an unknown kind";
+    if (p->type == JT_PARAM_METHOD && p->kind != JT_STAGE && p->kind != JT_STRATEGY && p->kind != JT_SCORER)
+        return "it takes a method of an unknown kind";
     if (p->type == JT_PARAM_INT && !(p->low >= INT32_MIN && p->high <= INT32_MAX)) return "the range does not fit 32 bits";
     return NULL;
 }
@@ -68,11 +71,13 @@ static const char *param_fault(const jt_param *p, size_t size) {
 jt_status jt_methods_add(jt_methods *m, const jt_method *row, jt_error *err) {
     if (!row || !method_name_ok(row->name, '-'))
         return jt_error_set(err, JT_INVALID, "a method's name must be lower case letters, digits and '-', at most 48");
-    if (row->kind != JT_STAGE && row->kind != JT_STRATEGY)
+    if (row->kind != JT_STAGE && row->kind != JT_STRATEGY && row->kind != JT_SCORER)
         return jt_error_set(err, JT_INVALID, "method \"%s\": kind %d is unknown", row->name, (int)row->kind);
-    if (row->kind == JT_STAGE ? !row->stage.run : !row->strategy.advance)
+    if (row->kind == JT_STAGE ? !row->stage.run : row->kind == JT_SCORER ? !row->scorer.judge : !row->strategy.advance)
         return jt_error_set(err, JT_INVALID, "method \"%s\": a %s needs a function \"%s\"", row->name, jt_kind_name(row->kind),
-                            row->kind == JT_STAGE ? "run" : "advance");
+                            row->kind == JT_STAGE    ? "run"
+                            : row->kind == JT_SCORER ? "judge"
+                                                     : "advance");
     if (row->needs & JT_NEEDS_STREAM && !row->stream)
         return jt_error_set(err, JT_INVALID, "method \"%s\": it needs streams of layers and no function \"stream\" names them", row->name);
     if (row->n_param < 0 || (row->n_param && !row->param))

@@ -1,5 +1,5 @@
 /* best_of.c: several runs of the strategy inside: all of them as answers, or the one
- * that the model itself finds most likely. */
+ * that a scorer finds best, by default the model itself. */
 #include "jeton/strategy.h"
 
 enum { BEST_OF_MOST = 256 };
@@ -10,10 +10,9 @@ struct best_of {
 
 #define BEST_OF_N(X, T)                                                                                                                    \
     X(T, INT, n, 8, JT_RANGE(1, BEST_OF_MOST), "runs; 1 is the strategy inside alone")                                                     \
-    X(T, CHOICE, score, 0, JT_ONE_OF("mean|sum"), "log-probability by the model, per token or of the whole run")
+    X(T, METHOD, by, 0, JT_METHOD_OF(JT_SCORER, "mean-logprob"),                                                                           \
+      "what the best run has most of: logprob, mean-logprob, length or another scorer")
 JT_PARAMS(best_of_n, BEST_OF_N)
-
-static double best_of_score(const jt_child_end *c, int sum) { return sum || !c->tokens ? c->raw : c->raw / c->tokens; }
 
 static jt_status best_of_n_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     const struct best_of_n *a = par;
@@ -23,10 +22,13 @@ static jt_status best_of_n_advance(const void *par, void *state, const jt_result
     for (int i = 0; i < a->n; i++) jt_work_child(w, (jt_slot)i, 0);
     JT_AWAIT(s);
     {
-        const jt_child_end *best = r->child;
-        for (int i = 1; i < r->n_child; i++)
-            if (best_of_score(&r->child[i], a->score) > best_of_score(best, a->score)) best = &r->child[i];
-        jt_work_yield(w, best->slot, 0, (int32_t[]){best->slot}, 1);
+        jt_slot best = r->child->slot;
+        double most = jt_work_score(w, best, &a->by);
+        for (int i = 1; i < r->n_child; i++) {
+            double x = jt_work_score(w, r->child[i].slot, &a->by);
+            if (x > most) best = r->child[i].slot, most = x;
+        }
+        jt_work_yield(w, best, 0, (int32_t[]){best}, 1);
     }
     JT_END(w);
 }
@@ -35,8 +37,8 @@ static int best_of_n_width(const void *par) { return ((const struct best_of_n *)
 
 JT_METHOD(best_of_n) = {.name = "best-of-n",
                         .kind = JT_STRATEGY,
-                        .summary = "runs the strategy inside n times and keeps the run that the model finds most likely",
-                        .formula = "the run with the largest mean of ln p(x), the first of equal ones; note: its number",
+                        .summary = "runs the strategy inside n times and keeps the run that a scorer finds best",
+                        .formula = "the run with the largest score, the first of equal ones; note: its number",
                         .paper = "Stiennon et al. 2020, arXiv:2009.01325",
                         .cost = "n runs, evaluated together; they share the prompt's memory",
                         .neutral = "n=1",
