@@ -206,15 +206,14 @@ static inline void ref_edit(const ref_nodes *r, int node, int layer, int site, d
 static inline void ref_attend(const ref_model *m, const ref_nodes *r, int i, int layer, int a, const double *q, const double *k,
                               const double *v, double *o) {
     int at = a / (m->heads / m->kv) * m->dim, width = m->kv * m->dim;
-    double s[REF_MAX], most = -INFINITY, total = 0, qt[REF_HIDDEN], kt[REF_HIDDEN];
+    double s[REF_MAX], most = -INFINITY, total = 0, turned[REF_HIDDEN];
     const double *query = q + a * m->dim;
-    if (r->place) ref_turn(m, query, r->place(r->self, i, i, layer, a), qt), query = qt;
     for (int j = 0; j < r->n; j++) {
         s[j] = -INFINITY;
         if (!r->mask[i * r->n + j] || !ref_runs(r, j, layer)) continue;
         s[j] = 0;
         const double *key = k + j * width + at;
-        if (r->place) ref_turn(m, key, r->place(r->self, i, j, layer, a), kt), key = kt;
+        if (r->place) ref_turn(m, key, r->place(r->self, i, j, layer, a), turned), key = turned;
         for (int c = 0; c < m->dim; c++) s[j] += query[c] * key[c];
         s[j] /= sqrt(m->dim);
         if (r->bias) s[j] += r->bias(r->self, i, j, layer, a);
@@ -247,6 +246,10 @@ static inline void ref_layer(const ref_model *m, const ref_nodes *r, int l, doub
         ref_map(m, r, i, l, REF_K, kv, m->hidden, h, k + i * kv), ref_map(m, r, i, l, REF_V, kv, m->hidden, h, v + i * kv);
         if (!r->place) ref_rope(m, q + i * width, m->heads, r->position[i]), ref_rope(m, k + i * kv, m->kv, r->position[i]);
         ref_round(m, k + i * kv, kv), ref_round(m, v + i * kv, kv);
+        for (int a = 0; r->place && a < m->heads; a++) {
+            ref_turn(m, q + i * width + a * m->dim, r->place(r->self, i, i, l, a), h);
+            memcpy(q + i * width + a * m->dim, h, (size_t)m->dim * sizeof *h);
+        }
         ref_edit(r, i, l, REF_QUERY, q + i * width, width);
     }
     for (int i = 0; i < r->n; i++) {

@@ -14,6 +14,7 @@
 
 #include "core/random.h"
 #include "jeton/adapter.h"
+#include "jeton/keys.h"
 #include "jeton/tap.h"
 #include "llama_reference.h"
 #include "program_record.h"
@@ -29,7 +30,9 @@ enum {
     FAST = 3,
     SETS = 1024,
     TAPS = 3,
-    CAPTURES = 16384
+    CAPTURES = 16384,
+    LISTS = 2,
+    LISTED = 40
 };
 
 /* One numeric mode: the slow model, and models of the same mode on other machinery. */
@@ -77,6 +80,13 @@ struct tap_set {
     bool host;
 };
 
+struct key_lists {
+    int n;
+    jt_keys k[LISTS];
+    int32_t depth[LISTS][LISTED], position[LISTS][LISTED];
+    int head[LISTS];
+};
+
 struct slot {
     jt_state *s;
     int context;
@@ -94,13 +104,15 @@ struct program {
     struct slot slot[SLOTS];
     rec_pool pool;
     struct tap_set set[SETS];
+    struct key_lists lists[SETS];
+    int n_lists, groups;
     int sets, evals, call;
     int host_calls; /* functions of taps fail when this reaches 0 */
     int passes;     /* evals are cancelled when this reaches 0 */
 };
 
 /* What all programs of a test did, so that it is known to have tested something. */
-static struct { long evals, bits, doubles, neither, nomem, cancelled, host, refused, limits, captured, projected, adapted; } did;
+static struct { long evals, bits, doubles, neither, nomem, cancelled, host, refused, limits, captured, projected, adapted, listed; } did;
 
 #define wrong(p, ...)                                                                                                                      \
     do {                                                                                                                                   \
@@ -129,6 +141,7 @@ static void fill_vector(const rec_row *r, int hidden, float *v) {
 /* The arrays of a span for rows of the pool, in the plainest form that says the same. */
 struct arrays {
     int32_t ids[REC_NODES], parent[REC_NODES], rank[REC_NODES], position[REC_NODES];
+    int32_t group[REC_NODES];
     jt_layers layers[REC_NODES];
     jt_input input[REC_NODES];
     int32_t mixed[REC_NODES][2]; /* copies: the pool may move */
@@ -151,7 +164,8 @@ static jt_span make_span(const struct program *p, jt_state *s, const rec_seq *se
             a->input[k] = (jt_input){.vec = a->vec[k]};
         }
         a->parent[k] = seq->parent[i] < 0 ? JT_NO_PARENT : seq->parent[i] == i - 1 ? JT_PREVIOUS : seq->parent[i];
-        a->rank[k] = r->rank, a->position[k] = r->position;
+        a->rank[k] = r->rank, a->position[k] = r->position, a->group[k] = r->group;
+        if (k && a->group[k] == a->group[k - 1]) out.group = a->group;
         a->layers[k] = (jt_layers){{r->runs, 0, 0, 0}};
         if (r->n_in != REC_PLAIN) out.input = a->input;
         if (seq->parent[i] != i - 1) out.parent = a->parent;
@@ -196,7 +210,8 @@ static bool same_view(const struct program *p, const int *row, int n, bool apart
         for (int k = 0; k < i; k++)
             if (row[k] == r->up) up = k;
         rec_append(seq, row[i], up);
-        if (i + 1 < n && next->taps == r->taps && next->adapter == r->adapter && (!apart || next->eval == r->eval)) continue;
+        if (i + 1 < n && next->taps == r->taps && next->adapter == r->adapter && next->keys == r->keys && (!apart || next->eval == r->eval))
+            continue;
         rec_look(&p->pool, seq, from, sees);
         for (int q = from; q <= i; q++) {
             const rec_row *x = &p->pool.row[row[q]];
@@ -219,6 +234,14 @@ static jt_status set_taps(const struct program *p, jt_state *s, int taps, jt_err
     return jt_state_set_taps(s, taps < 0 ? NULL : p->set[taps].tap, taps < 0 ? 0 : p->set[taps].n, err);
 }
 
+static jt_status set_keys(const struct program *p, jt_state *s, int lists, jt_error *err) {
+    return jt_state_set_keys(s, lists < 0 ? NULL : p->lists[lists].k, lists < 0 ? 0 : p->lists[lists].n, err);
+}
+
+static jt_status new_sequence(jt_model *m, int context, bool raw, jt_state **out, jt_error *err) {
+    return raw ? jt_state_new_raw(m, context, out, err) : jt_state_new(m, context, out, err);
+}
+
 /* What row[at] gives on a fresh state of the slow model, with what is captured of it. */
 static void replay(struct program *p, int context, const rec_seq *seq, const int *end, int pieces, int at, const struct wish *wish,
                    struct result *out, struct captures *c) {
@@ -226,12 +249,12 @@ static void replay(struct program *p, int context, const rec_seq *seq, const int
     jt_error err;
     jt_state *s;
     c->n = 0;
-    if (jt_state_new(p->mode->slow, context, &s, &err)) wrong(p, "%s", err.message);
+    if (new_sequence(p->mode->slow, context, p->pool.row[seq->row[0]].raw, &s, &err)) wrong(p, "%s", err.message);
     for (int i = 0, from = 0; i < pieces; from = end[i++]) {
         rec_seq upto = *seq;
         upto.n = end[i];
         const rec_row *first = &p->pool.row[seq->row[from]];
-        if (set_taps(p, s, first->taps, &err)) wrong(p, "%s", err.message);
+        if (set_taps(p, s, first->taps, &err) || set_keys(p, s, first->keys, &err)) wrong(p, "%s", err.message);
         if (jt_state_set_adapter(s, first->adapter == 0 ? NULL : p->mode->slow_adapter, first->adapter, &err)) wrong(p, "%s", err.message);
         jt_span span = make_span(p, s, &upto, from, &a);
         bool here = at >= from && at < end[i];
@@ -300,10 +323,44 @@ static void edit(void *self, int node, int layer, int site, double *x, int width
     }
 }
 
+/* The list that a row follows; NULL: none. */
+static const jt_keys *list_at(const struct program *p, const rec_row *r, int layer, int head) {
+    const struct key_lists *s = r->keys < 0 ? NULL : &p->lists[r->keys];
+    for (int i = s ? s->n - 1 : -1; i >= 0; i--) {
+        const jt_keys *k = &s->k[i];
+        bool all = !k->layer_first && !k->layer_end;
+        if ((all || (layer >= k->layer_first && layer < k->layer_end)) && r->own >= k->row_first && (!k->row_end || r->own < k->row_end) &&
+            (!k->heads || k->heads[0] == head / (p->mode->ref.heads / p->mode->ref.kv)))
+            return k;
+    }
+    return NULL;
+}
+
+/* The place of a depth in the order of a list; -1: it is not there. */
+static int place_in(const jt_keys *k, int own, int depth, int *entry) {
+    int from = own - k->local < 0 ? 0 : own - k->local, n = 0;
+    *entry = -1;
+    for (int i = 0; i < k->n && k->depth[i] < from; i++, n++)
+        if (k->depth[i] == depth) *entry = i;
+    return depth >= from ? n + depth - from : *entry;
+}
+
+static int place(void *self, int node, int key, int layer, int head) {
+    const struct pass *f = self;
+    const rec_row *r = &f->p->pool.row[f->row[node]], *k = &f->p->pool.row[f->row[key]];
+    const jt_keys *l = list_at(f->p, r, layer, head);
+    int entry, at = l ? place_in(l, r->own, k->depth, &entry) : -1;
+    if (at < 0) return k->position;
+    return l->renumber ? at : entry >= 0 && l->position ? l->position[entry] : k->position;
+}
+
 static double bias(void *self, int node, int key, int layer, int head) {
     const struct pass *f = self;
     const rec_row *r = &f->p->pool.row[f->row[node]], *k = &f->p->pool.row[f->row[key]];
+    const jt_keys *l = list_at(f->p, r, layer, head);
     double sum = 0;
+    int entry;
+    if (l && place_in(l, r->own, k->depth, &entry) < 0) return -INFINITY;
     for (int i = 0; r->taps >= 0 && i < f->p->set[r->taps].n; i++) {
         const jt_tap *t = &f->p->set[r->taps].tap[i];
         bool on = !t->heads;
@@ -379,10 +436,11 @@ static void in_double(struct program *p, const int *row, int n, int at, const st
                             .adapter = adapter,
                             .edit = edit,
                             .bias = bias,
+                            .place = p->pool.row[row[0]].raw ? place : NULL,
                             .self = &f,
                             .final = final,
                             .logits = logits});
-    did.adapted += adapter[at] != 0;
+    did.adapted += adapter[at] != 0, did.listed += p->pool.row[row[at]].keys >= 0;
     near_result(p, w, r, logits + at * m->vocab, final + at * m->hidden);
     for (int i = 0; i < c->n; i++) expected += c->c[i].span == span && c->c[i].node == node;
     if (f.compared != expected) wrong(p, "%d captures of a row, of which the reference knows %d", expected, f.compared);

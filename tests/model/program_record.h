@@ -21,6 +21,10 @@ typedef struct rec_row {
     unsigned runs;  /* bit l: it runs layer l */
     int taps, eval; /* the set of taps in force (-1: none), and the number of its eval */
     float adapter;  /* the adapter's scale in force; 0: none */
+    int keys;       /* the set of lists of keys in force, -1: none */
+    int own;        /* depth of the first row of its group */
+    int group;      /* a number that its group alone has */
+    bool raw;       /* keys are kept before the rotation */
     int up;         /* row of its parent, -1: none */
     int sees_at, n_sees;
 } rec_row;
@@ -36,8 +40,9 @@ typedef struct rec_pool {
 /* A sequence: its nodes, as rows of the pool, and their parents, as nodes. */
 typedef struct rec_seq {
     int n, row[REC_NODES], parent[REC_NODES];
-    int taps;
+    int taps, keys;
     float adapter;
+    bool raw;
 } rec_seq;
 
 static inline rec_row *rec_add(rec_pool *p) {

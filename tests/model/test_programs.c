@@ -1,6 +1,6 @@
-/* Random programs of the primitives: new, fork, truncate, eval, tap, adapters and free on several sequences, with failed allocations,
- * cancellations, failing functions and refused calls between. Two references that keep nothing compute what was wanted
- * anew from what the program's record (program_record.h) says the row saw:
+/* Random programs of the primitives: new, fork, truncate, eval, tap, lists of keys, adapters and free on several sequences, with failed
+ * allocations, cancellations, failing functions and refused calls between. Two references that keep nothing compute what was wanted anew
+ * from what the program's record (program_record.h) says the row saw:
  *   - the engine with one thread and scalar kernels on a fresh state, in as few evals as give the same view: bit for bit;
  *   - the double-precision forward pass (llama_reference.h), where activations are not rounded to 8 bits.
  * JETON_TEST_LONG=1: 10,000 programs; JETON_TEST_SEED=n: that program alone. */
@@ -70,9 +70,9 @@ static void call_new(struct program *p) {
     struct slot *s = any(p, false);
     jt_error err;
     if (!s) return;
-    *s = (struct slot){.context = chance(p, 4) ? 48 : REC_NODES, .seq = {.taps = -1}};
+    *s = (struct slot){.context = chance(p, 4) ? 48 : REC_NODES, .seq = {.taps = -1, .keys = -1, .raw = p->wild && chance(p, 3)}};
     sabotage(p, 2);
-    if (!spared(p, jt_state_new(p->model, s->context, &s->s, &err), &err)) s->s = NULL;
+    if (!spared(p, new_sequence(p->model, s->context, s->seq.raw, &s->s, &err), &err)) s->s = NULL;
 }
 
 static void call_fork(struct program *p) {
@@ -167,6 +167,33 @@ static void call_taps(struct program *p) {
         assert_true(jt_state_mode(s->s) == mode);
 }
 
+static void call_keys(struct program *p) {
+    struct slot *s = any(p, true);
+    jt_error err;
+    if (!s || p->n_lists == SETS) return;
+    struct key_lists *l = &p->lists[p->n_lists];
+    *l = (struct key_lists){.n = (int)pick(p, LISTS + 1)};
+    for (int i = 0; i < l->n; i++) {
+        jt_keys *k = &l->k[i];
+        uint32_t layers = (uint32_t)p->mode->ref.layers;
+        for (int d = (int)pick(p, 4); d < s->context && k->n < LISTED; d += 1 + (int)pick(p, 3))
+            l->position[i][k->n] = (int32_t)pick(p, 150), l->depth[i][k->n++] = d;
+        k->depth = l->depth[i], k->local = chance(p, 2) ? (int)pick(p, 30) : 0;
+        if (s->seq.raw && chance(p, 3)) k->position = l->position[i];
+        if (s->seq.raw && chance(p, 2)) k->renumber = 1;
+        if (chance(p, 2)) k->layer_first = (int)pick(p, layers), k->layer_end = k->layer_first + 1;
+        if (chance(p, 3)) k->row_first = (int)pick(p, 30), k->row_end = chance(p, 2) ? 0 : k->row_first + 1 + (int)pick(p, 30);
+        l->head[i] = (int)pick(p, (uint32_t)p->mode->ref.kv);
+        if (chance(p, 3)) k->heads = &l->head[i], k->n_heads = 1;
+    }
+    uint64_t mode = jt_state_mode(s->s);
+    sabotage(p, 6);
+    if (spared(p, jt_state_set_keys(s->s, l->k, l->n, &err), &err))
+        s->seq.keys = l->n ? p->n_lists++ : -1;
+    else
+        assert_true(jt_state_mode(s->s) == mode);
+}
+
 static void call_adapter(struct program *p) {
     static const float scales[] = {0, 0, 1, -0.75f};
     struct slot *s = any(p, true);
@@ -178,8 +205,14 @@ static void call_adapter(struct program *p) {
     if (spared(p, jt_state_set_adapter(s->s, named ? p->adapter : NULL, scale, &err), &err)) s->seq.adapter = scale;
 }
 
-/* One new row of a sequence, with its parent (a node). */
-static void random_row(struct program *p, struct slot *s, int parent, unsigned kinds) {
+/* The parent of the first row of a row's group. */
+static int group_parent(const struct program *p, int row) {
+    while (row > 0 && p->pool.row[row - 1].group == p->pool.row[row].group) row--;
+    return p->pool.row[row].up;
+}
+
+/* One new row of a sequence, with its parent (a node). It joins the group of the row before where it may and `joins` says so. */
+static void random_row(struct program *p, struct slot *s, int parent, unsigned kinds, bool joins) {
     const ref_model *m = &p->mode->ref;
     int at = p->pool.n;
     rec_row *r = rec_add(&p->pool);
@@ -188,6 +221,10 @@ static void random_row(struct program *p, struct slot *s, int parent, unsigned k
     for (int i = 0; i < 2; i++) r->id[i] = (int32_t)pick(p, (uint32_t)m->vocab), r->w[i] = 0.6f + part(p) / 2;
     r->up = parent < 0 ? -1 : s->seq.row[parent];
     r->depth = r->up < 0 ? 0 : p->pool.row[r->up].depth + 1;
+    r->keys = s->seq.keys, r->raw = s->seq.raw;
+    const rec_row *last = joins ? &p->pool.row[at - 1] : NULL, *up = r->up < 0 ? NULL : &p->pool.row[r->up];
+    bool joined = last && ((up && up->group == last->group) || (r->depth == last->own && r->up == group_parent(p, at - 1)));
+    r->group = joined ? last->group : ++p->groups, r->own = joined ? last->own : r->depth;
     r->rank = kinds & 2 ? r->depth + (int)pick(p, 5) - 2 : r->depth;
     r->position = kinds & 4 ? r->depth + (int)pick(p, 60) : r->depth;
     r->runs = kinds & 8 ? pick(p, 1u << m->layers) : (1u << m->layers) - 1;
@@ -198,14 +235,14 @@ static void random_row(struct program *p, struct slot *s, int parent, unsigned k
 static bool random_rows(struct program *p, struct slot *s) {
     int from = s->seq.n, n = 1 + (int)pick(p, chance(p, 6) ? ROWS : 6), back = s->seq.n < 6 ? s->seq.n : 6;
     unsigned kinds = p->wild && chance(p, 3) ? pick(p, 16) : 0;
-    bool tree = chance(p, 4), over = false, block = p->wild && chance(p, 8);
+    bool tree = chance(p, 4), over = false, block = p->wild && chance(p, 8), grouped = p->wild && chance(p, 3);
     if (n > REC_NODES - from) n = REC_NODES - from;
     if (p->mode->recurrent) kinds &= ~2u, block = false;
     for (int i = 0; i < n; i++) {
         int parent = s->seq.n - 1;
         if (tree) parent -= (int)pick(p, (uint32_t)(back + i + 1));
         if (parent < -1 || (p->wild && chance(p, 60))) parent = -1;
-        random_row(p, s, parent, kinds);
+        random_row(p, s, parent, kinds, i > 0 && grouped && chance(p, 2));
         over |= p->pool.row[p->pool.n - 1].depth >= s->context;
     }
     for (int i = from; block && i < s->seq.n; i++) p->pool.row[s->seq.row[i]].rank = p->pool.row[s->seq.row[s->seq.n - 1]].depth;
@@ -253,7 +290,7 @@ static void random_job(struct program *p, struct job *j) {
         rec_saw(&p->pool, &t->seq, from);
         jt_span *x = &j->span[j->n_span];
         *x = make_span(p, t->s, &t->seq, from, &j->a[j->n_span]);
-        j->ranks |= x->rank && p->ubatch && x->n > p->ubatch;
+        j->ranks |= (x->rank || x->group) && p->ubatch && x->n > p->ubatch;
         j->host |= t->seq.taps >= 0 && p->set[t->seq.taps].host;
         for (int k = 0; k < x->n; k++) {
             if (!chance(p, 4)) continue;
@@ -377,7 +414,7 @@ static void last_rows(struct program *p) {
         struct slot *s = &p->slot[i];
         int last = s->seq.n - 1;
         if (!s->s || s->seq.n == REC_NODES || (last >= 0 && p->pool.row[s->seq.row[last]].depth + 1 >= s->context)) continue;
-        random_row(p, s, last, 0);
+        random_row(p, s, last, 0, false);
         rec_saw(&p->pool, &s->seq, last + 1);
         span[n] = make_span(p, s->s, &s->seq, last + 1, &a[n]);
         want[n] = make_want(&wish, n, &result[n]);
@@ -414,6 +451,8 @@ static void run(uint32_t seed, int often) {
             call_taps(p);
         else if (what < 73 && p->wild)
             call_adapter(p);
+        else if (what < 77 && p->wild)
+            call_keys(p);
         else
             call_eval(p);
     }
@@ -434,12 +473,13 @@ static void random_programs(void **unused) {
     }
     memset(&did, 0, sizeof did);
     for (uint32_t seed = 0; seed < (all ? 10000 : 21); seed++) run(seed, all ? 64 : 6);
-    print_message(
-        "%ld evals; %ld rows bit for bit, %ld in double (%ld adapted), %ld by neither; %ld captures, %ld projections; refused %ld, "
-        "out of memory %ld, cancelled %ld, failed in a function %ld, at a limit %ld\n",
-        did.evals, did.bits, did.doubles, did.adapted, did.neither, did.captured, did.projected, did.refused, did.nomem, did.cancelled,
-        did.host, did.limits);
-    assert_true(did.bits > 200 && did.doubles > 200 && did.neither < (did.bits + did.doubles) / 4 && did.captured > 20 && did.adapted > 20);
+    print_message("%ld evals; %ld rows bit for bit, %ld in double (%ld adapted, %ld under lists of keys), %ld by neither; %ld captures, "
+                  "%ld projections; refused %ld, "
+                  "out of memory %ld, cancelled %ld, failed in a function %ld, at a limit %ld\n",
+                  did.evals, did.bits, did.doubles, did.adapted, did.listed, did.neither, did.captured, did.projected, did.refused,
+                  did.nomem, did.cancelled, did.host, did.limits);
+    assert_true(did.bits > 200 && did.doubles > 200 && did.neither < (did.bits + did.doubles) / 4 && did.captured > 20 &&
+                did.adapted > 20 && did.listed > 20);
     assert_true(did.projected && did.refused && did.nomem && did.cancelled && did.host && did.limits);
 }
 
