@@ -15,6 +15,7 @@
 #include "alloc_wrap.h"
 #include "jeton/keys.h"
 #include "jeton/tap.h"
+#include "tensor/engine.h"
 #include "tree_record.h"
 #include "windowed_folder.h"
 
@@ -23,7 +24,7 @@ enum { WINDOW = 29, SETS = 64, LISTS = 2, LONGEST = 64 };
 
 struct fixture {
     ref_model ref;
-    jt_engine *engine, *scalar;
+    jt_engine *engine, *scalar; /* scalar: its buffers are unreadable outside operators */
     jt_model *model, *windowed; /* windowed: but for layer 1 */
     char folder[64], path[64];
 };
@@ -39,7 +40,7 @@ static int begin(void **state) {
     windowed_write(f->folder,
                    "\"sliding_window\": 29, \"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\"],");
     return jt_engine_new(&(jt_engine_options){.threads = 2}, &f->engine, NULL) ||
-           jt_engine_new(&(jt_engine_options){.threads = 1, .kernels = "scalar"}, &f->scalar, NULL) ||
+           jt_engine_new_guarded(&(jt_engine_options){.threads = 1, .kernels = "scalar"}, &f->scalar, NULL) ||
            jt_model_open(f->engine, FIXTURES "/hf-tiny/llama", &o, &f->model, NULL) ||
            jt_model_open(f->engine, f->folder, &o, &f->windowed, NULL);
 }

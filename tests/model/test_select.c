@@ -13,6 +13,7 @@
 
 #include "alloc_wrap.h"
 #include "llama_reference.h"
+#include "tensor/engine.h"
 int example_main(int argc, char **argv);
 #define main example_main
 #include "../../examples/tokenselect.c"
@@ -24,7 +25,7 @@ enum { N = 96, GROUP = 6, WIDTH = REF_HEADS * REF_DIM, KV_WIDTH = REF_KV * REF_D
 
 struct fixture {
     ref_model ref;
-    jt_engine *engine, *scalar;
+    jt_engine *engine, *scalar; /* scalar: its buffers are unreadable outside operators */
     jt_model *model;
     int32_t ids[N], group[N];
 };
@@ -35,7 +36,7 @@ static int begin(void **state) {
     ref_open_hf(&f->ref, tiny);
     for (int i = 0; i < N; i++) f->ids[i] = (i * 71 + 5) % REF_VOCAB, f->group[i] = i / GROUP;
     return jt_engine_new(&(jt_engine_options){.threads = 2}, &f->engine, NULL) ||
-           jt_engine_new(&(jt_engine_options){.threads = 1, .kernels = "scalar"}, &f->scalar, NULL) ||
+           jt_engine_new_guarded(&(jt_engine_options){.threads = 1, .kernels = "scalar"}, &f->scalar, NULL) ||
            jt_model_open(f->engine, tiny, &(jt_model_options){.activations = JT_ACT_FLOAT}, &f->model, NULL);
 }
 
@@ -321,7 +322,7 @@ static jt_status choose_and_note(void *self, jt_select *x) {
     double before = m->t.read;
     jt_status s = choose(&m->t, x);
     m->n[g][l] = -1;
-    if (FIRST + m->t.keys < jt_select_keys(x) - LOCAL) {
+    if (!s && FIRST + m->t.keys < jt_select_keys(x) - LOCAL) {
         m->n[g][l] = (int)(m->t.read - before) - LOCAL;
         memcpy(m->list[g][l], m->t.list, (size_t)m->n[g][l] * sizeof(int32_t));
     }
