@@ -2,20 +2,24 @@
  *
  *     check-kernels [--seed N] [--no-time] [VARIANT ...]
  *
+ * Fused operators are timed beside the runs that they replace; that their bits are equal is test_fuse's to say.
  * Exit status 1 when a variant differs. Rates are for one thread: GOP/s of products
  * (a multiplication and an addition are two) with their share of the measured peak,
  * GB/s of memory touched otherwise. */
 #include <time.h>
 
 #include "tensor/kernel_cases.h"
+#include "tensor/op.h"
 #include "tensor/peak.h"
 
 static void report(const char *what) { fprintf(stderr, "DIFFERS: %s\n", what); }
 
-/* Processor time of this thread, so that what else runs on the machine counts less. */
+/* Processor time of this thread, so that what else runs on the machine counts less; where threads work together, of the
+ * wall clock. */
+static clockid_t bench_clock = CLOCK_THREAD_CPUTIME_ID;
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(bench_clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -195,6 +199,116 @@ static void time_attention(cases *c, double peak) {
     jt_free(vv);
 }
 
+/* ---- fused operators against the runs that they replace, in lists as a model has them */
+
+enum { FUSED_HIDDEN = 1024, FUSED_FFN = 4096, FUSED_ROWS = 512, FUSED_THREADS = 2 };
+
+typedef struct fused_bench {
+    jt_engine *engine;
+    jt_weights weights;
+    const jt_weights *set[1];
+    float *x; /* what every row is made from */
+    const float *vector[FUSED_ROWS];
+} fused_bench;
+
+static jt_val fused_input(jt_list *l, int width) {
+    return jt_list_node(l, &jt_op_vectors, -1)->out[0] = jt_list_value(l, JT_ROWS_WANTED, JT_ELEM_F32, width);
+}
+
+/* A node that reads a and b. */
+static jt_opnode *fused_node(jt_list *l, const jt_op *op, jt_val a, jt_val b) {
+    jt_opnode *n = jt_list_node(l, op, 0);
+    n->in[0] = a, n->in[1] = b;
+    return n;
+}
+
+static jt_val fused_value(jt_list *l, jt_opnode *n, jt_elem elem, int width) {
+    return n->out[0] = jt_list_value(l, JT_ROWS_WANTED, elem, width);
+}
+
+static void fused_norm(jt_list *l) {
+    jt_opnode *n = fused_node(l, &jt_op_rms_norm, fused_input(l, FUSED_HIDDEN), JT_NOVAL);
+    n->weight[0] = (jt_ref){0, 2}, n->f[0] = 1e-5f;
+    jt_val y = fused_value(l, n, JT_ELEM_F32, FUSED_HIDDEN);
+    fused_value(l, fused_node(l, &jt_op_quantise, y, JT_NOVAL), JT_ELEM_ACT, FUSED_HIDDEN);
+}
+
+static void fused_gate(jt_list *l) {
+    jt_val x = fused_input(l, FUSED_HIDDEN), y[2];
+    x = fused_value(l, fused_node(l, &jt_op_quantise, x, JT_NOVAL), JT_ELEM_ACT, FUSED_HIDDEN);
+    for (uint16_t i = 0; i < 2; i++) {
+        jt_opnode *n = fused_node(l, &jt_op_matmul, x, JT_NOVAL);
+        n->weight[0] = (jt_ref){0, i};
+        y[i] = fused_value(l, n, JT_ELEM_F32, FUSED_FFN);
+    }
+    jt_val z = fused_value(l, fused_node(l, &jt_op_swiglu, y[0], y[1]), JT_ELEM_F32, FUSED_FFN);
+    fused_value(l, fused_node(l, &jt_op_quantise, z, JT_NOVAL), JT_ELEM_ACT, FUSED_FFN);
+}
+
+/* Seconds of the nodes from `first` on; on several threads of all. */
+static double fused_seconds(fused_bench *b, void (*build)(jt_list *), bool fuse, int rows, size_t first) {
+    jt_list l = {0};
+    build(&l);
+    if (fuse) jt_list_fuse(&l);
+    if (jt_list_plan(&l, NULL)) abort();
+    jt_env e = {.engine = b->engine, .list = &l, .set = b->set, .rows = {0, rows}, .vector = b->vector};
+    if (jt_buffer_new(b->engine->backend, jt_list_storage(&l, e.rows, e.class_at), "values", &e.storage, NULL)) abort();
+    int threads = jt_engine_threads(b->engine);
+    void *scratch[FUSED_THREADS];
+    for (int i = 0; i < threads; i++) scratch[i] = cases_memory(jt_list_scratch(&l, &e));
+    e.scratch = scratch;
+    jt_list_run(&e);
+    jt_share share = {0, 1, scratch[0]};
+    double s;
+    bench_clock = threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    if (threads > 1)
+        TIME(s, jt_list_run(&e));
+    else
+        TIME(s, for (size_t i = first; i < l.n_node; i++) l.node[i].op->forward(&e, &l.node[i], &share));
+    bench_clock = CLOCK_THREAD_CPUTIME_ID;
+    for (int i = 0; i < threads; i++) jt_free(scratch[i]);
+    jt_buffer_free(e.storage);
+    jt_list_free(&l);
+    return s;
+}
+
+static void fused_line(fused_bench *b, const char *name, void (*build)(jt_list *), size_t first) {
+    static const int rows[] = {1, 16, 64, FUSED_ROWS};
+    printf("  %-36s", name);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double apart = fused_seconds(b, build, false, rows[i], first), fused = fused_seconds(b, build, true, rows[i], first);
+        printf("  %3d: %9.2f us, fused %9.2f (%.2f)", rows[i], apart * 1e6, fused * 1e6, apart / fused);
+    }
+    printf("\n");
+}
+
+static void time_fused(cases *c, const jt_format *f, int threads) {
+    fused_bench b = {0};
+    size_t cells = (size_t)FUSED_FFN * FUSED_HIDDEN;
+    unsigned char *data = cases_memory(cells / f->block * f->bytes);
+    float *norm = cases_floats(c, FUSED_HIDDEN, FLOATS_PLAIN);
+    uint16_t index;
+    cases_weights(c, f, cells, WEIGHTS_RANDOM, data);
+    if (jt_engine_new(&(jt_engine_options){.threads = threads, .kernels = c->k->name}, &b.engine, NULL)) abort();
+    for (int i = 0; i < 2; i++)
+        if (jt_weights_add(&b.weights, i ? "up" : "gate", f, FUSED_FFN, FUSED_HIDDEN, false, data, &index, NULL)) abort();
+    if (jt_weights_add(&b.weights, "norm", jt_format_of(JT_F32), 1, FUSED_HIDDEN, true, norm, &index, NULL)) abort();
+    for (int i = 0; i < 2; i++) {
+        jt_matrix *m = &b.weights.w[i].matrix;
+        if (jt_matrix_alloc_packed(m, NULL)) abort();
+        jt_matrix_pack_panels(c->k, m, 0, jt_matrix_panels(m));
+    }
+    b.set[0] = &b.weights;
+    b.x = cases_floats(c, (size_t)FUSED_ROWS * FUSED_HIDDEN, FLOATS_PLAIN);
+    for (int i = 0; i < FUSED_ROWS; i++) b.vector[i] = b.x + (size_t)i * FUSED_HIDDEN;
+    printf("  fused operators, weights %s, threads %d, by rows (how many times as fast):\n", f->name, threads);
+    fused_line(&b, "gate, up, swiglu, quantise 1024 4096", fused_gate, 2);
+    fused_line(&b, "rms-norm, quantise 1024", fused_norm, 1);
+    jt_weights_free(&b.weights);
+    jt_engine_free(b.engine);
+    jt_free(data), jt_free(norm), jt_free(b.x);
+}
+
 static void time_variant(cases *c) {
     double int8 = jt_peak_int8(c->k, 0.2), flt = jt_peak_float(c->k, 0.2), clock = jt_core_clock(0.1), int8_cycle, float_cycle;
     jt_peak_per_cycle(c->k, &int8_cycle, &float_cycle);
@@ -211,6 +325,9 @@ static void time_variant(cases *c) {
         if (f[i].panel != JT_PANEL_NONE && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised);
     time_rows(c);
     time_attention(c, flt);
+    for (int i = 0; i < n; i++)
+        for (int t = 1; t <= FUSED_THREADS && f[i].panel != JT_PANEL_NONE && f[i].quantised && c->k != &jt_kernels_scalar; t++)
+            time_fused(c, &f[i], t);
 }
 
 int main(int argc, char **argv) {

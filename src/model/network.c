@@ -80,6 +80,7 @@ static jt_status network_end(jt_net *n, jt_val x, jt_val *final, jt_error *err) 
     x = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
     *final = jt_net_scale(n, -1, JT_ROWS_WANTED, x, 1 / n->config->logit_scale);
     if (!n->list->status) n->list->value[*final].keep = true;
+    if (n->fuse) jt_list_fuse(n->list);
     return jt_list_plan(n->list, err);
 }
 

@@ -26,6 +26,7 @@ typedef struct jt_net {
     const jt_weights *weights;
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
     bool int8;
+    bool fuse;           /* runs of operators become fused ones */
     bool taps;           /* the list gets a node at every site */
     bool keys;           /* rows may have lists of keys, or raw keys */
     int lora_rank;       /* 0: no nodes for adapters; else room for the largest rank */

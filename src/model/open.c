@@ -178,6 +178,7 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
                 .weights = &m->weights,
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
+                .fuse = !m->engine->unfused,
                 .taps = kind & JT_GRAPH_TAPS,
                 .keys = kind & JT_GRAPH_KEYS,
                 .lora_rank = lora ? m->lora_rank : 0,

@@ -2,6 +2,8 @@
 #ifndef JT_TENSOR_ENGINE_H
 #define JT_TENSOR_ENGINE_H
 
+#include <stdbool.h>
+
 #include "core/mem.h"
 #include "core/thread.h"
 #include "jeton/engine.h"
@@ -18,6 +20,7 @@ struct jt_engine {
     const jt_kernels *kernels;
     jt_backend *backend;
     jt_streamed *streamed; /* [threads] */
+    bool unfused;          /* for comparisons: lists built from now on keep every operator */
 };
 
 /* Bytes of weight matrices that products of networks and heads have read (adapters not counted), since the engine was

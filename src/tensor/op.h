@@ -108,6 +108,8 @@ typedef struct jt_list {
 jt_val jt_list_value(jt_list *l, jt_rows rows, jt_elem elem, int width);
 jt_opnode *jt_list_node(jt_list *l, const jt_op *op, int layer); /* zeroed, values JT_NOVAL; never NULL */
 void jt_list_export(jt_list *l, jt_val v, int site, int layer);
+/* Before the plan, for a list that only infers: replaces runs of operators by fused ones with the same bits (fuse.c). */
+void jt_list_fuse(jt_list *l);
 jt_status jt_list_plan(jt_list *l, jt_error *err);
 void jt_list_free(jt_list *l);
 
@@ -354,7 +356,9 @@ extern const jt_op jt_op_conv;
 /* Mamba-2's recurrence. in c (from jt_op_conv: x, B, C); out y; weights decay A, D, bias of dt, then those of the convolution; i:
  * heads, dim, state, groups, taps, index of the layer among those of its kind. */
 extern const jt_op jt_op_recurrence;
-extern const jt_op jt_op_gated_norm; /* in x, z; out rms_norm(x * silu(z)) of each group (alias x); weight w; i: groups; f: eps */
-extern const jt_op jt_op_vectors;    /* out y (wanted rows): the vectors of the environment */
+extern const jt_op jt_op_gated_norm;        /* in x, z; out rms_norm(x * silu(z)) of each group (alias x); weight w; i: groups; f: eps */
+extern const jt_op jt_op_rms_norm_quantise; /* in x; out ACT; weight w; f: eps. As the two in a row */
+extern const jt_op jt_op_gated;             /* in x (F32 or ACT); out silu(G x) * (U x) (F32 or ACT); weights G, U */
+extern const jt_op jt_op_vectors;           /* out y (wanted rows): the vectors of the environment */
 
 #endif

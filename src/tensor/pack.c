@@ -108,15 +108,17 @@ typedef struct pack_pass {
     const jt_acts *a;
     int int8, ldy;
     float *y;
+    int first;    /* the panel with which y begins */
     char *mapped; /* room for a panel packed when it is used */
     float *expanded;
 } pack_pass;
 
-/* The sums of the activations' blocks times what kernels add to the weights. */
-static void pack_bias(const pack_pass *p, int32_t *bias) {
-    int by = p->m->format->panel == JT_PANEL_I4 ? -8 : -128, cols = p->a->cols;
-    for (int r = 0; r < p->a->rows; r++)
-        p->k->block_sums(p->a->q + (size_t)r * (size_t)cols, cols, by, bias + (size_t)r * (size_t)(cols / JT_ACT_BLOCK));
+const int32_t *jt_matmul_bias(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int32_t *out) {
+    if (!bias_bytes(m, 1)) return NULL;
+    int by = m->format->panel == JT_PANEL_I4 ? -8 : -128;
+    size_t cols = (size_t)m->cols;
+    for (size_t r = 0; r < (size_t)a->rows; r++) k->block_sums(a->q + r * cols, m->cols, by, out + r * (cols / JT_ACT_BLOCK));
+    return out;
 }
 
 /* Panels [first, end), packed, for all rows of the pass. */
@@ -126,7 +128,8 @@ static void pack_group(const pack_pass *p, jt_panel_kind kind, const char *panel
         for (int i = first; i < end; i++) {
             int left = p->m->rows - i * JT_PANEL;
             panel_product(p->k, kind, panel + (size_t)(i - first) * panel_bytes, p->a, p->int8, row, rows,
-                          p->y + (size_t)row * (size_t)p->ldy + (size_t)i * JT_PANEL, p->ldy, left < JT_PANEL ? left : JT_PANEL);
+                          p->y + (size_t)row * (size_t)p->ldy + (size_t)(i - p->first) * JT_PANEL, p->ldy,
+                          left < JT_PANEL ? left : JT_PANEL);
         }
     }
 }
@@ -151,22 +154,27 @@ static size_t pack_panels(const pack_pass *p, int first, int end) {
     return read;
 }
 
-size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
-                 void *scratch) {
+size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
+                        void *scratch) {
     int32_t *bias = (int32_t *)(((uintptr_t)scratch + JT_ALIGN - 1) & ~(uintptr_t)(JT_ALIGN - 1));
     char *mapped = (char *)bias + bias_bytes(m, int8);
     size_t read = 0;
     for (int row = 0; row < a->rows; row += MOST_ROWS) {
         size_t at = (size_t)row * (size_t)m->cols;
         jt_acts part = {.rows = a->rows - row < MOST_ROWS ? a->rows - row : MOST_ROWS, .cols = m->cols};
-        pack_pass p = {k, m, &part, int8, ldy, y + (size_t)row * (size_t)ldy, mapped, (float *)(mapped + mapped_bytes(m))};
+        pack_pass p = {k, m, &part, int8, ldy, y + (size_t)row * (size_t)ldy, first, mapped, (float *)(mapped + mapped_bytes(m))};
         if (int8) {
             part.q = a->q + at, part.d = a->d + at / JT_ACT_BLOCK, part.s = a->s + at / 32;
-            if (bias_bytes(m, int8)) pack_bias(&p, bias), part.bias = bias;
+            part.bias = a->bias ? a->bias + at / JT_ACT_BLOCK : jt_matmul_bias(k, m, &part, bias);
         } else {
             part.x = a->x + at;
         }
         read += pack_panels(&p, first, end);
     }
     return read;
+}
+
+size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
+                 void *scratch) {
+    return jt_matmul_panels(k, m, a, int8, first, end, y + (size_t)first * JT_PANEL, ldy, scratch);
 }

@@ -44,6 +44,12 @@ size_t jt_matmul_scratch(const jt_matrix *m, int int8);
  * int8: 1 uses a->q, d, s (quantised formats only); 0 uses a->x. Each weight panel is read once for every 512 rows of `a`.
  * Gives the bytes of weights read, packed or as in the file. */
 size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy, void *scratch);
+/* The same, where y begins with output 16 * first. */
+size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
+                        void *scratch);
+/* The bias that int8 products with this matrix want of the rows of `a`, in `out` [rows][cols / 16]: for callers that go
+ * through a matrix in several calls. NULL when they want none. */
+const int32_t *jt_matmul_bias(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int32_t *out);
 /* One row of the matrix as float32, exactly (embedding lookup). */
 void jt_matrix_row(const jt_matrix *m, int row, float *out);
 

@@ -11,3 +11,25 @@ static void rms_norm_forward(const jt_env *e, const jt_opnode *n, const jt_share
 }
 
 const jt_op jt_op_rms_norm = {.name = "rms-norm", .split = JT_SPLIT_ROWS, .keep_in = 1, .keep_out = 2, .forward = rms_norm_forward};
+
+static void rms_norm_quantise_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    const jt_kernels *k = e->engine->kernels;
+    const float *x = jt_env_f32(e, n->in[0]), *w = e->set[n->weight[0].set]->w[n->weight[0].tensor].vector;
+    int width = e->list->value[n->in[0]].width, first, end;
+    float *y = s->scratch, *d, *sum;
+    int8_t *q;
+    jt_env_act(e, n->out[0], &q, &d, &sum);
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (int r = first; r < end; r++) {
+        size_t at = (size_t)r * (size_t)width;
+        k->rms_norm(x + at, w, width, n->f[0], y, NULL);
+        k->quantise(y, width, q + at, d + at / JT_ACT_BLOCK, sum + at / 32);
+    }
+}
+
+static size_t rms_norm_quantise_scratch(const jt_env *e, const jt_opnode *n) {
+    return (size_t)e->list->value[n->in[0]].width * sizeof(float);
+}
+
+const jt_op jt_op_rms_norm_quantise = {
+    .name = "rms-norm-quantise", .split = JT_SPLIT_ROWS, .forward = rms_norm_quantise_forward, .scratch = rms_norm_quantise_scratch};
