@@ -84,7 +84,7 @@ static void every_matrix_is_read_once_a_pass(void **unused) {
         for (size_t i = 0; i < sizeof type / sizeof *type; i++)
             for (int mapped = 0; mapped < 2; mapped++) {
                 check(e, type[i], JT_ACT_INT8, mapped);
-                check(e, type[i], JT_ACT_FLOAT, mapped);
+                if (threads == 1) check(e, type[i], JT_ACT_FLOAT, mapped);
             }
         jt_engine_free(e);
     }
