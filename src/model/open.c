@@ -212,7 +212,9 @@ static uint64_t mode_hash(const jt_model *m) {
     h = jt_hash_u64(h, (uint64_t)m->options.activations), h = jt_hash_u64(h, m->kv.type);
     const jt_config *c = &m->config;
     const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale, c->attn_scale, c->norm_eps, (float)c->rope_dims};
+    const int sizes[] = {c->ssm_heads, c->ssm_state, c->ssm_groups, c->ssm_taps};
     h = jt_hash_bytes(jt_hash_bytes(h, setting, sizeof setting), c->recurrent, sizeof c->recurrent);
+    h = jt_hash_bytes(h, sizes, sizeof sizes);
     for (int l = 0; c->window && l < c->layers; l++) h = jt_hash_u64(h, (uint64_t)jt_config_window(c, l));
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];

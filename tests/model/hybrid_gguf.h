@@ -149,6 +149,19 @@ static inline void hybrid_settings(hybrid_writer *w) {
     gb_bool(&w->b, "granitehybrid.rope.scaling.finetuned", jt_config_find(w->config, "position_embedding_type") != NULL);
 }
 
+/* The settings of a folder, one key more, and an embedding table: a file that jt_config_from_gguf reads. Free with free. */
+static inline uint8_t *hybrid_head(const char *folder, const char *key, uint32_t value, size_t *n) {
+    hybrid_writer w = {0};
+    char name[512];
+    snprintf(name, sizeof name, "%s/config.json", folder);
+    if (jt_json_read(name, &w.config, NULL)) abort();
+    hybrid_settings(&w);
+    gb_u32(&w.b, key, value);
+    hybrid_add(&w, "token_embd.weight", NULL, HYBRID_VOCAB, HYBRID_HIDDEN, 0);
+    jt_json_free(w.config);
+    return gb_finish(&w.b, 3, n);
+}
+
 /* Writes folder `folder`, its matrices changed; aborts when that fails. */
 static inline void hybrid_write_with(const char *folder, const char *path, int q8, void (*change)(const char *, float *, int, int)) {
     hybrid_writer w = {.q8 = q8, .change = change};

@@ -535,6 +535,55 @@ static void settings_that_are_not_known_are_refused(void **state) {
     }
 }
 
+static void settings_of_gguf_files_are_refused_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t value;
+        jt_status status;
+        const char *says;
+    } row_of[] = {{"granitehybrid.expert_count", 4, JT_UNSUPPORTED, "granitehybrid.expert_count is 4"},
+                  {"granitehybrid.expert_count", 0, JT_OK, ""},
+                  {"granitehybrid.attention.key_length", 0, JT_FORMAT, "head size is 0"},
+                  {"granitehybrid.attention.key_length", 5000, JT_FORMAT, "head size is 5000"},
+                  {"granitehybrid.rope.dimension_count", 6, JT_OK, ""}};
+    for (size_t i = 0; i < sizeof row_of / sizeof *row_of; i++) {
+        size_t n;
+        jt_gguf *g;
+        jt_config c;
+        jt_error err = {0};
+        uint8_t *file = hybrid_head(FIXTURES "/hybrid/two", row_of[i].key, row_of[i].value, &n);
+        ok(jt_gguf_parse(file, n, &g, &err), &err);
+        jt_status got = jt_config_from_gguf(g, &c, &err);
+        if (got != row_of[i].status) fail_msg("%zu: %d, \"%s\"", i, (int)got, err.message);
+        if (!strstr(err.message, row_of[i].says)) fail_msg("\"%s\" does not say \"%s\"", err.message, row_of[i].says);
+        if (i == 4) assert_int_equal(c.rope_dims, 6);
+        jt_gguf_free(g);
+        free(file);
+    }
+}
+
+static void opening_survives_failed_allocations(void **state) {
+    fixture *f = *state;
+    const char *path[] = {FIXTURES "/hybrid/two", f->gguf[2]};
+    for (int i = 0; i < 2; i++) {
+        jt_status s = JT_NOMEM;
+        long at = 0;
+        for (; s; at++) {
+            jt_error err;
+            jt_model *m;
+            alloc_fail_at(at);
+            s = jt_model_open(f->engine, path[i], NULL, &m, &err);
+            alloc_fail_at(-1);
+            if (s)
+                assert_int_equal(s, JT_NOMEM);
+            else
+                jt_model_free(m);
+        }
+        assert_true(at > 100);
+    }
+}
+
 /* ---- adapters ---- */
 
 enum { RANK = 3 };
@@ -687,6 +736,8 @@ int main(void) {
         cmocka_unit_test(failed_allocations_change_nothing),
         cmocka_unit_test(what_is_not_honoured_is_refused),
         cmocka_unit_test(settings_that_are_not_known_are_refused),
+        cmocka_unit_test(settings_of_gguf_files_are_refused_by_name),
+        cmocka_unit_test(opening_survives_failed_allocations),
         cmocka_unit_test(adapters_act_on_recurrent_layers),
         cmocka_unit_test(recurrent_layers_have_no_queries),
         cmocka_unit_test(taps_act_on_recurrent_layers),

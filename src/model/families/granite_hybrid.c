@@ -120,7 +120,9 @@ static jt_status granite_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err
                             (unsigned long long)experts);
     if (jt_gguf_find(g, "granitehybrid.rope.scaling.type") && rotates)
         return jt_error_set(err, JT_UNSUPPORTED, "granitehybrid.rope.scaling.type is not supported by this build");
-    if (rotates && (s = jt_config_gguf_int(g, "granitehybrid.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err))) return s;
+    if (rotates &&
+        (s = jt_config_gguf_int(g, "granitehybrid.rope.dimension_count", c->head_dim > 0 ? (uint64_t)c->head_dim : 1, &c->rope_dims, err)))
+        return s;
     c->norm_eps = (float)eps;
     c->rope_interleaved = true;
     return JT_OK;
