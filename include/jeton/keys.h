@@ -11,7 +11,8 @@
  * in this order, all intersected with what the row may see (ranks, lanes, windows, skipped layers).
  * Tiles and accumulators follow from a key's place in that order (docs/numbers.md), so that a list
  * of all keys gives the bits of none. Setting keys is part of the numeric mode of the positions
- * evaluated under them. Forks inherit them.
+ * evaluated under them. Forks inherit them. Layers with a recurrence in the place of attention have no keys: nothing is
+ * done there.
  *
  * A state may keep its keys *raw*: before the rotation by their positions. They are rotated when
  * they are read, which takes longer, and so may be given other positions than those at which they

@@ -17,6 +17,7 @@
 #include "alloc_wrap.h"
 #include "core/random.h"
 #include "jeton/adapter.h"
+#include "jeton/keys.h"
 #include "jeton/model.h"
 #include "jeton/tap.h"
 #include "model/hybrid_gguf.h"
@@ -429,6 +430,31 @@ static void marks_are_few_and_shared(void **state) {
     jt_state_free(s), jt_state_free(t), jt_model_free(m);
 }
 
+/* Raw keys in F32 give the bits of rotated ones, and so does a list of all keys; a short one acts on the attention alone. */
+static void lists_of_keys_act_on_the_attention_layers(void **state) {
+    fixture *f = *state;
+    int32_t depth[70];
+    row got[70];
+    jt_error err;
+    for (int i = 0; i < 70; i++) depth[i] = i;
+    for (int m = 0; m < MODES; m++) {
+        jt_state *s = NULL;
+        if (f->mode[m].kv != JT_KV_F32) continue;
+        ok(jt_state_new_raw(f->model[m], CONTEXT, &s, &err), &err);
+        line(s, f->ids, 40, got), line(s, f->ids + 40, 30, got + 40);
+        same(f, m, got, 0, 70, "raw keys");
+        cut(s, 33);
+        ok(jt_state_set_keys(s, &(jt_keys){.depth = depth, .n = 70}, 1, &err), &err);
+        line(s, f->ids + 33, 37, got);
+        same(f, m, got, 33, 37, "all keys by list");
+        cut(s, 33);
+        ok(jt_state_set_keys(s, &(jt_keys){.depth = depth, .n = 3, .local = 2, .renumber = 1}, 1, &err), &err);
+        line(s, f->ids + 33, 1, got);
+        assert_true(memcmp(got[0], f->ref[m][33], sizeof(row)) != 0);
+        jt_state_free(s);
+    }
+}
+
 /* ---- failures ---- */
 
 struct countdown {
@@ -732,6 +758,7 @@ int main(void) {
         cmocka_unit_test(a_batch_of_several_states_equals_each),
         cmocka_unit_test(a_state_read_from_a_file_goes_on),
         cmocka_unit_test(marks_are_few_and_shared),
+        cmocka_unit_test(lists_of_keys_act_on_the_attention_layers),
         cmocka_unit_test(a_cancelled_eval_changes_nothing),
         cmocka_unit_test(failed_allocations_change_nothing),
         cmocka_unit_test(what_is_not_honoured_is_refused),
