@@ -56,12 +56,14 @@ typedef struct jt_request {
     size_t n_stop;
     const int32_t *stop_ids; /* tokens that end the answer, besides the tokenizer's own */
     size_t n_stop_ids;
-    int ignore_end;      /* 1: the tokenizer's end tokens do not end the answer */
-    int special;         /* 1: special tokens are written in the text */
-    int trace;           /* 1: events carry candidates and what each stage did */
-    const char *adapter; /* of jt_driver_add_adapter: evaluates prompt and answer; NULL: what new states of the model have */
-    float adapter_scale; /* multiplies the adapter's; 0: 1 */
-    int top_logprobs;    /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
+    int ignore_end;             /* 1: the tokenizer's end tokens do not end the answer */
+    int special;                /* 1: special tokens are written in the text */
+    int trace;                  /* 1: events carry candidates and what each stage did */
+    const jt_message *messages; /* the conversation that the prompt was made from, copied, for strategies that write it anew */
+    size_t n_messages;          /* 0: unknown */
+    const char *adapter;        /* of jt_driver_add_adapter: evaluates prompt and answer; NULL: what new states of the model have */
+    float adapter_scale;        /* multiplies the adapter's; 0: 1 */
+    int top_logprobs;           /* raw and staged logprobs of this many best candidates with each token, 0 to 20 */
 } jt_request;
 
 typedef enum jt_end_reason {

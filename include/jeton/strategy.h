@@ -233,6 +233,24 @@ JT_API void jt_work_adapter(jt_work *w, jt_slot slot, int from, const char *name
  * whichever made them. */
 JT_API void jt_work_stages(jt_work *w, jt_slot slot, const jt_stages_value *v);
 
+/* ---- text ----
+ *
+ * The text of a slot is the bytes of its inputs put together, special tokens in their written form; bytes are counted from
+ * the beginning of its prompt. Without a tokenizer there is none. */
+
+JT_API int jt_work_prompt(const jt_work *w, jt_slot slot); /* inputs of the slot's prompt */
+/* The bytes of inputs first .. end - 1; returns the length that they have. out[cap] is always terminated if cap > 0. */
+JT_API size_t jt_work_text(const jt_work *w, jt_slot slot, int first, int end, char *out, size_t cap);
+/* Where the text of the input at that position begins; past the last, where the text ends. */
+JT_API size_t jt_work_byte(const jt_work *w, jt_slot slot, int position);
+/* The inputs [*first, *end) that bytes [from, to) touch. */
+JT_API void jt_work_span(const jt_work *w, jt_slot slot, size_t from, size_t to, int *first, int *end);
+/* The request's messages; *n = 0 if it had none. */
+JT_API const jt_message *jt_work_messages(const jt_work *w, int *n);
+/* The slot becomes a branch of its own with these messages, and the opening of an answer, as its prompt: nothing of it is
+ * evaluated, and no attributes are set but the request's adapter. Its random stream is the request's hashed with the tag. */
+JT_API void jt_work_open(jt_work *w, jt_slot slot, const jt_message *m, int n, int tag);
+
 /* ---- children ---- */
 
 /* Runs the inner strategy on the slot for n more tokens, 0: to its end. One entry of results when it is there. */

@@ -55,8 +55,7 @@ static void past_drop(jt_past *p) {
     jt_free(p);
 }
 
-static jt_status past_reserve(const jt_live *j, jt_past *p, size_t n, jt_error *err) {
-    size_t prompt = (size_t)j->n_prompt;
+static jt_status past_reserve(const jt_live *j, jt_past *p, size_t prompt, size_t n, jt_error *err) {
     if (n <= p->cap) return JT_OK;
     jt_status e = jt_trail_reserve(j, &p->trail, n > prompt ? n - prompt : 0, err);
     if (e == JT_OK) e = jt_grow((void **)&p->ids, &p->cap, n, sizeof *p->ids, err);
@@ -82,15 +81,15 @@ static void past_forget_blends(jt_past *p, int n) {
 
 jt_status jt_branch_own(const jt_live *j, jt_branch *b, int n, jt_error *err) {
     jt_past *p = b->past, *q;
-    size_t prompt = (size_t)j->n_prompt, have = (size_t)b->n;
+    size_t prompt = (size_t)b->prompt, have = (size_t)b->n;
     if (p && p->refs == 1) {
         past_forget_blends(p, b->n);
-        return past_reserve(j, p, (size_t)n, err);
+        return past_reserve(j, p, prompt, (size_t)n, err);
     }
     q = jt_alloc(1, sizeof *q);
     if (!q) return jt_nomem(err, "the inputs of a branch", 1, sizeof *q);
     q->refs = 1;
-    jt_status e = past_reserve(j, q, (size_t)n + 32, err);
+    jt_status e = past_reserve(j, q, prompt, (size_t)n + 32, err);
     for (size_t i = 0; e == JT_OK && p && i < p->n_blend && p->blend[i].position < b->n; i++) {
         const jt_blend *x = &p->blend[i];
         e = past_blend(q, x->position, x->n, p->blend_id + x->at, p->blend_w + x->at, x->used, err);
@@ -122,8 +121,8 @@ jt_status jt_branch_append(jt_live *j, jt_branch *b, const jt_made *made, const 
         e = past_blend(b->past, b->n, in->n, in->ids, in->n ? in->w : in->vec, in->n ? (size_t)in->n : (size_t)hidden, err);
     if (e != JT_OK) return e;
     b->past->ids[b->n] = made->decision.id;
-    if (b->n >= j->n_prompt) {
-        size_t k = (size_t)(b->n - j->n_prompt);
+    if (b->n >= b->prompt) {
+        size_t k = (size_t)(b->n - b->prompt);
         if (t)
             jt_trail_copy(j, &b->past->trail, k, t, at, 1);
         else
@@ -155,7 +154,7 @@ jt_status jt_branch_own_stages(const jt_live *j, jt_branch *b, jt_error *err) {
 jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err) {
     jt_branch *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
-    b->serial = ++j->serial, b->model = model, b->follows = -1, b->bent = INT_MAX, b->stream = j->stream;
+    b->serial = ++j->serial, b->model = model, b->follows = -1, b->prompt = j->n_prompt, b->bent = INT_MAX, b->stream = j->stream;
     jt_status e = d->model[model].ev.open(d->model[model].ev.self, j->context, &b->state, err);
     if (e != JT_OK) return jt_free(b), e;
     *out = b;
@@ -170,7 +169,7 @@ void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b) {
     jt_reply_free(b->reply);
     if (b->state) d->model[b->model].ev.close(d->model[b->model].ev.self, b->state);
     past_drop(b->past);
-    stages_drop(b->stages);
+    stages_drop(b->stages), stages_drop(b->fresh);
     jt_attr_free(b);
     jt_grips_free(d, &b->grips);
     jt_free(b->twig), jt_free(b->mix_id), jt_free(b->mix_w);
@@ -192,6 +191,8 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     b->chain = from->chain;
     if ((b->past = from->past)) b->past->refs++;
     if ((b->stages = from->stages)) b->stages->refs++;
+    if ((b->fresh = from->fresh)) b->fresh->refs++;
+    b->prompt = from->prompt;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;
     if (e == JT_OK) e = jt_attr_copy(from, b, err);
     if (e == JT_OK) e = jt_grips_copy(&from->grips, &b->grips, err);
@@ -253,7 +254,14 @@ static int branch_common(const jt_branch *a, const jt_branch *b) {
 bool jt_branch_alike(const jt_branch *b, const jt_branch *of) { return b->n == of->n && branch_common(b, of) == b->n; }
 
 jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err) {
-    int same = branch_common(b, of);
+    if (b->prompt != of->prompt && b->past) { /* another text: nothing of it stays */
+        jt_status cut = jt_branch_truncate(d, b, 0, err);
+        if (cut != JT_OK) return cut;
+        past_drop(b->past);
+        b->past = NULL;
+    }
+    b->prompt = of->prompt;
+    int same = b->past ? branch_common(b, of) : 0;
     jt_status e = b->grown && same == b->n ? jt_tree_follow(d, j, b, of, err) : JT_OK;
     if (b->n > same) same = branch_common(b, of);
     if (e == JT_OK) e = jt_branch_truncate(d, b, same, err);

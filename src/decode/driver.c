@@ -87,7 +87,8 @@ void jt_live_free(jt_driver *d, jt_live *j) {
     for (size_t i = 0; j->stop && i < j->n_stop; i++) jt_free(j->stop[i]);
     jt_free(j->stop), jt_free(j->stop_len), jt_free(j->stop_ids), jt_free(j->stage_at), jt_free(j->kin);
     jt_free(j->chain), jt_free(j->stage);
-    if (j->fresh && !--j->fresh->refs) jt_free(j->fresh);
+    jt_worn_put(j->adapter);
+    jt_arena_free(&j->words);
     for (jt_room *m = j->rooms, *next; m; m = next) {
         next = m->next;
         jt_free(m->logits), jt_free(m->second), jt_free(m->hidden), jt_free(m->top_ids), jt_free(m->top_logits);

@@ -19,6 +19,7 @@
  *   rank.c      the best continuations of rows, and what becomes of them
  *   tree.c      rows that hang at the end of a slot
  *   judge.c     what stands in a slot, for scorers
+ *   bytes.c     text of slots, and slots made from messages
  *   hold.c      dists that outlive the advance which read them
  *   shared.c    objects that outlive jobs
  *   shape.c     the pipeline over one row
@@ -229,7 +230,9 @@ struct jt_branch {
     jt_state *state; /* nodes: inputs 0 .. evaluated - 1, then the evaluated tree */
     jt_past *past;
     jt_stages *stages;
+    jt_stages *fresh; /* as they were at the prompt's end; shared */
     uint64_t stream;
+    int prompt;                /* inputs of the prompt */
     int n, evaluated, follows; /* follows: a slot, -1: none */
     int bent;                  /* the first input evaluated with a rank, place or layers of its own; INT_MAX: none */
     int chain;                 /* of the job: the stages that it decides by */
@@ -257,6 +260,8 @@ struct jt_branch {
 
 jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err);
 void jt_branch_free(jt_driver *d, jt_live *j, jt_branch *b);
+/* The states of all stages after a prompt. */
+jt_status jt_stages_open(const jt_driver *d, const jt_live *j, const int32_t *prompt, int n, jt_stages **out, jt_error *err);
 /* tag < 0: the same stream. The tree stays with `from`. */
 jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int tag, jt_branch **out, jt_error *err);
 void jt_branch_restream(jt_branch *b, int tag);
@@ -481,8 +486,11 @@ struct jt_live {
     jt_node *stage;                   /* [n_stage], of all chains */
     int n_chain, n_stage, most_stage; /* most: of one chain */
     size_t *stage_at, stage_bytes;    /* in jt_stages.bytes */
-    jt_stages *fresh;                 /* states of the stages at the prompt's end */
-    int model2;                       /* of the driver; -1: no stage asks for one */
+    jt_worn *adapter;                 /* of the request; NULL: none */
+    jt_message *message;              /* [n_message]: of the request, in `words` */
+    int n_message;
+    jt_arena words;
+    int model2; /* of the driver; -1: no stage asks for one */
     bool needs_hidden, siblings;
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
     uint64_t serial;               /* the newest branch's */

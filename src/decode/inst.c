@@ -26,7 +26,7 @@ static jt_status inst_state(const jt_driver *d, const jt_live *j, const jt_node 
     jt_setup u = {.vocab = d->model->ev.vocab,
                   .tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL,
                   .prompt = main->past->ids,
-                  .n_prompt = j->n_prompt,
+                  .n_prompt = main->prompt,
                   .context = j->context,
                   .layers = d->model->ev.layers};
     i->bytes = m->state_bytes ? m->state_bytes(node->par, &u) : m->state_size;

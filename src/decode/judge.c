@@ -3,16 +3,15 @@
 
 #include "decode/work.h"
 
-/* The inputs that begin with the slot's prompt: its own, or those of the main slot of its child, however deep. */
-static const jt_past *judge_past(const jt_branch *b) {
+const jt_past *jt_judge_past(const jt_branch *b) {
     while (b && b->child) b = b->child->slot[JT_MAIN];
     return b ? b->past : NULL;
 }
 
 static jt_status judge_fill(const jt_work *w, const jt_branch *b, int n, int32_t *ids, float *raw, float *staged) {
-    const jt_past *p = judge_past(b);
+    const jt_past *p = jt_judge_past(b);
     const jt_trail *t = b->child ? &b->said : &b->past->trail;
-    int prompt = w->j->n_prompt;
+    int prompt = b->prompt;
     if (!p) return jt_error_set(&w->j->error, JT_INVALID, "the strategy %s scores a child whose main slot is gone", w->i->node->m->name);
     memcpy(ids, p->ids, (size_t)prompt * sizeof *ids);
     for (int k = 0; k < n; k++) {
@@ -32,7 +31,7 @@ double jt_work_score(jt_work *w, jt_slot slot, const jt_method_value *scorer) {
         jt_work_fail(w, jt_error_set(err, JT_INVALID, "the strategy %s scores slot %d without a scorer", w->i->node->m->name, slot));
         return NAN;
     }
-    int prompt = w->j->n_prompt, n = jt_work_length(w, slot) - prompt;
+    int prompt = b->prompt, n = jt_work_length(w, slot) - prompt;
     int32_t *ids = jt_alloc((size_t)(prompt + n), sizeof *ids);
     float *raw = jt_alloc(2 * (size_t)n, sizeof *raw);
     jt_status e = ids && raw ? judge_fill(w, b, n, ids, raw, raw + n) : jt_nomem(err, "an answer to score", (size_t)n, sizeof *raw);

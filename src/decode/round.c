@@ -74,11 +74,11 @@ static const jt_branch *round_tree(const jt_inst *i, jt_slot slot) { return i->s
 
 static void round_count(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_branch *b, bool shadow) {
     int pending = b->n - b->evaluated, twigs = round_tree(i, slot)->n_twig;
-    (void)shadow;
+    (void)j, (void)shadow;
     s->parts[b->model]++;
     if (twigs || b->past->n_blend || b->n_attr) s->rows[b->model] += (size_t)((pending < JT_ROWS_ALONE ? pending : JT_ROWS_ALONE) + twigs);
     s->wants[b->model] += (size_t)twigs + 1;
-    if (pending <= JT_ROWS_SHORT && b->n > j->n_prompt) s->beside = true;
+    if (pending <= JT_ROWS_SHORT && b->n > b->prompt) s->beside = true;
 }
 
 /* Whether the inputs run some layers only. */

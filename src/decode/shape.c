@@ -22,7 +22,7 @@ static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const j
                      .vocab = d->model->ev.vocab,
                      .history = b->past->ids,
                      .n = n,
-                     .n_prompt = j->n_prompt,
+                     .n_prompt = b->prompt,
                      .seed = j->seed,
                      .stream = b->stream,
                      .tokenizer = d->model->ev.tokenizer,
@@ -66,10 +66,10 @@ jt_status jt_shape_replay(jt_driver *d, jt_live *j, jt_branch *b, jt_error *err)
     int n = b->n;
     if (!shape_pushes(j)) return JT_OK;
     jt_branch fresh = *b;
-    fresh.stages = j->fresh, j->fresh->refs++;
+    fresh.stages = b->fresh, b->fresh->refs++;
     jt_status e = JT_OK;
-    for (fresh.n = j->n_prompt; e == JT_OK && fresh.n < n; fresh.n++)
-        e = jt_shape_push(d, j, &fresh, &b->past->trail.made[fresh.n - j->n_prompt], err);
+    for (fresh.n = b->prompt; e == JT_OK && fresh.n < n; fresh.n++)
+        e = jt_shape_push(d, j, &fresh, &b->past->trail.made[fresh.n - b->prompt], err);
     jt_stages *old = e == JT_OK ? b->stages : fresh.stages;
     if (e == JT_OK) b->stages = fresh.stages;
     if (!--old->refs) jt_free(old);

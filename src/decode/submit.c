@@ -5,7 +5,7 @@
 #include "core/random.h"
 #include "decode/driver.h"
 
-enum { STOPS_MOST = 64, STOP_LENGTH_MOST = 4096, CONTEXT_MOST = 1 << 24, RESERVE_MOST = 1 << 16 };
+enum { STOPS_MOST = 64, STOP_LENGTH_MOST = 4096, CONTEXT_MOST = 1 << 24, RESERVE_MOST = 1 << 16, MESSAGES_MOST = 1 << 16 };
 
 /* The needs of a method that a job's driver cannot give, by name. */
 static jt_status submit_method(const jt_driver *d, const jt_method *m, jt_error *err) {
@@ -103,15 +103,19 @@ static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_
         if (r->stop_ids[i] < 0 || r->stop_ids[i] >= d->model->ev.vocab)
             return jt_error_set(err, JT_INVALID, "stop id %d is outside of the vocabulary (0 to %d)", (int)r->stop_ids[i],
                                 d->model->ev.vocab - 1);
+    if (r->n_messages > MESSAGES_MOST)
+        return jt_error_set(err, JT_LIMIT, "%zu messages; at most %d are taken", r->n_messages, MESSAGES_MOST);
+    for (size_t i = 0; i < r->n_messages; i++)
+        if (!r->messages[i].role || !r->messages[i].content)
+            return jt_error_set(err, JT_INVALID, "message %zu has no %s", i, r->messages[i].role ? "content" : "role");
     return submit_strategies(d, p, err);
 }
 
-/* The states of the stages, one after another, opened. */
+/* Where the states of the stages lie, one after another. */
 static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *past, jt_error *err) {
-    jt_status e = JT_OK;
     jt_setup u = {
         .vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context, .layers = d->model->ev.layers};
-    j->stage_at = jt_alloc((size_t)j->n_stage, sizeof *j->stage_at);
+    j->stage_at = jt_alloc((size_t)j->n_stage + 1, sizeof *j->stage_at);
     if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)j->n_stage, sizeof *j->stage_at);
     for (int i = 0; i < j->n_stage; i++) {
         const jt_method *m = j->stage[i].m;
@@ -120,14 +124,27 @@ static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *pa
         if (!jt_round_up(bytes, sizeof(max_align_t), &bytes) || !jt_add(j->stage_bytes, bytes, &j->stage_bytes))
             return jt_nomem(err, "the states of stages", 1, bytes);
     }
-    j->fresh = jt_alloc(1, sizeof *j->fresh + j->stage_bytes);
-    if (!j->fresh) return jt_nomem(err, "the states of stages", 1, j->stage_bytes);
-    j->fresh->refs = 1;
+    j->stage_at[j->n_stage] = j->stage_bytes;
+    return JT_OK;
+}
+
+jt_status jt_stages_open(const jt_driver *d, const jt_live *j, const int32_t *prompt, int n, jt_stages **out, jt_error *err) {
+    jt_setup u = {.vocab = d->model->ev.vocab, .prompt = prompt, .n_prompt = n, .context = j->context, .layers = d->model->ev.layers};
+    jt_stages *s = jt_alloc(1, sizeof *s + j->stage_bytes);
+    jt_status e = JT_OK;
+    if (!s) return jt_nomem(err, "the states of stages", 1, j->stage_bytes);
+    s->refs = 1;
     for (int i = 0; e == JT_OK && i < j->n_stage; i++) {
         const jt_method *m = j->stage[i].m;
         u.tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL;
-        if (m->open) e = m->open(j->stage[i].par, j->fresh->bytes + j->stage_at[i], &u, err);
+        if (m->state_bytes && m->state_bytes(j->stage[i].par, &u) > j->stage_at[i + 1] - j->stage_at[i])
+            e = jt_error_set(err, JT_UNSUPPORTED, "stage %s has no room for another prompt", m->name);
+        if (e == JT_OK && m->open) e = m->open(j->stage[i].par, s->bytes + j->stage_at[i], &u, err);
     }
+    if (e == JT_OK)
+        *out = s;
+    else
+        jt_free(s);
     return e;
 }
 
@@ -143,12 +160,9 @@ static jt_status submit_prompt(const jt_live *j, jt_branch *b, const jt_request 
     return e;
 }
 
-static jt_status submit_adapter(jt_driver *d, jt_branch *b, const jt_request *r, jt_error *err) {
-    jt_worn *v = NULL;
-    jt_status e = jt_worn_adapter(d, b->model, r->adapter, r->adapter_scale == 0 ? 1 : r->adapter_scale, &v, err);
-    if (e == JT_OK) e = jt_attr_set(d, b, JT_ATTR_ADAPTER, 0, 0, v, err);
-    jt_worn_put(v);
-    return e;
+static jt_status submit_adapter(jt_driver *d, jt_live *j, jt_branch *b, const jt_request *r, jt_error *err) {
+    jt_status e = jt_worn_adapter(d, b->model, r->adapter, r->adapter_scale == 0 ? 1 : r->adapter_scale, &j->adapter, err);
+    return e == JT_OK ? jt_attr_set(d, b, JT_ATTR_ADAPTER, 0, 0, j->adapter, err) : e;
 }
 
 /* The main branch, and on the second model its shadow. */
@@ -157,8 +171,9 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
     jt_status e = jt_branch_new(d, j, 0, &b, err);
     if (e == JT_OK) e = submit_prompt(j, b, r, err);
     if (e == JT_OK) e = submit_stages(d, j, b->past, err);
-    if (e == JT_OK) b->stages = j->fresh, j->fresh->refs++;
-    if (e == JT_OK && r->adapter) e = submit_adapter(d, b, r, err);
+    if (e == JT_OK) e = jt_stages_open(d, j, b->past->ids, b->n, &b->fresh, err);
+    if (e == JT_OK) b->stages = b->fresh, b->fresh->refs++;
+    if (e == JT_OK && r->adapter) e = submit_adapter(d, j, b, r, err);
     if (e == JT_OK && j->model2 >= 0) {
         e = jt_branch_new(d, j, j->model2, &b->shadow, err);
         if (e == JT_OK) e = submit_prompt(j, b->shadow, r, err);
@@ -168,6 +183,20 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
     else
         *out = b;
     return e;
+}
+
+/* The conversation, for strategies that write it anew. */
+static jt_status submit_messages(jt_live *j, const jt_request *r, jt_error *err) {
+    if (!r->n_messages) return JT_OK;
+    if (!(j->message = jt_arena_alloc(&j->words, r->n_messages, sizeof *j->message)))
+        return jt_nomem(err, "messages", r->n_messages, sizeof *j->message);
+    for (size_t i = 0; i < r->n_messages; i++, j->n_message++) {
+        const jt_message *m = &r->messages[i];
+        j->message[i].role = jt_arena_copy(&j->words, m->role, strlen(m->role));
+        j->message[i].content = jt_arena_copy(&j->words, m->content, strlen(m->content));
+        if (!j->message[i].role || !j->message[i].content) return jt_nomem(err, "a message", strlen(m->content), 1);
+    }
+    return JT_OK;
 }
 
 static jt_status submit_shared(jt_driver *d, const jt_live *j, jt_error *err) {
@@ -213,6 +242,7 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     jt_status e = history ? jt_grow((void **)&d->alike, &d->cap_alike, (size_t)j->context, sizeof *d->alike, err) : JT_OK;
     if (e == JT_OK) e = submit_model2(d, j, &j->model2, err);
     for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
+    if (e == JT_OK) e = submit_messages(j, r, err);
     if (e == JT_OK) e = submit_shared(d, j, err);
     if (e == JT_OK) e = submit_branch(d, j, r, &main, err);
     if (e == JT_OK) e = jt_inst_new(d, j, 0, main, &j->root, err);

@@ -126,7 +126,7 @@ void jt_work_say(jt_work *w, jt_slot slot, jt_decision made) {
 jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *made) {
     const jt_branch *b = jt_work_at(w, slot);
     if (made->id < 0) return JT_END_DEAD;
-    return jt_reply_why(w->d, w->j, made, b ? jt_work_length(w, slot) - w->j->n_prompt + 1 : 1);
+    return jt_reply_why(w->d, w->j, made, b ? jt_work_length(w, slot) - b->prompt + 1 : 1);
 }
 
 double jt_work_u(const jt_work *w, jt_slot slot, const char *purpose, uint32_t index) {
@@ -203,14 +203,14 @@ static void work_unseat(jt_work *w, jt_branch *b, int n) {
         return;
     }
     jt_trail said = b->said;
-    int same = j->n_prompt;
-    while (same < n && same < m->n && m->past->ids[same] == said.made[same - j->n_prompt].decision.id && !jt_branch_blend(m, same)) same++;
+    int same = b->prompt;
+    while (same < n && same < m->n && m->past->ids[same] == said.made[same - b->prompt].decision.id && !jt_branch_blend(m, same)) same++;
     jt_work_fail(w, jt_branch_truncate(w->d, m, same, &j->error));
     if (w->status == JT_OK) jt_work_fail(w, jt_shape_replay(w->d, j, m, &j->error));
     for (int p = same; p < n && w->status == JT_OK; p++) {
-        jt_work_fail(w, jt_shape_push(w->d, j, m, &said.made[p - j->n_prompt], &j->error));
+        jt_work_fail(w, jt_shape_push(w->d, j, m, &said.made[p - b->prompt], &j->error));
         if (w->status == JT_OK)
-            jt_work_fail(w, jt_branch_append(j, m, &said.made[p - j->n_prompt], &said, (size_t)(p - j->n_prompt), NULL, 0, &j->error));
+            jt_work_fail(w, jt_branch_append(j, m, &said.made[p - b->prompt], &said, (size_t)(p - b->prompt), NULL, 0, &j->error));
     }
     if (w->status != JT_OK) return;
     *at = NULL;
@@ -228,7 +228,7 @@ void jt_work_truncate(jt_work *w, jt_slot slot, int n) {
     jt_branch *b = jt_work_branch(w, slot, false);
     jt_live *j = w->j;
     if (!b) return;
-    if (n < j->n_prompt || n > jt_work_length(w, slot) || b->follows >= 0) {
+    if (n < b->prompt || n > jt_work_length(w, slot) || b->follows >= 0) {
         jt_work_fail(w, jt_error_set(&j->error, JT_INVALID, "the strategy %s truncates slot %d of %d inputs to %d", w->i->node->m->name,
                                      slot, jt_work_length(w, slot), n));
         return;
@@ -242,7 +242,7 @@ void jt_work_truncate(jt_work *w, jt_slot slot, int n) {
 int jt_work_length(const jt_work *w, jt_slot slot) {
     const jt_branch *b = jt_work_at(w, slot);
     if (b && b->follows >= 0) b = jt_work_at(w, (jt_slot)b->follows);
-    return !b ? 0 : b->child ? w->j->n_prompt + b->n_said : b->n;
+    return !b ? 0 : b->child ? b->prompt + b->n_said : b->n;
 }
 
 void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
@@ -282,7 +282,7 @@ static void work_seat(jt_work *w, jt_branch *b) {
     jt_branch *m = jt_alloc(1, sizeof *m);
     jt_inst *c = NULL;
     jt_status e = m ? JT_OK : jt_nomem(&j->error, "a child", 1, sizeof *m);
-    int n = b->n - j->n_prompt;
+    int n = b->n - b->prompt;
     jt_reply *a = e == JT_OK ? jt_alloc(1, sizeof *a) : NULL;
     if (e == JT_OK && !a) e = jt_nomem(&j->error, "a transcript", 1, sizeof *a);
     if (a) a->silent = true;
@@ -299,8 +299,14 @@ static void work_seat(jt_work *w, jt_branch *b) {
         jt_inst_free(w->d, j, c);
         return jt_work_fail(w, e);
     }
-    jt_branch shell = {
-        .serial = b->serial, .follows = -1, .stream = b->stream, .child = c, .said = b->said, .n_said = b->n_said, .reply = a};
+    jt_branch shell = {.serial = b->serial,
+                       .follows = -1,
+                       .prompt = b->prompt,
+                       .stream = b->stream,
+                       .child = c,
+                       .said = b->said,
+                       .n_said = b->n_said,
+                       .reply = a};
     shell.model = b->model, shell.forwarded = b->n_said;
     *m = *b;
     m->said = (jt_trail){0}, m->n_said = 0;
@@ -357,7 +363,7 @@ void jt_work_yield(jt_work *w, jt_slot slot, int choice, const int32_t *note, in
     jt_live *j = w->j;
     if (!b) return;
     const jt_trail *t = b->child ? &b->said : &b->past->trail;
-    int n = b->child ? b->n_said : b->n - j->n_prompt;
+    int n = b->child ? b->n_said : b->n - b->prompt;
     for (size_t k = 0; !choice && k < w->i->n_slot; k++)
         if (w->i->slot[k]) w->i->slot[k]->chosen = (jt_slot)k == slot;
     if (w->i->level) return work_yield_up(w, t, n, choice);

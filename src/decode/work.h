@@ -16,6 +16,8 @@ static inline jt_branch *jt_work_at(const jt_work *w, jt_slot slot) {
     return slot >= 0 && (size_t)slot < w->i->n_slot ? w->i->slot[slot] : NULL;
 }
 
+/* The inputs that begin with the slot's prompt: its own, or those of the main slot of its child, however deep. NULL: gone. */
+const jt_past *jt_judge_past(const jt_branch *b);
 /* The slot's branch, or a failure. leaf: no child may be in it. */
 jt_branch *jt_work_branch(jt_work *w, jt_slot slot, bool leaf);
 /* The same for one that is written: its tree is gone. */

@@ -239,7 +239,8 @@ static double fake_now(void *self) {
     return f->clock += f->tick;
 }
 
-static jt_tokenizer *fake_tokenizer(void) {
+/* With a chat template the last two words are the marks of a turn. */
+static jt_tokenizer *fake_tokenizer(const char *chat) {
     static const char *const word[] = {"the", "\xc4\xa0the", "stop", "\xc4\xa0st", "op", "<|x|>", "ab", "abc"};
     static char bytes[256][3];
     jt_view tokens[FAKE_VOCAB];
@@ -257,6 +258,7 @@ static jt_tokenizer *fake_tokenizer(void) {
     }
     for (int i = 0; i < 8; i++) tokens[FAKE_WORDS + i] = (jt_view){word[i], strlen(word[i])}, types[FAKE_WORDS + i] = JT_TOKEN_NORMAL;
     types[FAKE_WORDS + 5] = JT_TOKEN_CONTROL;
+    if (chat) tokens[FAKE_WORDS + 6] = (jt_view){"<|im_start|>", 12}, tokens[FAKE_WORDS + 7] = (jt_view){"<|im_end|>", 10};
     tokens[FAKE_END] = (jt_view){"<end>", 5}, types[FAKE_END] = JT_TOKEN_CONTROL;
     jt_tokenizer_spec spec;
     jt_tokenizer *t = NULL;
@@ -265,6 +267,7 @@ static jt_tokenizer *fake_tokenizer(void) {
     spec.model = (jt_view){"gpt2", 4}, spec.pre = (jt_view){"gpt-2", 5};
     spec.tokens = tokens, spec.types = types, spec.vocab = FAKE_VOCAB;
     spec.eos = FAKE_END;
+    if (chat) spec.chat_template = (jt_view){chat, strlen(chat)};
     if (jt_tokenizer_new(&spec, &t, &err) != JT_OK) {
         fprintf(stderr, "%s\n", err.message);
         abort();
@@ -274,7 +277,7 @@ static jt_tokenizer *fake_tokenizer(void) {
 
 static void fake_make(fake *f) {
     int known;
-    *f = (fake){.fail_at = -1, .logit = fake_logit, .tick = 1e-4, .tokenizer = fake_tokenizer()};
+    *f = (fake){.fail_at = -1, .logit = fake_logit, .tick = 1e-4, .tokenizer = fake_tokenizer(NULL)};
     f->ev = (jt_evaluator){.self = f,
                            .vocab = FAKE_VOCAB,
                            .hidden = 2,
