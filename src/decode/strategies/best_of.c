@@ -23,9 +23,9 @@ static jt_status best_of_n_advance(const void *par, void *state, const jt_result
     JT_AWAIT(s);
     {
         jt_slot best = r->child->slot;
-        double most = jt_work_score(w, best, &a->by);
-        for (int i = 1; i < r->n_child; i++) {
-            double x = jt_work_score(w, r->child[i].slot, &a->by);
+        double most = -INFINITY;
+        for (int i = 0; i < r->n_child; i++) { /* runs that say nothing come last */
+            double x = r->child[i].tokens ? jt_work_score(w, r->child[i].slot, &a->by) : -INFINITY;
             if (x > most) best = r->child[i].slot, most = x;
         }
         jt_work_yield(w, best, 0, (int32_t[]){best}, 1);
