@@ -221,6 +221,12 @@ static void prefix_take(jt_driver *d, jt_branch *b) {
     prefix_add(d, k);
 }
 
+/* Finds the branch on the main model that has evaluated most. */
+static void prefix_longest(void *self, jt_branch *b) {
+    jt_branch **best = self;
+    if (!b->model && b->follows < 0 && b->evaluated > (*best)->evaluated) *best = b;
+}
+
 /* The branches that the answer stands in, on each model, from the answer that was given or the main slot. */
 void jt_prefix_keep(jt_driver *d, jt_live *j) {
     jt_inst *i = j->root;
@@ -233,6 +239,7 @@ void jt_prefix_keep(jt_driver *d, jt_live *j) {
         for (size_t k = 0; k < i->n_slot; k++)
             if (i->slot[k] && i->slot[k]->follows == slot && i->slot[k]->state) prefix_take(d, i->slot[k]);
     }
+    if (b && b->evaluated < j->n_prompt) jt_inst_leaves(j->root, prefix_longest, &b); /* it may have waited for another */
     if (b && b->shadow) prefix_take(d, b->shadow);
     if (b && b->state && b->follows < 0) prefix_take(d, b);
 }
