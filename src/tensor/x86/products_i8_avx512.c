@@ -7,7 +7,10 @@
  * in registers while a tile of up to 8 rows of activations passes. */
 #include "tensor/x86/avx512.h"
 
-enum { TILE = 8 }; /* with 16, Clang runs out of registers */
+enum {
+    TILE = 8, /* with 16, Clang runs out of registers */
+    SOON = 2048
+};
 
 JT_INLINE __m512i four_bytes_avx512(const int8_t *p) {
     int32_t v;
@@ -39,7 +42,14 @@ JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_
     return _mm512_cvtepi32_ps(sum);
 }
 
-JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, const jt_acts *a, int row, float *y, int ldy) {
+/* Asks for the lines of a block. */
+JT_INLINE void fetch_block_avx512(jt_panel_kind kind, const char *in) {
+    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
+    for (int i = 0; i < lines; i++) _mm_prefetch(in + 64 * i, _MM_HINT_T0);
+}
+
+/* `ahead`: how far before its use memory is asked for, 0: not at all. */
+JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size_t ahead, const jt_acts *a, int row, float *y, int ldy) {
     size_t blocks = (size_t)a->cols / 32, at = (size_t)row * blocks;
     size_t quants = kind == JT_PANEL_I8 ? 512 : 256, stride = quants + (kind == JT_PANEL_I4M ? 64 : 32);
     const int8_t *q = a->q + 32 * at;
@@ -53,19 +63,7 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, cons
         load_block_avx512(kind, in, w);
         __m512 dw = jt_avx512_load_halfs(in + quants), mw = dw;
         if (kind == JT_PANEL_I4M) mw = jt_avx512_load_halfs(in + quants + 32);
-        if (tile <= 2) {
-            _mm_prefetch(in + 2048, _MM_HINT_T0);
-            _mm_prefetch(in + 2048 + 64, _MM_HINT_T0);
-            _mm_prefetch(in + 2048 + 128, _MM_HINT_T0);
-            _mm_prefetch(in + 2048 + 192, _MM_HINT_T0);
-            _mm_prefetch(in + 2048 + 256, _MM_HINT_T0);
-            if (kind == JT_PANEL_I8) {
-                _mm_prefetch(in + 2048 + 320, _MM_HINT_T0);
-                _mm_prefetch(in + 2048 + 384, _MM_HINT_T0);
-                _mm_prefetch(in + 2048 + 448, _MM_HINT_T0);
-                _mm_prefetch(in + 2048 + 512, _MM_HINT_T0);
-            }
-        }
+        if (ahead) fetch_block_avx512(kind, in + ahead);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             size_t i = (size_t)r * blocks + b;
@@ -79,11 +77,15 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, cons
     for (int r = 0; r < tile; r++) _mm512_storeu_ps(y + (size_t)r * (size_t)ldy, acc[r]);
 }
 
+/* One or two rows wait for memory alone and ask for what they need soon. More rows compute for a while on a panel that is in
+ * the cache by then; the last of them ask for the next panel. */
 JT_INLINE void panel_i8_avx512(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
-    for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy) tile_i8_avx512(kind, TILE, panel, a, row, y, ldy);
-    if (rows & 4) tile_i8_avx512(kind, 4, panel, a, row, y, ldy), row += 4, y += 4 * (size_t)ldy;
-    if (rows & 2) tile_i8_avx512(kind, 2, panel, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
-    if (rows & 1) tile_i8_avx512(kind, 1, panel, a, row, y, ldy);
+    size_t next = (size_t)a->cols / 32 * (kind == JT_PANEL_I8 ? 544 : kind == JT_PANEL_I4M ? 320 : 288);
+    for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy)
+        tile_i8_avx512(kind, TILE, panel, rows == TILE ? next : 0, a, row, y, ldy);
+    if (rows & 4) tile_i8_avx512(kind, 4, panel, rows == 4 ? next : 0, a, row, y, ldy), row += 4, y += 4 * (size_t)ldy;
+    if (rows & 2) tile_i8_avx512(kind, 2, panel, SOON, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
+    if (rows & 1) tile_i8_avx512(kind, 1, panel, SOON, a, row, y, ldy);
 }
 
 void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
