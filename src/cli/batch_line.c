@@ -138,30 +138,34 @@ static jt_status read_adapter(const jt_json *v, jt_batch_line *l, jt_error *err)
 
 /* ---- the prompt ---- */
 
-static jt_status read_messages(const jt_json *list, const char *system, const jt_tokenizer *t, jt_tokens *out, jt_error *err) {
+/* A message of the line's own, which outlives the JSON. */
+static jt_status add_message(jt_batch_line *l, jt_message *list, const char *role, const char *content, jt_error *err) {
+    jt_message *m = &list[l->request.n_messages++];
+    m->role = jt_arena_copy(&l->arena, role, strlen(role));
+    m->content = jt_arena_copy(&l->arena, content, strlen(content));
+    return m->role && m->content ? JT_OK : jt_nomem(err, "a message", strlen(content), 1);
+}
+
+static jt_status read_messages(const jt_json *list, const char *system, jt_batch_line *l, jt_message *m, jt_error *err) {
     static const char *const names[] = {"role", "content", NULL};
-    size_t n = jt_json_count(list), used = 0;
-    if (jt_json_kind_of(list) != JT_JSON_ARRAY || !n) return bad_value("messages", "a list of messages that is not empty", list, err);
-    jt_message *m = jt_alloc(n + 1, sizeof *m);
-    jt_status s = m ? JT_OK : jt_nomem(err, "messages", n + 1, sizeof *m);
-    for (size_t i = 0; !s && i < n; i++) {
+    jt_status s = JT_OK;
+    for (size_t i = 0; !s && i < jt_json_count(list); i++) {
         const jt_json *v = jt_json_item(list, i);
         const char *role = jt_json_string(jt_json_member(v, "role"), NULL), *content = jt_json_string(jt_json_member(v, "content"), NULL);
         if (!role || !content)
             s = jt_error_set(err, JT_FORMAT, "message %zu is no object with the texts \"role\" and \"content\"", i + 1);
         else
             s = check_names(v, names, "a message", err);
-        if (!s && !i && system && strcmp(role, "system") != 0) m[used++] = (jt_message){"system", system};
-        if (!s) m[used++] = (jt_message){role, content};
+        if (!s && !i && system && strcmp(role, "system") != 0) s = add_message(l, m, "system", system, err);
+        if (!s) s = add_message(l, m, role, content, err);
     }
-    if (!s) s = jt_chat_encode(t, m, (int)used, 1, out, err);
-    jt_free(m);
     return s;
 }
 
 static jt_status encode(const jt_json *v, const jt_json *prompt, const jt_json *messages, const char *system, int raw,
-                        const jt_tokenizer *t, jt_tokens *out, jt_error *err) {
+                        const jt_tokenizer *t, jt_batch_line *l, jt_tokens *out, jt_error *err) {
     size_t n = 0;
+    jt_status s = JT_OK;
     if (!t) return jt_error_set(err, JT_UNSUPPORTED, "the model's files carry no tokenizer; give \"prompt\" as a list of token ids");
     if (raw && messages) return jt_error_set(err, JT_FORMAT, "\"messages\" need the chat format that \"raw\" turns off");
     if (raw && system) return jt_error_set(err, JT_FORMAT, "a system message needs the chat format that \"raw\" turns off");
@@ -170,13 +174,23 @@ static jt_status encode(const jt_json *v, const jt_json *prompt, const jt_json *
         if (role && strcmp(role, "system") == 0)
             return jt_error_set(err, JT_FORMAT, "\"system\" and a first message of the role \"system\": give one");
     }
-    if (messages) return read_messages(messages, system, t, out, err);
-    const char *text = jt_json_string(prompt, &n);
-    if (!text) return bad_value("prompt", "text or a list of token ids", prompt, err);
+    if (messages && (jt_json_kind_of(messages) != JT_JSON_ARRAY || !jt_json_count(messages)))
+        return bad_value("messages", "a list of messages that is not empty", messages, err);
+    const char *text = messages ? NULL : jt_json_string(prompt, &n);
+    if (!messages && !text) return bad_value("prompt", "text or a list of token ids", prompt, err);
     if (raw) return jt_encode(t, text, n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, out, err);
-    if (!n) return jt_error_set(err, JT_FORMAT, "\"prompt\" is empty; say something");
-    jt_message m[2] = {{"system", system}, {"user", text}};
-    return jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, out, err);
+    if (!messages && !n) return jt_error_set(err, JT_FORMAT, "\"prompt\" is empty; say something");
+    n = messages ? jt_json_count(messages) + 1 : 2;
+    jt_message *m = jt_arena_alloc(&l->arena, n, sizeof *m);
+    if (!m) return jt_nomem(err, "messages", n, sizeof *m);
+    l->request.messages = m;
+    if (messages) {
+        s = read_messages(messages, system, l, m, err);
+    } else {
+        if (system) s = add_message(l, m, "system", system, err);
+        if (!s) s = add_message(l, m, "user", text, err);
+    }
+    return s ? s : jt_chat_encode(t, m, (int)l->request.n_messages, 1, out, err);
 }
 
 static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard, const jt_tokenizer *t, jt_batch_line *l, jt_error *err) {
@@ -192,7 +206,7 @@ static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard
         if (system) return jt_error_set(err, JT_FORMAT, "a system message cannot stand beside a prompt of token ids");
         return read_ids(prompt, "prompt", &l->arena, &l->request.prompt, &l->request.n_prompt, err);
     }
-    s = encode(v, prompt, messages, system, raw, t, &tokens, err);
+    s = encode(v, prompt, messages, system, raw, t, l, &tokens, err);
     if (!s && !(l->prompt = jt_alloc(tokens.n, sizeof *l->prompt))) s = jt_nomem(err, "a prompt", tokens.n, sizeof *l->prompt);
     for (size_t i = 0; !s && i < tokens.n; i++) l->prompt[i] = tokens.t[i].id;
     l->request.prompt = l->prompt, l->request.n_prompt = tokens.n;

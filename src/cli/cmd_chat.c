@@ -69,8 +69,12 @@ static bool give_answer(chat *c) {
     c->request.prompt = talk(c)->id, c->request.n_prompt = talk(c)->n;
     c->request.pipeline = c->pipeline;
     c->request.choice = t->choice;
+    jt_message *messages = NULL;
     jt_interrupt_clear();
-    int code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
+    int code = jt_conversation_messages(talk(c), &messages, &c->request.n_messages, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    c->request.messages = messages;
+    if (!code) code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
+    jt_free(messages);
     jt_interrupt_clear();
     const jt_answer *w = &c->answer;
     if (w->text.n == 0 || w->text.s[w->text.n - 1] != '\n') jt_out("\n");

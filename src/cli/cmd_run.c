@@ -31,6 +31,15 @@ static int read_prompt(const jt_args *a, jt_str *prompt) {
     return JT_EXIT_OK;
 }
 
+/* The prompt as messages: those of the system, if any, and of the user. How many there are; 0 for a raw one. */
+static size_t run_messages(const jt_args *a, const jt_str *prompt, jt_message m[2]) {
+    size_t n = 0;
+    if (jt_arg_flag(a, "raw")) return 0;
+    if (jt_arg_text(a, "system")) m[n++] = (jt_message){"system", jt_arg_text(a, "system")};
+    m[n++] = (jt_message){"user", prompt->s};
+    return n;
+}
+
 /* The prompt's tokens; *ids is freed by the caller. */
 static int encode_prompt(const jt_args *a, const jt_tokenizer *t, const jt_str *prompt, int32_t **ids, size_t *n) {
     jt_error err;
@@ -44,9 +53,8 @@ static int encode_prompt(const jt_args *a, const jt_tokenizer *t, const jt_str *
         if (jt_arg_text(a, "system")) return jt_fail_usage(a, "--system needs the chat format that --raw turns off");
         s = jt_encode(t, prompt->s, prompt->n, JT_ADD_SPECIAL | JT_PARSE_SPECIAL, &tokens, &err);
     } else {
-        const char *system = jt_arg_text(a, "system");
-        jt_message m[2] = {{"system", system}, {"user", prompt->s}};
-        s = jt_chat_encode(t, system ? m : m + 1, system ? 2 : 1, 1, &tokens, &err);
+        jt_message m[2];
+        s = jt_chat_encode(t, m, (int)run_messages(a, prompt, m), 1, &tokens, &err);
         if (s == JT_UNSUPPORTED) jt_say("a prompt without a chat format is given with --raw");
     }
     int32_t *list = s ? NULL : jt_alloc(tokens.n, sizeof *list);
@@ -152,8 +160,10 @@ static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const j
     if (!code) {
         jt_answer w = {0};
         jt_request r;
+        jt_message m[2];
         jt_answer_request(a, s->context, &r);
         r.prompt = ids, r.n_prompt = n, r.pipeline = pipeline;
+        r.messages = m, r.n_messages = run_messages(a, prompt, m);
         r.special = jt_arg_flag(a, "special");
         r.trace = trace_to != NULL;
         r.top_logprobs = (int)jt_arg_int(a, "logprobs");

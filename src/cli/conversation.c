@@ -129,6 +129,18 @@ jt_status jt_conversation_answer(jt_conversation *c, const int32_t *ids, size_t 
     return s;
 }
 
+jt_status jt_conversation_messages(const jt_conversation *c, jt_message **out, size_t *n, jt_error *err) {
+    jt_message *m = jt_alloc(2 * c->n_turn + 1, sizeof *m);
+    if (!m) return jt_nomem(err, "messages", 2 * c->n_turn + 1, sizeof *m);
+    *out = m, *n = 0;
+    if (c->system.n) m[(*n)++] = (jt_message){"system", jt_str_c(&c->system)};
+    for (size_t i = 0; i < c->n_turn; i++) {
+        m[(*n)++] = (jt_message){"user", jt_str_c(&c->turn[i].user)};
+        if (i + 1 < c->n_turn) m[(*n)++] = (jt_message){"assistant", jt_str_c(&c->turn[i].answer)};
+    }
+    return JT_OK;
+}
+
 void jt_conversation_undo(jt_conversation *c) {
     if (!c->n_turn) return;
     jt_turn *t = &c->turn[--c->n_turn];

@@ -39,6 +39,10 @@ void jt_conversation_undo(jt_conversation *c);
 /* Takes back the last answer, and counts one more choice; its question waits for another. */
 void jt_conversation_reopen(jt_conversation *c);
 
+/* What was said as messages, up to the question that waits for an answer; *out is freed by the caller, its texts are the
+ * conversation's. */
+jt_status jt_conversation_messages(const jt_conversation *c, jt_message **out, size_t *n, jt_error *err);
+
 /* The same turns and tokens once more, into an empty *out. */
 jt_status jt_conversation_copy(const jt_conversation *c, jt_conversation *out, jt_error *err);
 

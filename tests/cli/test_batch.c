@@ -70,7 +70,16 @@ static void prompts(void **state) {
                   "<|im_end|>\n<|im_start|>assistant\n");
     jt_batch_line l;
     jt_error e;
+    static const char *const said[] = {"system", "S", "user", "a"};
+    assert_int_equal(read_line("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"system\": \"S\"}", &l, &e), JT_OK);
+    assert_int_equal(l.request.n_messages, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(l.request.messages[i].role, said[2 * i]);
+        assert_string_equal(l.request.messages[i].content, said[2 * i + 1]);
+    }
+    jt_batch_line_free(&l);
     assert_int_equal(read_line("{\"prompt\": [5, 0, 7]}", &l, &e), JT_OK);
+    assert_int_equal(l.request.n_messages, 0);
     assert_int_equal(l.request.n_prompt, 3);
     assert_int_equal(l.request.prompt[2], 7);
     jt_batch_line_free(&l);

@@ -82,6 +82,13 @@ static void tokens_stay_those_that_were_said(void **state) {
         expect_text(&c, USER("Hi") OPEN "the" CLOSE);
         assert_int_equal(jt_conversation_ask(&c, "And?", &e), JT_OK);
         expect_text(&c, USER("Hi") OPEN "the" CLOSE USER("And?") OPEN);
+        jt_message *m;
+        size_t n;
+        assert_int_equal(jt_conversation_messages(&c, &m, &n, &e), JT_OK);
+        assert_int_equal(n, 3);
+        assert_true(!strcmp(m[0].role, "user") && !strcmp(m[1].role, "assistant") && !strcmp(m[2].role, "user"));
+        assert_true(!strcmp(m[0].content, "Hi") && !strcmp(m[1].content, "the") && !strcmp(m[2].content, "And?"));
+        jt_free(m);
         assert_int_equal(c.id[open], id_of("t"));
         assert_int_equal(c.id[open + 1], id_of("h"));
         assert_int_equal(c.id[open + 2], id_of("e"));
