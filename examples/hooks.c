@@ -4,7 +4,7 @@
  *
  * Three answers are written at once (parallel). `apart` keeps a branch from a token
  * that a branch before it took at the same step; `contrast` takes a share of the
- * second model's logits off (Li et al. 2022, arXiv:2210.15097); `length` measures the
+ * second model's logits off (Li et al. 2022, arXiv:2210.15097); `norm` measures the
  * final hidden vector. Each declares its needs in its row, and a job whose driver
  * cannot give them is refused before the first token. */
 #include <stdio.h>
@@ -36,7 +36,7 @@ static jt_status contrast_run(const void *par, const void *state, jt_dist *d, jt
     return JT_OK;
 }
 
-static jt_status length_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
+static jt_status norm_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
     int n;
     const float *h = jt_step_hidden(s, &n);
     double sum = 0;
@@ -46,7 +46,7 @@ static jt_status length_run(const void *par, const void *state, jt_dist *d, jt_s
     return JT_OK;
 }
 
-static double lengths;
+static double norms;
 static const jt_method rows[] = {
     {.name = "apart", .kind = JT_STAGE, .needs = JT_NEEDS_SIBLINGS, .stage = {.run = apart_run}},
     {.name = "contrast",
@@ -55,7 +55,7 @@ static const jt_method rows[] = {
      .role = "amateur",
      JT_PARAMETERS(contrast),
      .stage = {.run = contrast_run}},
-    {.name = "length", .kind = JT_STAGE, .needs = JT_NEEDS_HIDDEN, .self = &lengths, .stage = {.run = length_run}},
+    {.name = "norm", .kind = JT_STAGE, .needs = JT_NEEDS_HIDDEN, .self = &norms, .stage = {.run = norm_run}},
 };
 
 int main(int argc, char **argv) {
@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     jt_message m = {"user", argv[3]};
     jt_status s = jt_methods_new(&methods, &err);
     for (int i = 0; s == JT_OK && i < 3; i++) s = jt_methods_add(methods, &rows[i], &err);
-    if (s == JT_OK) s = jt_pipeline_parse("parallel:3 > greedy | top-k:50 | contrast:0.2 | apart | length", methods, &pipeline, &err);
+    if (s == JT_OK) s = jt_pipeline_parse("parallel:3 > greedy | top-k:50 | contrast:0.2 | apart | norm", methods, &pipeline, &err);
     if (s == JT_OK) s = jt_engine_new(NULL, &engine, &err);
     if (s == JT_OK) s = jt_model_open(engine, argv[1], NULL, &model, &err);
     if (s == JT_OK) s = jt_model_open(engine, argv[2], &(jt_model_options){.activations = JT_ACT_FLOAT}, &second, &err);
@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
         if (e.kind == JT_EVENT_END && e.reason == JT_END_ERROR) s = jt_error_set(&err, JT_INVALID, "%s", e.message);
     }
     if (s == JT_OK)
-        printf("mean length of the final hidden vector: %.1f over %d tokens\n", decided ? lengths / decided : 0, decided);
+        printf("mean length of the final hidden vector: %.1f over %d tokens\n", decided ? norms / decided : 0, decided);
     else
         fprintf(stderr, "hooks: %s\n", err.message);
     free(ids);
