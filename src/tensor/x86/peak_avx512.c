@@ -45,5 +45,8 @@ uint64_t jt_read_loop_avx512(const void *p, size_t bytes) {
         JT_UNROLL
         for (int j = 0; j < 4; j++) sum[j] = _mm512_add_epi64(sum[j], _mm512_loadu_si512(at + i + 64 * j));
     }
-    return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    uint64_t all[8], x = 0;
+    _mm512_storeu_si512(all, _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
+    for (int j = 0; j < 8; j++) x ^= all[j];
+    return x;
 }
