@@ -54,12 +54,12 @@ static void plot_ranges(struct plot *p, const jt_bench *b) {
 
 static void plot_axes(struct plot *p) {
     jt_str *s = &p->s;
-    for (double d = p->x0; d <= p->x1; d++) {
+    for (int d = (int)p->x0; d <= (int)p->x1; d++) {
         double x = plot_x(p, pow(10, d));
         jt_str_printf(s, "<path d=\"M%.1f %d V%d\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x, TOP,
                       HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 18, pow(10, d));
     }
-    for (double d = p->y0; d <= p->y1; d++) {
+    for (int d = (int)p->y0; d <= (int)p->y1; d++) {
         double y = plot_y(p, pow(10, d));
         jt_str_printf(s, "<path d=\"M%d %.1f H%d\" stroke=\"#ddd\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", LEFT, y,
                       WIDTH - RIGHT, LEFT - 8, y + 4, pow(10, d - 9));

@@ -2,6 +2,7 @@
  * counted references; who writes while others share makes a copy first, so that a
  * fork costs some pointers. */
 #include "decode/driver.h"
+#include <assert.h>
 
 #include <limits.h>
 #include <string.h>
@@ -239,6 +240,7 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
 
 /* Whether input p of both is the same. */
 static bool branch_same(const jt_branch *a, const jt_branch *b, int p) {
+    assert(a->past && b->past);
     const jt_blend *x = a->past->n_blend ? jt_branch_blend(a, p) : NULL, *y = b->past->n_blend ? jt_branch_blend(b, p) : NULL;
     if (!x || !y) return x == y && a->past->ids[p] == b->past->ids[p];
     return x->n == y->n && x->used == y->used && (!x->n || !memcmp(a->past->blend_id + x->at, b->past->blend_id + y->at, x->used * 4)) &&

@@ -12,8 +12,8 @@ int jt_work_prompt(const jt_work *w, jt_slot slot) {
 /* The id at position p of the slot, -1: there is none. */
 static int32_t bytes_id(const jt_work *w, const jt_branch *b, int p) {
     if (b && b->follows >= 0) b = jt_work_at(w, (jt_slot)b->follows);
-    const jt_past *past = jt_judge_past(b);
-    if (!past || p < 0) return -1;
+    const jt_past *past = b ? jt_judge_past(b) : NULL;
+    if (!b || !past || p < 0) return -1;
     if (!b->child) return p < b->n ? past->ids[p] : -1;
     if (p < b->prompt) return past->ids[p];
     return p < b->prompt + b->n_said ? b->said.made[p - b->prompt].decision.id : -1;

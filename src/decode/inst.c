@@ -3,6 +3,7 @@
  * runs until it has said what the level above asked for; what it says beyond that
  * waits in it. */
 #include "decode/driver.h"
+#include <assert.h>
 
 #include <string.h>
 
@@ -163,7 +164,7 @@ static jt_status inst_room_streams(const jt_live *j, jt_room *m, const jt_asked 
     jt_status e = jt_grow((void **)&m->layer, &m->cap_layer, n, sizeof *m->layer, err);
     if (e == JT_OK) e = jt_grow((void **)&m->stream, &m->cap_stream, size, sizeof *m->stream, err);
     if (e != JT_OK) return e;
-    if (own) memcpy(m->layer, layer, own * sizeof *layer);
+    if (layer && own) memcpy(m->layer, layer, own * sizeof *layer);
     if (n > own) memcpy(m->layer + own, more->layer, (n - own) * sizeof *layer);
     return JT_OK;
 }
@@ -185,6 +186,7 @@ jt_status jt_inst_room(const jt_driver *d, jt_live *j, jt_asked *a, int model, c
     if (e == JT_OK && a->n_top) e = jt_grow((void **)&m->top_logits, &m->cap_top_logits, (size_t)a->n_top, sizeof *m->top_logits, err);
     if (e == JT_OK && a->n_targets) {
         size_t n = (size_t)a->n_targets;
+        assert(like);
         e = jt_grow((void **)&m->targets, &m->cap_targets, n, sizeof *m->targets, err);
         if (e == JT_OK) e = jt_grow((void **)&m->target_logprob, &m->cap_logprob, n, sizeof *m->target_logprob, err);
         if (e == JT_OK) memcpy(m->targets, like->targets, n * sizeof *m->targets);

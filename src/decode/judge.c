@@ -32,7 +32,7 @@ double jt_work_score(jt_work *w, jt_slot slot, const jt_method_value *scorer) {
         return NAN;
     }
     int prompt = b->prompt, n = jt_work_length(w, slot) - prompt;
-    int32_t *ids = jt_alloc((size_t)(prompt + n), sizeof *ids);
+    int32_t *ids = jt_alloc((size_t)prompt + (size_t)n, sizeof *ids);
     float *raw = jt_alloc(2 * (size_t)n, sizeof *raw);
     jt_status e = ids && raw ? judge_fill(w, b, n, ids, raw, raw + n) : jt_nomem(err, "an answer to score", (size_t)n, sizeof *raw);
     jt_scored s = {.ids = ids,

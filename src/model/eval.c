@@ -237,9 +237,9 @@ static void read_residual(const jt_model *m, const jt_batch *b, const jt_env *e,
 
 /* A row that wants streams of layers captures them behind what its state's taps do. */
 static jt_status add_streams(const jt_want *want, jt_env_row_taps *row, jt_arena *a, jt_error *err) {
-    jt_env_tap *t = jt_arena_alloc(a, (size_t)(row->n + want->n_layer), sizeof *t);
+    jt_env_tap *t = jt_arena_alloc(a, (size_t)row->n + (size_t)want->n_layer, sizeof *t);
     int slots = 0;
-    if (!t) return jt_nomem(err, "streams of a row", (size_t)(row->n + want->n_layer), sizeof *t);
+    if (!t) return jt_nomem(err, "streams of a row", (size_t)row->n + (size_t)want->n_layer, sizeof *t);
     if (row->n) memcpy(t, row->tap, (size_t)row->n * sizeof *t);
     for (int i = 0; i < row->n; i++)
         if (t[i].op == JT_TAP_CAPTURE) slots += t[i].layer_end - t[i].layer_first;

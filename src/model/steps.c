@@ -4,6 +4,7 @@
  * in a local place, or a mark holds it; else the nodes from the nearest of these down to the parent run again, from their
  * inputs in the pages. The marks that a pass leaves are new pages, which become the state's when the whole eval has
  * succeeded: the last row, the node that the first row went on from, and every JT_MARK_EVERY nodes of a linear run. */
+#include <assert.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -89,6 +90,7 @@ static jt_status steps_find(struct stepping *w, int node, int32_t *from, bool *f
     size_t k = (size_t)w->again[node] - 1;
     *from = JT_STEP_ON;
     if (k + 1 == w->steps) return JT_OK;
+    assert(w->step && k < w->steps);
     if (w->step[k].save == JT_STEP_ON) w->step[k].save = w->locals++ | JT_STEP_LOCAL; /* a place that no step between has used */
     *from = w->step[k].save;
     return JT_OK;

@@ -27,7 +27,7 @@ typedef struct chunk_avx2 {
     const char *quants, *scales;
     size_t quant_stride, scale_stride;
     size_t quant_stride_half; /* from the first 16 columns of a block to the others */
-    const char *next;         /* memory to ask for meanwhile, a block at a time; NULL: none */
+    size_t ahead;             /* from the chunk to memory to ask for meanwhile; 0: to none */
     int blocks;
     bool first; /* sums start from zero */
 } chunk_avx2;
@@ -112,8 +112,8 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, form_avx2 form, int tile, const 
         const char *w = c->quants + (size_t)b * c->quant_stride, *scales = c->scales + (size_t)b * c->scale_stride;
         __m256i sum[TILE_ROWS][2];
         __m256 t[TILE_ROWS][2];
-        if (c->next)
-            for (size_t i = 0; i < c->scale_stride; i += 64) _mm_prefetch(c->next + (size_t)b * c->scale_stride + i, _MM_HINT_T0);
+        if (c->ahead)
+            for (size_t i = 0; i < c->scale_stride; i += 64) _mm_prefetch(scales + c->ahead - i, _MM_HINT_T0);
         sums_avx2(kind, form, tile, w, a, 2 * (size_t)b, sum);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
@@ -217,8 +217,8 @@ JT_INLINE void panel_i8_avx2(jt_panel_kind kind, form_avx2 form, const char *pan
         else
             c.quants = in, c.quant_stride = stride;
         int r = 0;
-        c.next = in + (size_t)c.blocks * stride; /* the next chunk, or the next panel */
-        for (; r + 4 <= rows; r += 4, c.next = NULL) tile_rows_avx2(kind, form, 4, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy);
+        c.ahead = (size_t)c.blocks * stride; /* the next chunk, or the next panel */
+        for (; r + 4 <= rows; r += 4, c.ahead = 0) tile_rows_avx2(kind, form, 4, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy);
         if (rows & 2) tile_rows_avx2(kind, form, 2, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy), r += 2;
         if (rows & 1) tile_rows_avx2(kind, form, 1, &c, a, row + r, b, y + (size_t)r * (size_t)ldy, ldy);
     }
