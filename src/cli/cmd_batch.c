@@ -350,11 +350,9 @@ const jt_command jt_cmd_batch = {
     .summary = "answer the requests of a file together, resumable",
     .about =
         "A line of IN is a JSON object: \"prompt\" (text, or a list of token ids) or \"messages\" (a list of {\"role\", \"content\"}), "
-        "and if "
-        "they differ from the options here: id, system, raw, decode, seed, choice, max_tokens, stop, stop_ids, max_seconds, "
+        "and if they differ from the options here: id, system, raw, decode, seed, choice, max_tokens, stop, stop_ids, max_seconds, "
         "ignore_end, special, adapter (the name of one given with --lora NAME=PATH; \"\": none), "
         "logprobs (true, or the number of best candidates). What is unknown is refused. A line has the same text whatever "
-        "candidates). What is unknown is refused. A line has the same text whatever "
         "runs beside it.\n\n"
         "A line of OUT holds index (of the line in IN, from 0, blank lines not counted), id, request (a checksum), text, ids, "
         "stop_reason, answers (if the strategy gives several), timings; or error for a line that could not be answered, which stops "
