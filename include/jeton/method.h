@@ -118,7 +118,8 @@ enum {
     JT_NEEDS_MODEL2 = 16,   /* jt_step_second: a second model's distribution; the row names its `role` */
     JT_NEEDS_SIBLINGS = 32, /* jt_step_sibling: the other branches of the request */
     JT_NEEDS_GRADIENTS = 64,
-    JT_NEEDS_STREAM = 128 /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
+    JT_NEEDS_STREAM = 128,  /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
+    JT_NEEDS_RAW_KEYS = 256 /* the states of the whole job keep their keys raw (jeton/keys.h) */
 };
 
 /* Position of the token being decided; the number of tokens before it. */

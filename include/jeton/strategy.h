@@ -32,6 +32,7 @@
 #define JETON_STRATEGY_H
 
 #include "jeton/decode.h"
+#include "jeton/keys.h"
 #include "jeton/tap.h"
 
 #ifdef __cplusplus
@@ -112,6 +113,7 @@ typedef struct jt_row {
     const jt_layers *layers; /* NULL: all; copied */
     const int32_t *rank;     /* NULL: by depth; copied */
     const int32_t *place;    /* NULL: by depth; the rotary position, copied */
+    const int32_t *group;    /* NULL: alone; rows asked for next to each other with the same number are a group (jt_span.group); copied */
 } jt_row;
 /* The same as jt_work_next with the wants of `like`, the only fields read of it. */
 JT_API void jt_work_want(jt_work *w, jt_slot slot, const jt_row *like);
@@ -213,15 +215,25 @@ JT_API void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i);
 
 /* ---- attributes ----
  *
- * Taps, layers and the adapter of a slot are in force from an input's position on, in place of what was set of that kind
+ * Taps, keys, layers and the adapter of a slot are in force from an input's position on, in place of what was set of that kind
  * for it and for later positions; `from` may lie ahead. Forks and children inherit them. Every input and every row of a
  * tree is evaluated with those of its own position, whenever it is; what was evaluated from `from` on is evaluated again
  * when it is asked. Truncating to n forgets what was set for positions after n when the slot had more than n inputs.
  * The prompt is pending at the first call, so that from = 0 precedes it. Slots with different attributes share a batch.
  * On a slot with a child they are set for all branches of the child. */
 
-/* Rows that the taps capture come with the results. A tree may not reach over a position at which taps or adapter change. */
+/* Rows that the taps capture come with the results. A tree may not reach over a position at which taps, keys or
+ * adapter change. */
 JT_API void jt_work_taps(jt_work *w, jt_slot slot, int from, const jt_tap *t, int n);
+/* Which keys the slot's rows attend to (jeton/keys.h), in layers and heads; n = 0: all. Copied, but for `self` of a function that
+ * chooses, which lives as long as the job: parameters do. It is asked again when rows are evaluated again, and what it has chosen
+ * is shared with no other job. Positions of keys need JT_NEEDS_RAW_KEYS. */
+JT_API void jt_work_keys(jt_work *w, jt_slot slot, int from, const jt_keys *k, int n);
+/* The inputs that the slot has now are evaluated in groups of `size` (jt_span.group; 0 or 1: alone), counted from `from` on, the
+ * last one smaller; inputs that come later are alone until this is asked for them too. A group ends where taps, keys or
+ * adapter are set anew, is never parted, however long prompts are cut, and what a truncation leaves of it is evaluated again as
+ * a smaller one. At most `ubatch` inputs. */
+JT_API void jt_work_group(jt_work *w, jt_slot slot, int from, int size);
 /* The layers that inputs and rows without layers of their own run; NULL: all. */
 JT_API void jt_work_layers(jt_work *w, jt_slot slot, int from, const jt_layers *layers);
 /* An adapter of the slot's model by its name in the driver (jt_driver_add_adapter); scale multiplies that given there.

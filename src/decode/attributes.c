@@ -1,7 +1,7 @@
-/* attributes.c: taps, layers and the adapter of a branch. Each entry is in force from
- * its position on until the next of its kind, whatever the order of evaluation: a
- * state has the taps and the adapter of the rows that it is about to evaluate, and a
- * span ends where they change. Layers are named row by row. */
+/* attributes.c: taps, keys, the adapter, layers and groups of a branch. Each entry is in
+ * force from its position on until the next of its kind, whatever the order of
+ * evaluation: a state has the taps, the keys and the adapter of the rows that it is about
+ * to evaluate, and a span ends where they change. Layers and groups are named row by row. */
 #include <limits.h>
 #include <string.h>
 
@@ -51,6 +51,27 @@ static jt_status worn_taps(const jt_evaluator *ev, const jt_tap *tap, int n, int
     return JT_OK;
 }
 
+/* Whether there was memory. What is wrong with a list is said when a state is given it. */
+static bool worn_list(jt_worn *v, const jt_keys *from, jt_keys *k) {
+    size_t heads = from->n_heads > 0 ? (size_t)from->n_heads : 0, n = from->n > 0 && !from->select ? (size_t)from->n : 0;
+    *k = *from;
+    if (from->heads && !(k->heads = worn_keep(v, from->heads, heads, sizeof *from->heads))) return false;
+    if (from->depth && !(k->depth = worn_keep(v, from->depth, n, sizeof *from->depth))) return false;
+    return !from->position || (k->position = worn_keep(v, from->position, n, sizeof *from->position));
+}
+
+static jt_status worn_keys(const jt_keys *k, int n, jt_worn **out, jt_error *err) {
+    jt_worn *v = NULL;
+    jt_status e = n < 0 ? jt_error_set(err, JT_INVALID, "%d lists of keys", n) : worn_new(&v, err);
+    if (e != JT_OK) return e;
+    v->n = n;
+    bool room = (v->keys = jt_arena_alloc(&v->memory, (size_t)n + 1, sizeof *v->keys)) != NULL;
+    for (int i = 0; room && i < n; i++) room = worn_list(v, &k[i], &v->keys[i]);
+    if (!room) return jt_worn_put(v), jt_nomem(err, "lists of keys", (size_t)n, sizeof *k);
+    *out = v;
+    return JT_OK;
+}
+
 /* ---- adapters by name ---- */
 
 jt_status jt_driver_know(jt_driver *d, const char *name, int model, const jt_wear *w, jt_error *err) {
@@ -96,21 +117,23 @@ const jt_worn *jt_attr_at(const jt_branch *b, jt_attr_kind kind, int position) {
 
 int jt_attr_border(const jt_branch *b, int position) {
     for (size_t i = 0; i < b->n_attr; i++)
-        if (b->attr[i].kind != JT_ATTR_LAYERS && b->attr[i].from > position) return b->attr[i].from;
+        if (b->attr[i].kind < JT_ATTR_LAYERS && b->attr[i].from > position) return b->attr[i].from;
     return INT_MAX;
 }
 
 int jt_attr_even(const jt_branch *b) {
     for (size_t i = 0; i < b->n_attr; i++)
-        if (b->attr[i].kind == JT_ATTR_LAYERS || b->attr[i].from > 0) return b->attr[i].from;
+        if (b->attr[i].kind >= JT_ATTR_LAYERS || b->attr[i].from > 0) return b->attr[i].from;
     return INT_MAX;
 }
 
 /* Gives the state a value; NULL: what a new one has. */
 static jt_status attr_wear(jt_driver *d, jt_branch *b, jt_attr_kind kind, jt_worn *v, jt_error *err) {
     const jt_evaluator *ev = &d->model[b->model].ev;
-    jt_status e = kind == JT_ATTR_TAPS ? ev->set_taps(ev->self, b->state, v ? v->tap : NULL, v ? v->n : 0, err)
-                                       : ev->set_adapter(ev->self, b->state, v ? &v->wear : NULL, err);
+    jt_status e = JT_OK;
+    if (kind == JT_ATTR_TAPS) e = ev->set_taps(ev->self, b->state, v ? v->tap : NULL, v ? v->n : 0, err);
+    if (kind == JT_ATTR_ADAPTER) e = ev->set_adapter(ev->self, b->state, v ? &v->wear : NULL, err);
+    if (kind == JT_ATTR_KEYS) e = ev->set_keys(ev->self, b->state, v ? v->keys : NULL, v ? v->n : 0, err);
     if (e != JT_OK) return e;
     if (v) v->refs++;
     jt_worn_put(b->on[kind]);
@@ -141,7 +164,7 @@ static jt_status attr_reopen(jt_driver *d, jt_branch *b, int from, jt_error *err
 jt_status jt_attr_set(jt_driver *d, jt_branch *b, jt_attr_kind kind, int from, int made, jt_worn *v, jt_error *err) {
     size_t n = 0;
     jt_status e = jt_grow((void **)&b->attr, &b->cap_attr, b->n_attr + 1, sizeof *b->attr, err);
-    if (e == JT_OK) e = attr_reopen(d, b, from, err);
+    if (e == JT_OK) e = attr_reopen(d, b, jt_group_cut(b, from), err);
     if (e == JT_OK && kind < JT_ATTR_LAYERS) e = attr_wear(d, b, kind, v, err); /* refused here if it is wrong */
     if (e != JT_OK) return e;
     for (size_t i = 0; i < b->n_attr; i++)
@@ -151,7 +174,7 @@ jt_status jt_attr_set(jt_driver *d, jt_branch *b, jt_attr_kind kind, int from, i
             b->attr[n++] = b->attr[i];
     size_t at = n++;
     for (; at && b->attr[at - 1].from > from; at--) b->attr[at] = b->attr[at - 1];
-    b->attr[at] = (jt_attr){.kind = kind, .from = from, .made = made, .value = v};
+    b->attr[at] = (jt_attr){.kind = kind, .from = from, .made = made, .end = b->n, .value = v};
     b->n_attr = n;
     v->refs++;
     return JT_OK;
@@ -178,6 +201,8 @@ void jt_attr_truncate(jt_branch *b, int n) {
         else
             b->attr[keep++] = b->attr[i];
     b->n_attr = keep;
+    for (size_t i = 0; i < keep; i++)
+        if (b->attr[i].end > n) b->attr[i].end = n;
 }
 
 void jt_attr_free(jt_branch *b) {
@@ -195,7 +220,7 @@ static void attr_spread(jt_work *w, jt_inst *of, jt_slot slot, jt_branch *b, jt_
     for (size_t k = 0; c && k < c->n_slot && w->status == JT_OK; k++)
         if (c->slot[k] && c->slot[k]->follows < 0) attr_spread(w, c, (jt_slot)k, c->slot[k], kind, from, made, v);
     if (c || w->status != JT_OK) return;
-    bool anew = from < b->evaluated || (b->grown && from == b->n);
+    bool anew = jt_group_cut(b, from) < b->evaluated || (b->grown && from == b->n);
     if (anew && !of && b->grown) w->status = jt_branch_prune(w->d, b, &j->error);
     if (w->status == JT_OK) w->status = jt_attr_set(w->d, b, kind, from, made, v, &j->error);
     if (w->status != JT_OK) jt_error_in(&j->error, w->status, "the strategy %s", w->i->node->m->name);
@@ -207,6 +232,9 @@ static void attr_spread(jt_work *w, jt_inst *of, jt_slot slot, jt_branch *b, jt_
 
 static jt_branch *attr_slot(jt_work *w, jt_slot slot, int from) {
     jt_branch *b = jt_work_branch(w, slot, false);
+    const jt_branch *of = b && b->follows >= 0 && (!b->n_twig || b->grown) ? jt_work_at(w, (jt_slot)b->follows) : NULL;
+    if (of && !of->child && of->follows < 0) jt_work_fail(w, jt_branch_sync(w->d, w->j, b, of, &w->j->error));
+    if (w->status != JT_OK) return NULL;
     if (!b || from >= 0) return b;
     w->status = jt_error_set(&w->j->error, JT_INVALID, "the strategy %s sets an attribute of slot %d from position %d on",
                              w->i->node->m->name, slot, from);
@@ -227,6 +255,29 @@ void jt_work_taps(jt_work *w, jt_slot slot, int from, const jt_tap *t, int n) {
     if (!b) return;
     jt_status e = worn_taps(&w->d->model[b->model].ev, t, n, w->i->level, &v, &w->j->error);
     attr_finish(w, slot, b, JT_ATTR_TAPS, from, e, v);
+}
+
+void jt_work_keys(jt_work *w, jt_slot slot, int from, const jt_keys *k, int n) {
+    jt_branch *b = attr_slot(w, slot, from);
+    jt_worn *v = NULL;
+    if (!b) return;
+    jt_status e = worn_keys(k, n, &v, &w->j->error);
+    attr_finish(w, slot, b, JT_ATTR_KEYS, from, e, v);
+}
+
+void jt_work_group(jt_work *w, jt_slot slot, int from, int size) {
+    jt_branch *b = attr_slot(w, slot, from);
+    jt_worn *v = NULL;
+    if (!b) return;
+    int most = w->d->model[b->model].ev.ubatch;
+    jt_status e = JT_OK;
+    if (size < 0) e = jt_error_set(&w->j->error, JT_INVALID, "groups of %d inputs", size);
+    if (size > most)
+        e = jt_error_set(&w->j->error, JT_LIMIT, "groups of %d inputs; they are evaluated together, and ubatch is %d: raise it", size,
+                         most);
+    if (e == JT_OK) e = worn_new(&v, &w->j->error);
+    if (e == JT_OK) v->size = size;
+    attr_finish(w, slot, b, JT_ATTR_GROUP, from, e, v);
 }
 
 void jt_work_layers(jt_work *w, jt_slot slot, int from, const jt_layers *layers) {

@@ -156,7 +156,8 @@ jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt
     jt_branch *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
     b->serial = ++j->serial, b->model = model, b->follows = -1, b->prompt = j->n_prompt, b->bent = INT_MAX, b->stream = j->stream;
-    jt_status e = d->model[model].ev.open(d->model[model].ev.self, j->context, &b->state, err);
+    const jt_evaluator *ev = &d->model[model].ev;
+    jt_status e = (j->raw_keys ? ev->open_raw : ev->open)(ev->self, j->context, &b->state, err);
     if (e != JT_OK) return jt_free(b), e;
     *out = b;
     return JT_OK;
@@ -224,17 +225,18 @@ jt_status jt_branch_prune(jt_driver *d, jt_branch *b, jt_error *err) {
 jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
     const jt_evaluator *ev = &d->model[b->model].ev;
     jt_status e = jt_branch_prune(d, b, err);
-    if (e == JT_OK && n < b->evaluated) {
-        e = ev->truncate(ev->self, b->state, n, err);
-        if (e == JT_OK) b->evaluated = n;
+    int stays = n < b->n ? jt_group_cut(b, n) : n; /* what is left of a group is another group */
+    if (e == JT_OK && stays < b->evaluated) {
+        e = ev->truncate(ev->self, b->state, stays, err);
+        if (e == JT_OK) b->evaluated = stays;
     }
     if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, n, err);
     if (e == JT_OK && n < b->n) {
         b->n = n;
         jt_grips_truncate(d, &b->grips, n);
+        jt_attr_truncate(b, n);
     }
     if (e == JT_OK && n <= b->bent) b->bent = INT_MAX;
-    if (e == JT_OK) jt_attr_truncate(b, n);
     return e;
 }
 

@@ -112,7 +112,7 @@ void jt_driver_free(jt_driver *d) {
     for (int i = 0; i < JT_MODELS; i++) {
         jt_side *m = &d->model[i];
         jt_free(m->part), jt_free(m->span), jt_free(m->want), jt_free(m->ids), jt_free(m->parent);
-        jt_free(m->rank), jt_free(m->place), jt_free(m->input), jt_free(m->layers);
+        jt_free(m->rank), jt_free(m->place), jt_free(m->group), jt_free(m->input), jt_free(m->layers);
     }
     jt_shared_free(d);
     for (jt_known *k = d->known, *next; k; k = next) next = k->next, jt_free(k);

@@ -12,7 +12,8 @@
  *   inst.c      instances of strategies, and the children inside them
  *   finish.c    the end of a job that is out of time or cancelled
  *   branch.c    inputs, decisions and states of a branch, shared by forks
- *   attributes.c taps, layers and adapters of a branch, from a position on
+ *   attributes.c taps, keys, adapters and layers of a branch, from a position on
+ *   grouped.c   inputs of a branch that are evaluated as one
  *   captures.c  what taps read, on its way to the strategy that set them
  *   work.c      what strategies ask for
  *   chain.c     the stages of a job: the pipeline's, and those given as parameters
@@ -36,6 +37,7 @@
 
 #include "decode/pipeline.h"
 #include "jeton/adapter.h"
+#include "jeton/keys.h"
 #include "jeton/strategy.h"
 #include "step/dist.h"
 #include "step/step.h"
@@ -53,9 +55,12 @@ typedef struct jt_evaluator {
     size_t token_bytes;                 /* of the cache; 0: not counted */
     size_t branch_bytes;                /* of a branch, whatever its length */
     uint64_t memory;                    /* free when the driver was made, bytes; 0: unknown */
+    int ubatch;                         /* rows that one group may have */
     const jt_tokenizer *tokenizer;
     const jt_kernels *kernels;
     jt_status (*open)(void *self, int context, jt_state **out, jt_error *err);
+    /* With raw keys (jeton/keys.h); NULL: there are none. */
+    jt_status (*open_raw)(void *self, int context, jt_state **out, jt_error *err);
     void (*close)(void *self, jt_state *s);
     jt_status (*fork)(void *self, const jt_state *s, jt_state **out, jt_error *err);
     jt_status (*truncate)(void *self, jt_state *s, int n, jt_error *err);
@@ -66,6 +71,8 @@ typedef struct jt_evaluator {
     /* As jt_state_set_taps; the width of a site's rows, 0 for an unknown one. */
     jt_status (*set_taps)(void *self, jt_state *s, const jt_tap *t, int n, jt_error *err);
     int (*site_width)(void *self, const char *site);
+    /* As jt_state_set_keys. */
+    jt_status (*set_keys)(void *self, jt_state *s, const jt_keys *k, int n, jt_error *err);
     /* NULL: what new states of the model have. */
     jt_status (*set_adapter)(void *self, jt_state *s, const jt_wear *w, jt_error *err);
     double (*now)(void *self); /* seconds */
@@ -150,14 +157,17 @@ typedef struct jt_stages {
 
 /* ---- attributes ---- */
 
-typedef enum jt_attr_kind { JT_ATTR_TAPS, JT_ATTR_ADAPTER, JT_ATTR_LAYERS, JT_ATTR_KINDS } jt_attr_kind;
+/* Those before JT_ATTR_LAYERS are of the state, the others of rows. */
+typedef enum jt_attr_kind { JT_ATTR_TAPS, JT_ATTR_ADAPTER, JT_ATTR_KEYS, JT_ATTR_LAYERS, JT_ATTR_GROUP } jt_attr_kind;
 
 /* Shared by the branches that have it; immutable. */
 typedef struct jt_worn {
     int refs;
-    int level;   /* TAPS: of the strategy that reads what they capture */
-    jt_tap *tap; /* [n] */
-    int n;
+    int level;     /* TAPS: of the strategy that reads what they capture */
+    jt_tap *tap;   /* [n] */
+    jt_keys *keys; /* [n] */
+    int n;         /* of taps or keys */
+    int size;      /* GROUP: inputs of a group */
     jt_wear wear;
     jt_layers layers;
     jt_arena memory;
@@ -166,16 +176,17 @@ typedef struct jt_worn {
 typedef struct jt_attr {
     jt_attr_kind kind;
     int from, made; /* in force from position `from` on; set when the branch had `made` inputs */
+    int end;        /* GROUP: inputs from here on are alone */
     jt_worn *value;
 } jt_attr;
 
 /* What is in force at the position, NULL: what a new state has. */
 const jt_worn *jt_attr_at(const jt_branch *b, jt_attr_kind kind, int position);
-/* The first position after this one at which taps or adapter are set anew; INT_MAX: none. */
+/* The first position after this one at which taps, keys or adapter are set anew; INT_MAX: none. */
 int jt_attr_border(const jt_branch *b, int position);
-/* The first position at which anything is set anew, or layers are set at all; INT_MAX: none. */
+/* The first position at which anything is set anew, or layers or groups are set at all; INT_MAX: none. */
 int jt_attr_even(const jt_branch *b);
-/* Brings the state to the taps and the adapter of the position. */
+/* Brings the state to the taps, the keys and the adapter of the position. */
 jt_status jt_attr_apply(jt_driver *d, jt_branch *b, int position, jt_error *err);
 /* From position `from` on, in place of what was set for later ones; what was evaluated from there on is so no more. */
 jt_status jt_attr_set(jt_driver *d, jt_branch *b, jt_attr_kind kind, int from, int made, jt_worn *v, jt_error *err);
@@ -183,6 +194,14 @@ jt_status jt_attr_copy(const jt_branch *from, jt_branch *to, jt_error *err);
 /* Forgets what was set for positions after n by a branch longer than n. */
 void jt_attr_truncate(jt_branch *b, int n);
 void jt_attr_free(jt_branch *b);
+/* The inputs [*begin, *end) that input p is evaluated with. */
+void jt_group_of(const jt_branch *b, int p, int *begin, int *end);
+/* Where the group begins that lies on both sides of a cut at p; p: there is none. */
+int jt_group_cut(const jt_branch *b, int p);
+/* Of `n` pending inputs, how many to take if `most` fit: whole groups, and one at least. */
+int jt_group_fit(const jt_branch *b, int n, int most);
+/* The most inputs that a group of the branch may have; 0: there are no groups. */
+int jt_group_most(const jt_branch *b);
 void jt_worn_put(jt_worn *v);
 /* The adapter of that name as an attribute; NULL: none. */
 jt_status jt_worn_adapter(const jt_driver *d, int model, const char *name, float scale, jt_worn **out, jt_error *err);
@@ -216,8 +235,8 @@ void jt_grips_free(jt_driver *d, jt_grips *g);
 /* A row of the tree that hangs at the end of a branch. */
 typedef struct jt_twig {
     int parent; /* twig or JT_LAST */
-    int32_t id, depth, rank, place;
-    bool ranked, placed, layered, mixed;
+    int32_t id, depth, rank, place, group;
+    bool ranked, placed, layered, mixed, grouped;
     jt_layers layers;
     int n_mix; /* mixed: ids of a mixture, or 0 and a vector */
     size_t mix_at, mix_used;
@@ -234,7 +253,7 @@ struct jt_branch {
     uint64_t stream;
     int prompt;                /* inputs of the prompt */
     int n, evaluated, follows; /* follows: a slot, -1: none */
-    int bent;                  /* the first input evaluated with a rank, place or layers of its own; INT_MAX: none */
+    int bent;                  /* the first input evaluated with a rank, place, layers or group of its own; INT_MAX: none */
     int chain;                 /* of the job: the stages that it decides by */
     bool chosen;               /* it is the answer that was given */
     jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
@@ -248,7 +267,7 @@ struct jt_branch {
     jt_grips grips;
     jt_attr *attr; /* [n_attr], by position */
     size_t n_attr, cap_attr;
-    bool late;                   /* taps or adapter were set when rows were there already */
+    bool late;                   /* taps, keys or adapter were set when rows were there already */
     jt_worn *on[JT_ATTR_LAYERS]; /* what the state has now; NULL: what a new one has */
 
     /* Of a slot with a child. */
@@ -491,7 +510,7 @@ struct jt_live {
     int n_message;
     jt_arena words;
     int model2; /* of the driver; -1: no stage asks for one */
-    bool needs_hidden, siblings;
+    bool needs_hidden, siblings, raw_keys;
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
     uint64_t serial;               /* the newest branch's */
     jt_hold hold;                  /* the newest */
@@ -552,7 +571,7 @@ typedef struct jt_side {
     jt_want *want;
     size_t n_part, cap_part, cap_span, cap_want, n_want;
     /* Rows of spans that are not plain ids. */
-    int32_t *ids, *parent, *rank, *place;
+    int32_t *ids, *parent, *rank, *place, *group;
     jt_input *input;
     jt_layers *layers;
     size_t n_row, cap_row;

@@ -5,6 +5,10 @@
 
 static jt_status model_open_state(void *self, int context, jt_state **out, jt_error *err) { return jt_state_new(self, context, out, err); }
 
+static jt_status model_open_raw(void *self, int context, jt_state **out, jt_error *err) {
+    return jt_state_new_raw(self, context, out, err);
+}
+
 static void model_close_state(void *self, jt_state *s) {
     (void)self;
     jt_state_free(s);
@@ -27,7 +31,8 @@ static jt_status model_truncate_state_to(void *self, jt_state *s, int node, jt_e
 
 static jt_status model_evaluate(void *self, const jt_batch *b, jt_error *err) { return jt_eval(self, b, err); }
 
-/* What taps capture would be missing in a job that begins from the state, and the mode does not know a host's function. */
+/* What taps capture would be missing in a job that begins from the state, and the mode does not know what a function of
+ * the caller does. */
 static uint64_t model_mode(void *self, const jt_state *s) {
     (void)self;
     return s->watched ? 0 : jt_state_mode(s);
@@ -39,6 +44,11 @@ static jt_status model_set_taps(void *self, jt_state *s, const jt_tap *t, int n,
 }
 
 static int model_site_width(void *self, const char *site) { return jt_site_width(self, site); }
+
+static jt_status model_set_keys(void *self, jt_state *s, const jt_keys *k, int n, jt_error *err) {
+    (void)self;
+    return jt_state_set_keys(s, k, n, err);
+}
 
 static jt_status model_set_adapter(void *self, jt_state *s, const jt_wear *w, jt_error *err) {
     const jt_model *m = self;
@@ -64,7 +74,9 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .memory = jt_memory_available(),
                           .tokenizer = jt_model_tokenizer(m),
                           .kernels = jt_kernels_pick(jt_engine_kernels(jt_model_engine(m)), &known),
+                          .ubatch = m->options.ubatch,
                           .open = model_open_state,
+                          .open_raw = model_open_raw,
                           .close = model_close_state,
                           .fork = model_fork_state,
                           .truncate = model_truncate_state,
@@ -73,6 +85,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .mode = model_mode,
                           .set_taps = model_set_taps,
                           .site_width = model_site_width,
+                          .set_keys = model_set_keys,
                           .set_adapter = model_set_adapter,
                           .now = model_now};
 }

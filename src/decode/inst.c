@@ -292,22 +292,24 @@ static void inst_turn(jt_live *j, jt_inst *i) {
     i->caught.n = i->caught.n_x = 0;
 }
 
-/* Nothing is pending, but the row at the end is wanted: its input is evaluated again. */
+/* Nothing is pending, but the row at the end is wanted: its input is evaluated again, and its group. */
 static jt_status inst_again(jt_driver *d, jt_branch *b, jt_error *err) {
     const jt_evaluator *ev = &d->model[b->model].ev;
-    jt_status e = b->evaluated == b->n ? ev->truncate(ev->self, b->state, b->n - 1, err) : JT_OK;
-    if (e == JT_OK && b->evaluated == b->n) b->evaluated = b->n - 1;
+    if (b->evaluated < b->n) return JT_OK;
+    int n = jt_group_cut(b, b->n - 1);
+    jt_status e = ev->truncate(ev->self, b->state, n, err);
+    if (e == JT_OK) b->evaluated = n;
     return e;
 }
 
-/* Taps and adapter of the first rows to evaluate; a tree has those of one position. */
+/* Taps, keys and adapter of the first rows to evaluate; a tree has those of one position. */
 static jt_status inst_resolve_attributes(jt_driver *d, const jt_inst *i, jt_branch *b, jt_error *err) {
     int deep = 0;
     for (int k = 0; k < b->n_twig; k++) deep = b->twig[k].depth > deep ? b->twig[k].depth : deep;
     if (b->n_twig && jt_attr_border(b, b->n) <= b->n + deep)
         return jt_error_set(err, JT_UNSUPPORTED,
-                            "the strategy %s asks for a tree over position %d, where the slot's taps or adapter change", i->node->m->name,
-                            jt_attr_border(b, b->n));
+                            "the strategy %s asks for a tree over position %d, where the slot's taps, keys or adapter change",
+                            i->node->m->name, jt_attr_border(b, b->n));
     return jt_attr_apply(d, b, b->evaluated, err);
 }
 
@@ -338,7 +340,8 @@ static jt_status inst_resolve_row(jt_driver *d, jt_live *j, jt_inst *i, jt_asked
         if (a->node < 0) e = inst_again(d, x, err);
         x->asked = e == JT_OK;
     }
-    if (e == JT_OK) e = jt_round_reserve(&d->model[b->model], 1, JT_ROWS_ALONE + JT_ROWS_TREE, JT_ROWS_TREE + 1, err);
+    size_t rows = (size_t)jt_group_most(b) + JT_ROWS_ALONE + JT_ROWS_TREE;
+    if (e == JT_OK) e = jt_round_reserve(&d->model[b->model], 1, rows, JT_ROWS_TREE + 1, err);
     if (e == JT_OK && b->shadow) e = jt_round_reserve(&d->model[j->model2], 1, JT_ROWS_ALONE + JT_ROWS_TREE, JT_ROWS_TREE + 1, err);
     a->serial = b->serial;
     a->position = b->n + (a->node < 0 ? 0 : b->twig[a->node].depth + 1);

@@ -29,6 +29,7 @@ jt_status jt_round_reserve(jt_side *m, size_t parts, size_t rows, size_t wants, 
         if (e == JT_OK) e = round_grow((void **)&m->parent, n, sizeof *m->parent, err);
         if (e == JT_OK) e = round_grow((void **)&m->rank, n, sizeof *m->rank, err);
         if (e == JT_OK) e = round_grow((void **)&m->place, n, sizeof *m->place, err);
+        if (e == JT_OK) e = round_grow((void **)&m->group, n, sizeof *m->group, err);
         if (e == JT_OK) e = round_grow((void **)&m->input, n, sizeof *m->input, err);
         if (e == JT_OK) e = round_grow((void **)&m->layers, n, sizeof *m->layers, err);
         if (e == JT_OK) m->cap_row = n;
@@ -76,15 +77,16 @@ static void round_count(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_b
     int pending = b->n - b->evaluated, twigs = round_tree(i, slot)->n_twig;
     (void)j, (void)shadow;
     s->parts[b->model]++;
-    if (twigs || b->past->n_blend || b->n_attr) s->rows[b->model] += (size_t)((pending < JT_ROWS_ALONE ? pending : JT_ROWS_ALONE) + twigs);
+    int group = jt_group_most(b), most = group > JT_ROWS_ALONE ? group : JT_ROWS_ALONE;
+    if (twigs || b->past->n_blend || b->n_attr) s->rows[b->model] += (size_t)((pending < most ? pending : most) + twigs);
     s->wants[b->model] += (size_t)twigs + 1;
     if (pending <= JT_ROWS_SHORT && b->n > b->prompt) s->beside = true;
 }
 
-/* Whether the inputs run some layers only. */
+/* Whether the inputs run some layers only, or are in groups. */
 static bool round_planned(const jt_branch *b, int n) {
     for (size_t i = 0; i < b->n_attr; i++)
-        if (b->attr[i].kind == JT_ATTR_LAYERS && b->attr[i].from < b->evaluated + n) return true;
+        if (b->attr[i].kind >= JT_ATTR_LAYERS && b->attr[i].from < b->evaluated + n) return true;
     return false;
 }
 
@@ -103,9 +105,11 @@ static bool round_blended(const jt_branch *b, int n) {
 /* Rows of a span that is more than ids one after another. */
 static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, int n, int twigs, jt_span *span) {
     size_t at = m->n_row;
-    bool ranked = false, placed = false, layered = false, blended = round_blended(b, n);
-    for (int k = 0; k < n; k++) {
+    bool ranked = false, placed = false, layered = false, grouped = false, blended = round_blended(b, n);
+    for (int k = 0, first = 0, end = 0; k < n; k++) {
         int p = b->evaluated + k;
+        if (p >= end) jt_group_of(b, p, &first, &end);
+        m->group[at + (size_t)k] = first, grouped |= first < p;
         const jt_blend *x = blended ? jt_branch_blend(b, p) : NULL;
         m->ids[at + (size_t)k] = b->past->ids[p];
         m->parent[at + (size_t)k] = JT_PREVIOUS;
@@ -121,16 +125,18 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
         m->ids[r] = t->id;
         m->parent[r] = t->parent < 0 ? b->n - 1 : b->n + t->parent;
         m->rank[r] = t->rank, m->place[r] = t->place;
+        m->group[r] = k && t->grouped && t[-1].grouped && t->group == t[-1].group ? m->group[r - 1] : b->n + k;
         round_layers(m, b, b->n + t->depth, r, &layered);
         if (t->layered) m->layers[r] = t->layers;
         m->input[r] = jt_tree_input(tree, t);
         blended |= t->mixed;
-        ranked |= t->ranked, placed |= t->placed, layered |= t->layered;
+        ranked |= t->ranked, placed |= t->placed, layered |= t->layered, grouped |= t->grouped;
     }
     span->ids = m->ids + at;
     span->parent = twigs ? m->parent + at : NULL;
     span->rank = ranked ? m->rank + at : NULL;
     span->position = placed ? m->place + at : NULL;
+    span->group = grouped ? m->group + at : NULL;
     span->layers = layered ? m->layers + at : NULL;
     span->input = blended ? m->input + at : NULL;
     m->n_row += (size_t)(n + twigs);
@@ -157,12 +163,12 @@ static void round_take(round_sum *s, jt_live *j, jt_inst *i, jt_slot slot, jt_br
         n = b->n - b->evaluated;
     }
     if (n > JT_ROWS_SHORT) {
-        n = n < s->budget ? n : s->budget;
+        if (s->budget <= 0) return;
+        n = jt_group_fit(b, n, s->budget);
         s->budget -= n;
-        if (!n) return;
     }
     int border = jt_attr_border(b, b->evaluated);
-    if (n > border - b->evaluated) n = border - b->evaluated; /* then come other taps, or another adapter */
+    if (n > border - b->evaluated) n = border - b->evaluated; /* then come other taps or keys, or another adapter */
     bool last = n == b->n - b->evaluated;
     if (!last || (n && border <= b->n)) twigs = 0;
     bool plain = !twigs && !round_blended(b, n) && !round_planned(b, n);

@@ -12,6 +12,10 @@ static jt_status submit_method(const jt_driver *d, const jt_method *m, jt_error 
     const char *role = m->role ? m->role : "guide";
     if (m->needs & JT_NEEDS_GRADIENTS)
         return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs gradients, which this build cannot give", jt_kind_name(m->kind), m->name);
+    for (int i = 0; m->needs & JT_NEEDS_RAW_KEYS && i < d->n_model; i++)
+        if (!d->model[i].ev.open_raw)
+            return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs raw keys, which a model of this driver cannot keep",
+                                jt_kind_name(m->kind), m->name);
     if (m->needs & JT_NEEDS_MODEL2 && jt_driver_role(d, role) < 0)
         return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs a second model in the role \"%s\"; this driver has none: add it first",
                             jt_kind_name(m->kind), m->name, role);
@@ -218,7 +222,9 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     if (j->top > d->model->ev.vocab) j->top = d->model->ev.vocab;
     for (int i = 0; i < d->n_model; i++)
         if (d->model[i].ev.hidden > j->hidden) j->hidden = d->model[i].ev.hidden;
+    for (int i = 0; i < j->pipeline->n_strategy; i++) j->raw_keys |= (j->pipeline->strategy[i].m->needs & JT_NEEDS_RAW_KEYS) != 0;
     for (int i = 0; i < j->n_stage; i++) {
+        j->raw_keys |= (j->stage[i].m->needs & JT_NEEDS_RAW_KEYS) != 0;
         j->needs_hidden |= (j->stage[i].m->needs & JT_NEEDS_HIDDEN) != 0;
         j->siblings |= (j->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
     }

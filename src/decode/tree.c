@@ -82,9 +82,10 @@ static void tree_row(jt_work *w, const jt_row *r) {
     if (w->status != JT_OK) return;
     jt_twig *t = &b->twig[b->n_twig++];
     *t = (jt_twig){.parent = r->parent, .id = r->id, .depth = r->parent < 0 ? 0 : b->twig[r->parent].depth + 1};
-    t->ranked = r->rank, t->placed = r->place, t->layered = r->layers, t->mixed = r->input;
+    t->ranked = r->rank, t->placed = r->place, t->layered = r->layers, t->mixed = r->input, t->grouped = r->group;
     t->rank = r->rank ? *r->rank : b->n + t->depth, t->place = r->place ? *r->place : b->n + t->depth;
     if (r->layers) t->layers = *r->layers;
+    if (r->group) t->group = *r->group;
     if (r->input) {
         t->n_mix = r->input->n, t->mix_at = at, t->mix_used = used;
         if (t->n_mix) memcpy(b->mix_id + at, r->input->ids, used * sizeof *b->mix_id);
@@ -106,7 +107,7 @@ static jt_status tree_settle(jt_driver *d, jt_branch *b, int node, int n, jt_err
     jt_status e = JT_OK;
     int bent = INT_MAX;
     for (int t = node; t >= 0; t = b->twig[t].parent)
-        if (b->twig[t].ranked || b->twig[t].placed || b->twig[t].layered) bent = b->n + b->twig[t].depth;
+        if (b->twig[t].ranked || b->twig[t].placed || b->twig[t].layered || b->twig[t].grouped) bent = b->n + b->twig[t].depth;
     for (jt_branch *x = b; x && e == JT_OK; x = x->shadow) {
         const jt_evaluator *ev = &d->model[x->model].ev;
         e = ev->truncate_to(ev->self, x->state, b->n + node, err);

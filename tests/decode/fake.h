@@ -22,7 +22,10 @@ struct jt_state {
     int32_t *ids, *parent, *path;
     const jt_tap *tap; /* [n_tap]; the driver's */
     int n_tap;
-    uint64_t adapter; /* 0: none */
+    uint64_t adapter;    /* 0: none */
+    const jt_keys *keys; /* [n_keys]; the driver's */
+    int n_keys;
+    bool raw;
 };
 
 /* An adapter is a number. */
@@ -82,6 +85,7 @@ static jt_status fake_fork(void *self, const jt_state *s, jt_state **out, jt_err
     memcpy((*out)->ids, s->ids, (size_t)s->n * sizeof *s->ids);
     memcpy((*out)->parent, s->parent, (size_t)s->n * sizeof *s->parent);
     (*out)->tap = s->tap, (*out)->n_tap = s->n_tap, (*out)->adapter = s->adapter;
+    (*out)->keys = s->keys, (*out)->n_keys = s->n_keys, (*out)->raw = s->raw;
     return JT_OK;
 }
 
@@ -131,9 +135,19 @@ static int32_t fake_mixed(const jt_input *in) {
     return (int32_t)(jt_hash_bytes(h, in->ids, (size_t)in->n * sizeof *in->ids) % 1000000) + 1000;
 }
 
+/* Keys count by the first number of each list, groups by their rows and the place among them. */
+static uint64_t fake_mark_keys(uint64_t h, const jt_keys *k, int n, int rows, int place) {
+    for (int i = 0; i < n; i++) h = jt_hash_u64(jt_hash_u64(h, (uint64_t)k[i].local), (uint64_t)k[i].depth[0]);
+    return rows > 1 ? jt_hash_u64(jt_hash_u64(h, (uint64_t)rows), (uint64_t)place) : h;
+}
+
 static int32_t fake_value(const jt_span *p, int k, int depth) {
     const jt_state *s = p->state;
     uint64_t mark = fake_mark(s->tap, s->n_tap, s->adapter, p->layers ? &p->layers[k] : NULL, depth);
+    int first = k, end = k + 1;
+    while (p->group && first && p->group[first - 1] == p->group[k]) first--;
+    while (p->group && end < p->n && p->group[end] == p->group[k]) end++;
+    mark = fake_mark_keys(mark, s->keys, s->n_keys, end - first, k - first);
     return fake_marked(p->input ? fake_mixed(&p->input[k]) : p->ids[k], mark);
 }
 
@@ -146,6 +160,23 @@ static jt_status fake_set_taps(void *self, jt_state *s, const jt_tap *t, int n, 
         if (!t[i].site || strcmp(t[i].site, "residual") != 0) return jt_error_set(err, JT_UNKNOWN, "the fake has no such site");
     s->tap = t, s->n_tap = n;
     return JT_OK;
+}
+
+static jt_status fake_set_keys(void *self, jt_state *s, const jt_keys *k, int n, jt_error *err) {
+    void *room = jt_alloc(1, 32);
+    (void)self;
+    if (!room) return jt_nomem(err, "fake keys", 1, 32);
+    jt_free(room);
+    for (int i = 0; i < n; i++)
+        if (k[i].n < 1 || (k[i].position && !s->raw)) return jt_error_set(err, JT_INVALID, "the fake has no such keys");
+    s->keys = k, s->n_keys = n;
+    return JT_OK;
+}
+
+static jt_status fake_open_raw(void *self, int context, jt_state **out, jt_error *err) {
+    jt_status e = fake_open(self, context, out, err);
+    if (e == JT_OK) (*out)->raw = true;
+    return e;
 }
 
 static int fake_site_width(void *self, const char *site) {
@@ -231,7 +262,8 @@ static jt_status fake_eval(void *self, const jt_batch *b, jt_error *err) {
 
 static uint64_t fake_mode(void *self, const jt_state *s) {
     (void)self;
-    return s->n_tap ? 0 : jt_hash_u64(jt_hash_u64(1, (uint64_t)s->context), s->adapter);
+    if (s->n_tap || s->n_keys) return 0;
+    return jt_hash_u64(jt_hash_u64(s->raw ? 2 : 1, (uint64_t)s->context), s->adapter);
 }
 
 static double fake_now(void *self) {
@@ -285,7 +317,9 @@ static void fake_make(fake *f) {
                            .context = FAKE_CONTEXT,
                            .tokenizer = f->tokenizer,
                            .kernels = jt_kernels_pick(NULL, &known),
+                           .ubatch = 64,
                            .open = fake_open,
+                           .open_raw = fake_open_raw,
                            .close = fake_close,
                            .fork = fake_fork,
                            .truncate = fake_truncate,
@@ -294,6 +328,7 @@ static void fake_make(fake *f) {
                            .mode = fake_mode,
                            .set_taps = fake_set_taps,
                            .site_width = fake_site_width,
+                           .set_keys = fake_set_keys,
                            .set_adapter = fake_set_adapter,
                            .now = fake_now};
 }

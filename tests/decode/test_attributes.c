@@ -1,4 +1,4 @@
-/* Taps, layers and adapters of slots: every row is evaluated with those of its own position, whatever was forked, truncated
+/* Taps, keys, groups, layers and adapters of slots: every row is evaluated with those of its own position, whatever was forked, truncated
  * and evaluated in between; what taps read comes back to the strategy that set them. */
 #include "harness.h"
 
@@ -26,9 +26,9 @@ static void run_coloured(fake *f, const char *text, int tokens, told *t) {
 /* ---- random programs against a slow reference ---- */
 
 /* What is in force, as one event a position and kind: value 0 is none, -1 no event. */
-enum { PLACES = 4, PROGRAM = 50, KINDS = 3, FAR = FAKE_CONTEXT + 40, TREE = 5 };
+enum { PLACES = 4, PROGRAM = 50, KINDS = 5, GROUP = 4, FAR = FAKE_CONTEXT + 40, TREE = 5 };
 struct event {
-    int value, made;
+    int value, made, end; /* end: of groups */
 };
 struct place {
     bool used;
@@ -61,6 +61,26 @@ static jt_layers layers_of(int value) {
     return l;
 }
 
+static const int32_t key_depth[4] = {9, 1, 2, 3};
+static jt_keys keys_of(int value) { return (jt_keys){.depth = &key_depth[value], .n = 1, .local = 5 * value}; }
+
+/* How many inputs position p is evaluated with, and which of them it is: found by walking from the first. */
+static int place_group(const struct place *p, int position, int *at) {
+    int from = 0, size = 0, end = 0, begin = 0, rows = 0;
+    for (int k = 0; k < p->n; k++) {
+        bool border = false;
+        for (int kind = 0; kind < KINDS; kind++) border |= kind != 2 && p->event[kind][k].value >= 0;
+        if (p->event[GROUP][k].value >= 0) from = k, size = p->event[GROUP][k].value, end = p->event[GROUP][k].end;
+        if (border || size < 2 || k >= end || (k - from) % size == 0) {
+            if (k > position) break;
+            begin = k;
+        }
+        rows = k + 1 - begin;
+    }
+    *at = position - begin;
+    return position < p->n ? rows : 1;
+}
+
 static const float tap_vec[2] = {1, 2};
 static jt_tap tap_of(int value) {
     return (jt_tap){.site = "residual", .op = JT_TAP_ADD, .value = (float)value, .vec = tap_vec, .row_first = value % 7};
@@ -76,7 +96,10 @@ static int32_t place_node(const struct place *p, int32_t id, int position) {
         float scale = (float)(adapter - 1 + 1) * 0.5f;
         worn = jt_hash_bytes(adapter_number[adapter - 1].number, &scale, sizeof scale);
     }
-    return fake_marked(id, fake_mark(&t, tap ? 1 : 0, worn, layers ? &l : NULL, position));
+    int keys = place_value(p, 3, position), at, rows = place_group(p, position, &at);
+    jt_keys list = keys_of(keys);
+    uint64_t mark = fake_mark(&t, tap ? 1 : 0, worn, layers ? &l : NULL, position);
+    return fake_marked(id, fake_mark_keys(mark, &list, keys ? 1 : 0, rows, at));
 }
 
 static void place_check(jt_work *w, const jt_out *o, const struct place *p, const int32_t *more, int n_more) {
@@ -95,10 +118,14 @@ static void place_set(jt_work *w, struct program *s, int a) {
     jt_tap t = tap_of(value);
     jt_layers l = layers_of(value);
     for (int k = from; k < FAR; k++) p->event[kind][k].value = -1;
-    p->event[kind][from] = (struct event){value, p->n};
+    if (kind == GROUP) value *= 3;
+    p->event[kind][from] = (struct event){value, p->n, p->n};
     if (kind == 0) jt_work_taps(w, (jt_slot)a, from, &t, value ? 1 : 0);
     if (kind == 1) jt_work_adapter(w, (jt_slot)a, from, value ? adapter_name[value - 1] : NULL, 0.5f);
     if (kind == 2) jt_work_layers(w, (jt_slot)a, from, value ? &l : NULL);
+    jt_keys list = keys_of(value % 4);
+    if (kind == 3) jt_work_keys(w, (jt_slot)a, from, &list, value ? 1 : 0);
+    if (kind == GROUP) jt_work_group(w, (jt_slot)a, from, value);
 }
 
 static void place_cut(struct place *p, int n) {
@@ -106,12 +133,14 @@ static void place_cut(struct place *p, int n) {
     for (int kind = 0; kind < KINDS; kind++)
         for (int k = n + 1; k < FAR; k++)
             if (p->event[kind][k].made > n) p->event[kind][k].value = -1;
+    for (int k = 0; k < FAR; k++)
+        if (p->event[GROUP][k].end > n) p->event[GROUP][k].end = n;
 }
 
-/* No tap or adapter changes over the tree. */
+/* No taps, keys or adapter change over the tree. */
 static bool place_even(const struct place *p) {
-    for (int kind = 0; kind < 2; kind++)
-        for (int k = p->n + 1; k <= p->n + TREE; k++)
+    for (int kind = 0; kind < GROUP; kind++)
+        for (int k = p->n + 1; kind != 2 && k <= p->n + TREE; k++)
             if (p->event[kind][k].value >= 0) return false;
     return true;
 }
@@ -171,6 +200,10 @@ static jt_status program_advance(const void *par, void *state, const jt_results 
                 int n = 5 + (int)(pick(s, 4) % (uint64_t)(p->n - 4));
                 jt_work_truncate(w, (jt_slot)a, n);
                 place_cut(p, n);
+                if (pick(s, 5) % 2) {
+                    jt_work_push(w, (jt_slot)a, &(jt_decision){.id = 'q', .position = n});
+                    p->id[p->n++] = 'q';
+                }
             }
             if (what > 2 && p->used) place_set(w, s, a);
         }
@@ -230,7 +263,7 @@ static jt_status agree_advance(const void *par, void *state, const jt_results *r
     (void)par;
     JT_BEGIN(s);
     jt_work_follow(w, 1, NULL, JT_MAIN);
-    jt_work_adapter(w, 1, 0, "blue", 1);
+    jt_work_adapter(w, 1, 3, "blue", 1);
     for (;;) {
         jt_work_next(w, JT_MAIN);
         jt_work_next(w, 1);
@@ -276,7 +309,7 @@ static void children_followers_and_requests_have_theirs(void **state) {
     run_coloured(&f, "agree", 8, t);
     memcpy(ids, hello, sizeof hello);
     for (int k = 0; k < 8; k++) {
-        ids[5 + k] = greedy_after(ids, 5 + k, 2, k % 2 ? 0 : 99, 99);
+        ids[5 + k] = greedy_after(ids, 5 + k, 2, k % 2 ? 3 : 99, 99);
         assert_int_equal(t->a[0].id[k], ids[5 + k]);
     }
     /* Requests with an adapter of their own, together. */
@@ -416,6 +449,10 @@ static jt_status refused_advance(const void *par, void *state, const jt_results 
         jt_work_rows(w, &(jt_row){.slot = 0, .parent = JT_LAST, .id = 1}, 1);
         jt_work_rows(w, &(jt_row){.slot = 0, .parent = 0, .id = 1, .want = JT_WANT_DIST}, 1);
     }
+    if (refusal == 7) jt_work_group(w, JT_MAIN, 0, -1);
+    if (refusal == 8) jt_work_group(w, JT_MAIN, 0, 65);
+    if (refusal == 9) jt_work_keys(w, JT_MAIN, 0, NULL, -1);
+    if (refusal == 10) jt_work_keys(w, JT_MAIN, 0, &(jt_keys){.depth = key_depth, .position = key_depth, .n = 4}, 1);
     jt_work_next(w, JT_MAIN);
     return JT_OK;
 }
@@ -431,14 +468,33 @@ static void what_is_wrong_ends_the_job_by_name(void **state) {
                                       "adapter \"rad\" is unknown; the nearest is \"red\"",
                                       "scale of adapter \"red\" is not finite",
                                       "uses slot 4, which is empty",
-                                      "a tree over position 6, where the slot's taps or adapter change"};
+                                      "a tree over position 6, where the slot's taps, keys or adapter change",
+                                      "strategy refused: groups of -1 inputs",
+                                      "strategy refused: groups of 65 inputs; they are evaluated together, and ubatch is 64: raise it",
+                                      "strategy refused: -1 lists of keys",
+                                      "strategy refused: the fake has no such keys"};
+    static const jt_method raw = {.name = "raw", .kind = JT_STRATEGY, .needs = JT_NEEDS_RAW_KEYS, .strategy = {.advance = refused_advance}};
     fake f;
     fake_make(&f);
-    for (refusal = 0; refusal < 7; refusal++) {
+    for (refusal = 0; refusal < 11; refusal++) {
         run_coloured(&f, "refused", 4, &t);
         assert_int_equal(t.reason, JT_END_ERROR);
         if (!strstr(t.message, say[refusal])) fail_msg("%d: %s", refusal, t.message);
     }
+    jt_methods *with = NULL;
+    jt_error err;
+    jt_job job;
+    assert_int_equal(jt_methods_new(&with, NULL), JT_OK);
+    assert_int_equal(jt_methods_add(with, &raw, NULL), JT_OK);
+    f.ev.open_raw = NULL;
+    jt_driver *d = driver_of(&f);
+    jt_pipeline *p = parse_with("raw", with);
+    jt_request r = request_of(p, 0, 4);
+    assert_int_equal(jt_driver_submit(d, &r, &job, &err), JT_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "strategy raw needs raw keys, which a model of this driver cannot keep"));
+    jt_driver_free(d);
+    jt_pipeline_free(p);
+    jt_methods_free(with);
     fake_free(&f);
 }
 
