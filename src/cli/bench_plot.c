@@ -129,7 +129,6 @@ static void plot_legend(struct plot *p, const jt_bench *b) {
 
 jt_status jt_bench_plot(const jt_bench *b, const char *path, jt_error *err) {
     struct plot p = {.peak = b->demand.int8 ? b->limits.int8 : b->limits.flt, .read = b->limits.read};
-    jt_writer w;
     plot_ranges(&p, b);
     jt_str_printf(&p.s,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" "
@@ -140,14 +139,7 @@ jt_status jt_bench_plot(const jt_bench *b, const char *path, jt_error *err) {
     plot_dots(&p, b);
     plot_legend(&p, b);
     jt_str_puts(&p.s, "</svg>\n");
-    jt_status st = jt_str_check(&p.s, err);
-    if (!st && !(st = jt_file_create(path, &w, err))) {
-        st = jt_file_write(&w, jt_str_c(&p.s), p.s.n, err);
-        if (!st)
-            st = jt_file_commit(&w, err);
-        else
-            jt_file_abandon(&w);
-    }
+    jt_status st = jt_file_save(path, &p.s, err);
     jt_str_free(&p.s);
     return st;
 }

@@ -20,8 +20,8 @@ static jt_status bench_each(jt_bench *b, const char *option, int64_t least, int6
         size_t n = strcspn(s, ",");
         int64_t v;
         if (!jt_read_i64(s, n, &v) || v < least || v > most)
-            return jt_error_set(err, JT_INVALID, "'%.*s' in --%s is no such number; give %d to %d, with commas between several", (int)n, s,
-                                option, (int)least, (int)most);
+            return jt_error_set(err, JT_INVALID, "'%.*s' in --%s is no number from %d to %d; give one, or several with commas between",
+                                (int)n, s, option, (int)least, (int)most);
         jt_status st = take(b, (int)v, arg, err);
         if (st) return st;
         s += n;

@@ -30,7 +30,6 @@ jt_status jt_branches_fork(jt_branches *b, jt_error *err) {
 jt_status jt_branches_save(const jt_branches *b, const char *path, const char *model, jt_error *err) {
     if (b->n == 1) return jt_conversation_save(&b->talk[0], path, model, err);
     jt_str o = {0};
-    jt_writer w = {0};
     jt_str_puts(&o, "{\"jeton_chat\": 2, \"model\": ");
     jt_str_json(&o, model, strlen(model));
     jt_str_printf(&o, ",\n \"at\": %zu, \"branches\": [", b->at);
@@ -40,11 +39,7 @@ jt_status jt_branches_save(const jt_branches *b, const char *path, const char *m
         jt_str_putc(&o, '}');
     }
     jt_str_puts(&o, "]}\n");
-    jt_status s = jt_str_check(&o, err);
-    if (!s) s = jt_file_create(path, &w, err);
-    if (!s) s = jt_file_write(&w, o.s, o.n, err);
-    if (!s) s = jt_file_commit(&w, err);
-    jt_file_abandon(&w);
+    jt_status s = jt_file_save(path, &o, err);
     jt_str_free(&o);
     return s;
 }

@@ -207,12 +207,7 @@ jt_status jt_conversation_save(const jt_conversation *c, const char *path, const
     jt_str_puts(&o, ",\n ");
     jt_conversation_write(c, &o);
     jt_str_puts(&o, "}\n");
-    jt_status s = jt_str_check(&o, err);
-    jt_writer w = {0};
-    if (!s) s = jt_file_create(path, &w, err);
-    if (!s) s = jt_file_write(&w, o.s, o.n, err);
-    if (!s) s = jt_file_commit(&w, err);
-    jt_file_abandon(&w);
+    jt_status s = jt_file_save(path, &o, err);
     jt_str_free(&o);
     return s;
 }

@@ -56,7 +56,6 @@ bool jt_known_model_here(const jt_known_model *m) {
 
 jt_status jt_known_model_note(const jt_known_model *m, jt_error *err) {
     jt_str path = {0}, note = {0};
-    jt_writer w;
     struct stat st;
     jt_status s = jt_known_model_path(m, &path, err);
     if (!s && stat(path.s, &st)) s = jt_error_set(err, JT_IO, "%s: has gone while it was checked", path.s);
@@ -64,16 +63,8 @@ jt_status jt_known_model_note(const jt_known_model *m, jt_error *err) {
         jt_str_puts(&path, ".checked");
         note_text(m, &st, &note);
         s = jt_str_check(&path, err);
-        if (!s) s = jt_str_check(&note, err);
     }
-    if (!s) s = jt_file_create(path.s, &w, err);
-    if (!s) {
-        s = jt_file_write(&w, note.s, note.n, err);
-        if (s)
-            jt_file_abandon(&w);
-        else
-            s = jt_file_commit(&w, err);
-    }
+    if (!s) s = jt_file_save(path.s, &note, err);
     jt_str_free(&path);
     jt_str_free(&note);
     return s;

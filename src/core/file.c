@@ -180,6 +180,16 @@ void jt_file_abandon(jt_writer *w) {
     *w = (jt_writer){0};
 }
 
+jt_status jt_file_save(const char *path, const jt_str *s, jt_error *err) {
+    jt_writer w = {0};
+    jt_status e = jt_str_check(s, err);
+    if (!e) e = jt_file_create(path, &w, err);
+    if (!e) e = jt_file_write(&w, jt_str_c(s), s->n, err);
+    if (!e) e = jt_file_commit(&w, err);
+    jt_file_abandon(&w);
+    return e;
+}
+
 jt_status jt_make_folder(const char *path, jt_error *err) {
     jt_str t = {0};
     for (const char *p = path;; p++) {

@@ -41,6 +41,8 @@ jt_status jt_file_create(const char *path, jt_writer *out, jt_error *err);
 jt_status jt_file_write(jt_writer *w, const void *p, size_t n, jt_error *err);
 jt_status jt_file_commit(jt_writer *w, jt_error *err);
 void jt_file_abandon(jt_writer *w);
+/* All of that with the text of `s`, which may have failed to grow. */
+jt_status jt_file_save(const char *path, const jt_str *s, jt_error *err);
 
 /* Makes the folder and those above it. */
 jt_status jt_make_folder(const char *path, jt_error *err);

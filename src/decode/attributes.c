@@ -92,7 +92,10 @@ static jt_status worn_unknown(const jt_driver *d, int model, const char *name, j
     const char *best = NULL;
     for (const jt_known *k = d->known; k; k = k->next)
         if (k->model == model && (!best || jt_edit_distance(name, k->name) < jt_edit_distance(name, best))) best = k->name;
-    if (!best) return jt_error_set(err, JT_UNKNOWN, "adapter \"%.60s\" is unknown; the driver has none for this model", name);
+    if (!best)
+        return jt_error_set(err, JT_UNKNOWN,
+                            "adapter \"%.60s\" is unknown; none was named for this model (--lora NAME=PATH, or jt_driver_add_adapter)",
+                            name);
     return jt_error_set(err, JT_UNKNOWN, "adapter \"%.60s\" is unknown; the nearest is \"%s\"", name, best);
 }
 

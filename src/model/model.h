@@ -188,9 +188,8 @@ typedef struct jt_span_marks {
     int anchor; /* the node that the span's first row goes on from, -1: none */
     int end;    /* the last row of the pass before, -1: none */
 } jt_span_marks;
-/* Plans the steps of rows [done, done + n) of a span, which are rows [row, ...) of the pass and have
- * these paths; *locals is raised to the local
- * places needed. */
+/* Plans the steps of rows [done, done + n) of a span, which are rows [row, ...) of the pass and have these paths;
+ * *locals is raised to the local places needed. */
 jt_status jt_steps_plan(const jt_span *p, const jt_span_plan *plan, jt_span_marks *made, int done, int n, int row,
                         const jt_env_path *const *path, jt_arena *a, jt_env_seq *seq, int *locals, jt_error *err);
 /* Room in the state, so that jt_steps_commit cannot fail; and the marks made become the state's. Before its nodes are added. */

@@ -2,34 +2,10 @@
 # The program without a model: exit codes, messages, help, config file, bringing models.
 # Usage: commands.sh PROGRAM. Prints its counts as the other test programs do.
 set -u
-jeton=$(realpath "$1")
 fixtures=$(realpath "$(dirname "$0")/../fixtures")
-passed=0 failed=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-export HOME="$dir/home" XDG_CACHE_HOME="$dir/cache" XDG_CONFIG_HOME="$dir/config" XDG_STATE_HOME="$dir/state" NO_COLOR=1
-mkdir -p home config/jeton
-
-# expect NAME CODE [TEXT...]: the last `try` ended with this code, and its output and messages hold each text.
-try() { "$@" >out 2>err </dev/null; code=$?; }
-expect() {
-    name=$1 want=$2
-    shift 2
-    wrong=
-    [ "$code" = "$want" ] || wrong="exit code $code, not $want"
-    for text; do
-        cat out err | grep -qF -- "$text" || wrong="$wrong; no \"$text\""
-    done
-    if [ -z "$wrong" ]; then
-        passed=$((passed + 1))
-        echo "[       OK ] $name"
-    else
-        failed=$((failed + 1))
-        echo "[  FAILED  ] $name: $wrong"
-        sed 's/^/    /' out err | head -n 20
-    fi
-}
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/../program.sh"
+mkdir -p config/jeton
 
 try "$jeton" --help
 expect "help lists commands" 0 "Usage: jeton" "tokenize" "eval ppl"

@@ -2,40 +2,9 @@
 # The program measuring: eval and bench on tiny models, and on a real one when JETON_TEST_MODEL names its file.
 # Usage: measure.sh PROGRAM. Prints its counts as the other test programs do.
 set -u
-jeton=$(realpath "$1")
 tiny=$(realpath tests/fixtures/hf-tiny/llama)
-model=${JETON_TEST_MODEL:-}
-[ -z "$model" ] || model=$(realpath "$model")
-passed=0 failed=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-cd "$dir" || exit 1
-export HOME="$dir/home" XDG_CACHE_HOME="$dir/cache" XDG_CONFIG_HOME="$dir/config" NO_COLOR=1
-mkdir home
-
-try() { "$@" >out 2>err </dev/null; code=$?; }
-verdict() { # NAME WRONG
-    if [ -z "$2" ]; then
-        passed=$((passed + 1))
-        echo "[       OK ] $1"
-    else
-        failed=$((failed + 1))
-        echo "[  FAILED  ] $1: $2"
-        sed 's/^/    /' out err | cut -c 1-300 | head -n 20
-    fi
-}
-expect() { # NAME CODE [TEXT...]
-    name=$1 want=$2 wrong=
-    shift 2
-    [ "$code" = "$want" ] || wrong="exit code $code, not $want"
-    for text; do
-        cat out err | grep -qF -- "$text" || wrong="$wrong; no \"$text\""
-    done
-    verdict "$name" "$wrong"
-}
-same() { # NAME FILE FILE
-    cmp "$2" "$3" >/dev/null 2>&1 && verdict "$1" "" || verdict "$1" "$2 and $3 differ"
-}
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/../program.sh"
 valid_json() { # NAME FILE
     command -v python3 >/dev/null 2>&1 || return 0
     python3 -m json.tool "$2" >/dev/null 2>err && verdict "$1" "" || verdict "$1" "no JSON"

@@ -149,6 +149,28 @@ static void test_write_is_whole_or_nothing(void **state) {
     unlink(path);
 }
 
+static void test_save(void **state) {
+    (void)state;
+    jt_str s = {0}, back = {0};
+    jt_error e;
+    const char *path = in_folder("saved");
+    jt_str_puts(&s, "one");
+    assert_int_equal(jt_file_save(path, &s, &e), JT_OK);
+    assert_int_equal(jt_file_read(path, &back, &e), JT_OK);
+    assert_string_equal(jt_str_c(&back), "one");
+    jt_str_free(&back);
+    jt_str broken = {0};
+    alloc_fail_at(0);
+    jt_str_puts(&broken, "two");
+    alloc_fail_at(-1);
+    assert_int_equal(jt_file_save(path, &broken, &e), JT_NOMEM);
+    assert_int_equal(jt_file_read(path, &back, &e), JT_OK);
+    assert_string_equal(jt_str_c(&back), "one");
+    jt_str_free(&s), jt_str_free(&back), jt_str_free(&broken);
+    assert_int_equal(unlink(path), 0);
+    assert_true(jt_file_save(in_folder("none/saved"), &s, &e) == JT_NOTFOUND || e.code == JT_IO);
+}
+
 static void test_write_through_links(void **state) {
     (void)state;
     const char *path = in_folder("a"), *link = in_folder("l");
@@ -295,6 +317,7 @@ int main(void) {
         cmocka_unit_test(test_map),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_write_is_whole_or_nothing),
+        cmocka_unit_test(test_save),
         cmocka_unit_test(test_write_through_links),
         cmocka_unit_test(test_write_errors),
         cmocka_unit_test(test_every_allocation_fails),

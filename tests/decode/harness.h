@@ -64,6 +64,14 @@ static jt_pipeline *parse_with(const char *text, const jt_methods *m) {
     return p;
 }
 
+/* The built-in methods and n of a test's own, for a group setup: 0 when that went well. */
+static inline int methods_with(jt_methods **m, const jt_method *rows, size_t n) {
+    if (!*m && jt_methods_new(m, NULL) != JT_OK) return 1;
+    for (size_t i = 0; i < n; i++)
+        if (jt_methods_add(*m, &rows[i], NULL) != JT_OK) return 1;
+    return 0;
+}
+
 static inline jt_driver *driver_of(fake *f) {
     jt_driver *d = NULL;
     jt_error err;

@@ -156,10 +156,7 @@ static void failures_while_a_job_ends_are_clean(void **state) {
 
 static int setup(void **state) {
     (void)state;
-    if (jt_methods_new(&mine, NULL) != JT_OK) return 1;
-    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
-        if (jt_methods_add(mine, &loops[i], NULL) != JT_OK) return 1;
-    return 0;
+    return methods_with(&mine, loops, sizeof loops / sizeof *loops);
 }
 
 static int teardown(void **state) {

@@ -181,10 +181,7 @@ static void failed_allocations_are_clean(void **state) {
 
 static int setup(void **state) {
     (void)state;
-    if (jt_methods_new(&mine, NULL) != JT_OK) return 1;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (jt_methods_add(mine, &rows[i], NULL) != JT_OK) return 1;
-    return 0;
+    return methods_with(&mine, rows, sizeof rows / sizeof *rows);
 }
 
 static int teardown(void **state) {

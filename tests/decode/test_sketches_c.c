@@ -530,10 +530,7 @@ static void failures_are_clean(void **state) {
 static int setup(void **state) {
     (void)state;
     fake_make(&small), fake_make(&other);
-    if (jt_methods_new(&mine, NULL) != JT_OK) return 1;
-    for (size_t i = 0; i < sizeof method / sizeof *method; i++)
-        if (jt_methods_add(mine, &method[i], NULL) != JT_OK) return 1;
-    return 0;
+    return methods_with(&mine, method, sizeof method / sizeof *method);
 }
 
 static int teardown(void **state) {

@@ -23,6 +23,14 @@ static void op_rope_table(const jt_env *e, const jt_opnode *n, const jt_share *s
     }
 }
 
+/* Row r of the output, with what the input has there. */
+static float *rope_row(const float *x, float *y, size_t width, int r) {
+    float *row = y + (size_t)r * width;
+    const float *from = x + (size_t)r * width;
+    if (row != from) memcpy(row, from, width * sizeof *row);
+    return row;
+}
+
 static void rope_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const float *x = jt_env_f32(e, n->in[0]), *t = jt_env_f32(e, n->in[1]);
     float *y = jt_env_f32(e, n->out[0]);
@@ -30,10 +38,8 @@ static void rope_forward(const jt_env *e, const jt_opnode *n, const jt_share *s)
     size_t width = (size_t)heads * (size_t)dim;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
-        float *row = y + (size_t)r * width;
-        const float *from = x + (size_t)r * width, *c = t + (size_t)r * (size_t)rot;
-        if (row != from)
-            for (size_t i = 0; i < width; i++) row[i] = from[i];
+        const float *c = t + (size_t)r * (size_t)rot;
+        float *row = rope_row(x, y, width, r);
         e->engine->kernels->rope(row, heads, dim, rot, n->i[3], c, c + rot / 2);
     }
 }
@@ -58,9 +64,8 @@ static void rope_keys_forward(const jt_env *e, const jt_opnode *n, const jt_shar
     size_t width = (size_t)heads * (size_t)dim;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
-        float *row = y + (size_t)r * width;
-        const float *from = x + (size_t)r * width, *c = t + (size_t)r * (size_t)rot;
-        if (row != from) memcpy(row, from, width * sizeof *row);
+        const float *c = t + (size_t)r * (size_t)rot;
+        float *row = rope_row(x, y, width, r);
         if (!e->keys[r].raw)
             e->engine->kernels->rope(row, heads, dim, rot, n->i[3], c, c + rot / 2);
         else if (!n->i[4])
