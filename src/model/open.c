@@ -250,7 +250,8 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
                                               : (uint64_t)w->matrix.row_bytes * (uint64_t)w->matrix.rows;
     }
     i->state_bytes_per_token = m->kv.page_bytes / JT_TILE + m->mark_bytes / JT_MARK_EVERY;
-    i->read_bytes_per_token = 2 * (uint64_t)(c->layers - c->ssm_layers) * (uint64_t)m->kv.heads * m->kv.head_bytes / JT_TILE;
+    i->read_bytes_per_token =
+        (uint64_t)(c->layers - c->ssm_layers) * (uint64_t)m->kv.heads * (m->kv.head_bytes + m->kv.value_bytes) / JT_TILE;
     i->recurrent_bytes = m->mark_bytes;
     i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
     i->kv_type = jt_format_of(m->kv.type)->name;

@@ -36,16 +36,16 @@ typedef struct jt_acts {
 /* One tile of keys for nq queries that share a key-value head. The tile is computed by itself (its own
  * maximum, total and chain from +0) and then merged into m, l and acc: docs/numbers.md, Attention. */
 typedef struct jt_attn_tile {
-    int nq, dim;
-    jt_type type;  /* of k and v: JT_F16, JT_F32 or JT_Q8_0 */
-    const void *k; /* [dim][JT_TILE]: transposed. JT_Q8_0: int8, then halves [jt_kv_blocks(dim)][JT_TILE] */
-    const void *v; /* [JT_TILE][dim]. JT_Q8_0: int8, then halves [JT_TILE][jt_kv_blocks(dim)] */
+    int nq, dim, vdim; /* of queries and keys, and of values */
+    jt_type type;      /* of k and v: JT_F16, JT_F32 or JT_Q8_0 */
+    const void *k;     /* [dim][JT_TILE]: transposed. JT_Q8_0: int8, then halves [jt_kv_blocks(dim)][JT_TILE] */
+    const void *v;     /* [JT_TILE][vdim]. JT_Q8_0: int8, then halves [JT_TILE][jt_kv_blocks(vdim)] */
     float scale;
     const float *const *q;    /* nq pointers to [dim] */
     const uint32_t *visible;  /* nq masks, bit i: key i of the tile; none empty */
     const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled scores */
     float *m, *l;             /* nq running maxima and totals */
-    float *const *acc;        /* nq pointers to [dim] */
+    float *const *acc;        /* nq pointers to [vdim] */
 } jt_attn_tile;
 
 /* One step of one head of Mamba-2's recurrence, [dim][n] states: s = a * s + (dt * x[p]) * b, y[p] = c . s + d * x[p]. */
@@ -101,9 +101,12 @@ typedef struct jt_kernels {
 } jt_kernels;
 
 extern const jt_kernels jt_kernels_scalar;
-/* The scales of k or of v in a tile of JT_Q8_0. */
-static inline const uint16_t *jt_attn_scales(const jt_attn_tile *t, const void *p) {
-    return (const uint16_t *)((const char *)p + (size_t)t->dim * JT_TILE);
+/* The scales of k and of v in a tile of JT_Q8_0. */
+static inline const uint16_t *jt_attn_key_scales(const jt_attn_tile *t) {
+    return (const uint16_t *)((const char *)t->k + (size_t)t->dim * JT_TILE);
+}
+static inline const uint16_t *jt_attn_value_scales(const jt_attn_tile *t) {
+    return (const uint16_t *)((const char *)t->v + (size_t)t->vdim * JT_TILE);
 }
 
 #if defined(__x86_64__)

@@ -237,12 +237,14 @@ typedef struct jt_env_lora {
  * recurrence the inputs of each position, [JT_TILE][inputs]. */
 typedef struct jt_kv_layout {
     int layers, heads, dim;
+    int vdim;                  /* of values; 0 is read as dim */
     int inputs;                /* of one position of a layer with a recurrence */
     jt_type type;              /* JT_F16, JT_F32 or JT_Q8_0 */
     jt_type input_type;        /* JT_F16 or JT_F32 */
     const uint64_t *recurrent; /* NULL, or a bit for each layer: it has a recurrence */
     size_t *at;                /* NULL (all layers are alike), or [layers]: where a layer begins; filled by jt_kv_lay_out */
-    size_t head_bytes;         /* one head's keys (or values) of one page, as in jt_attn_tile */
+    size_t head_bytes;         /* one head's keys of one page, as in jt_attn_tile */
+    size_t value_bytes;        /* and its values */
     size_t row_bytes;          /* one position's inputs */
     size_t page_bytes;
 } jt_kv_layout;
@@ -251,7 +253,7 @@ static inline bool jt_kv_recurrent(const jt_kv_layout *kv, int layer) {
     return kv->recurrent && (kv->recurrent[layer / 64] >> (layer % 64) & 1);
 }
 static inline size_t jt_kv_layer_at(const jt_kv_layout *kv, int layer) {
-    return kv->at ? kv->at[layer] : (size_t)layer * 2 * (size_t)kv->heads * kv->head_bytes;
+    return kv->at ? kv->at[layer] : (size_t)layer * (size_t)kv->heads * (kv->head_bytes + kv->value_bytes);
 }
 
 typedef struct jt_env {
@@ -292,11 +294,16 @@ typedef struct jt_env {
     void **scratch;                   /* [threads] */
 } jt_env;
 
+/* Where a head's keys, or values, begin in a layer's part of a page. */
+static inline size_t jt_kv_head_at(const jt_kv_layout *kv, int head, bool values) {
+    return values ? (size_t)kv->heads * kv->head_bytes + (size_t)head * kv->value_bytes : (size_t)head * kv->head_bytes;
+}
+static inline int jt_kv_dim(const jt_kv_layout *kv, bool values) { return values ? kv->vdim : kv->dim; }
 /* Sizes and offsets from the counts, types and kinds of layers. */
 void jt_kv_lay_out(jt_kv_layout *kv);
 /* Copies one position of one head's keys, or values, to another slot of the same or of another page's. */
 void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot);
-/* One position of one head's keys, or values, as float32 [dim], exactly. `scratch`: dim halves. */
+/* One position of one head's keys, or values, as float32 [dim or vdim], exactly. `scratch`: as many halves. */
 void jt_kv_read(const jt_kv_layout *kv, const jt_kernels *k, bool values, const void *from, int slot, float *x, uint16_t *scratch);
 /* Cosines [half] and sines [half] of a rotary position. */
 void jt_rope_turn(const float *inv_freq, int half, int position, float *c, float *s);
@@ -335,15 +342,31 @@ extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or 
 extern const jt_op jt_op_quantise;   /* in x; out ACT */
 extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
 extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
-extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved */
+extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, -, first dimension turned */
 /* The same, by what e->keys says: with i[4] = 1 raw keys are left alone, else queries are turned to where their keys lie. */
-extern const jt_op jt_op_rope_keys;  /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys */
-extern const jt_op jt_op_select;     /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot, interleaved */
-extern const jt_op jt_op_page_write; /* in k, v; effects */
+extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys, first dimension turned */
+extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot, interleaved,
+                                         -, first dimension turned */
+extern const jt_op jt_op_page_write;  /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
 extern const jt_op jt_op_attention;   /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none), rot,
-                                          interleaved; f: scale */
-extern const jt_op jt_op_swiglu;      /* in gate, up; out y (alias gate) */
+                                          interleaved, first dimension turned, 1: weight 0 holds the heads' sinks; f: scale */
+/* Keys and values out of what latent attention expands (DeepSeek-V2, arXiv 2405.04434): in kv [heads][nope + vdim], p, whose
+ * last `rot` columns are the rotated part that all heads share; out k [heads][nope + rot], v [heads][vdim]; i: heads, nope,
+ * rot, vdim. */
+extern const jt_op jt_op_latent_split;
+extern const jt_op jt_op_columns;        /* in x; out its columns [first, first + width); i: first */
+extern const jt_op jt_op_swiglu;         /* in gate, up; out y (alias gate) */
+extern const jt_op jt_op_swiglu_clamped; /* in gate, up; out y (alias gate); f: alpha, limit (GPT-OSS) */
+/* In logits [experts]; out route (ops/experts.h); weights: bias of the logits, bias of the choice, or JT_NO_TENSOR; i: experts
+ * chosen, jt_route_rule, whether weights are made to sum to 1, groups, groups kept (1 or 0: no groups), whether a group counts
+ * by its two best; f: what weights are multiplied by. */
+extern const jt_op jt_op_route;
+typedef enum jt_route_rule { JT_ROUTE_SOFTMAX, JT_ROUTE_SIGMOID, JT_ROUTE_CHOSEN /* softmax over the chosen */ } jt_route_rule;
+/* In x (F32 or ACT), route; out y by place (ops/experts.h); weights: that of the first expert, which the others follow, and
+ * biases [experts][outputs] or JT_NO_TENSOR; i: experts chosen, experts, 1: x lies by place. */
+extern const jt_op jt_op_experts;
+extern const jt_op jt_op_experts_sum; /* in x by place, route; out the weighted sum of each row; i: experts chosen, experts */
 extern const jt_op jt_op_add;         /* in a, b; out y (alias a) */
 extern const jt_op jt_op_scale;       /* in x; out y (alias x); f: by */
 extern const jt_op jt_op_gather;      /* in x (all rows); out y (wanted rows) */

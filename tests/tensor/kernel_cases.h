@@ -390,9 +390,9 @@ enum { CASES_QUERIES = 40 };
 /* A tile's keys or values in 8 bits, from one vector a position; now and then a scale or a quant that to_q8 never gives. */
 static void cases_tile_q8(cases *c, const float *x, int dim, bool values, int kind, void *out) {
     static const uint16_t odd[] = {0x0001, 0x83ff, 0x7bff, 0x8000, 0x7c00, 0x7e00};
-    int8_t *q = out, row[256];
+    int8_t *q = out, row[512];
     int blocks = jt_kv_blocks(dim);
-    uint16_t *d = (uint16_t *)(q + dim * JT_TILE), scale[8];
+    uint16_t *d = (uint16_t *)(q + dim * JT_TILE), scale[16];
     for (int i = 0; i < JT_TILE; i++) {
         jt_kernels_scalar.to_q8(x + i * dim, dim, row, scale);
         if (kind && !cases_below(c, 20)) row[cases_below(c, dim)] = -128;
@@ -403,20 +403,21 @@ static void cases_tile_q8(cases *c, const float *x, int dim, bool values, int ki
 }
 
 static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, int masks) {
-    size_t cells = (size_t)dim * JT_TILE, size = type == JT_Q8_0 ? 2 : type == JT_F16 ? 2 : 4;
-    float *kf = cases_floats(c, cells, kind), *vf = cases_floats(c, cells, kind), *qs = cases_floats(c, (size_t)(nq * dim), kind);
-    void *kk = cases_memory(cells * size), *vv = cases_memory(cells * size);
+    int vdim = masks == 1 ? dim : masks ? dim / 2 + 1 : dim + 5;
+    size_t cells = (size_t)dim * JT_TILE, vcells = (size_t)vdim * JT_TILE, size = type == JT_Q8_0 ? 2 : type == JT_F16 ? 2 : 4;
+    float *kf = cases_floats(c, cells, kind), *vf = cases_floats(c, vcells, kind), *qs = cases_floats(c, (size_t)(nq * dim), kind);
+    void *kk = cases_memory(cells * size), *vv = cases_memory(vcells * size);
     if (type == JT_F16) {
         jt_kernels_scalar.to_f16(kf, (int)cells, kk);
-        jt_kernels_scalar.to_f16(vf, (int)cells, vv);
+        jt_kernels_scalar.to_f16(vf, (int)vcells, vv);
     } else if (type == JT_Q8_0) {
         cases_tile_q8(c, kf, dim, false, kind, kk);
-        cases_tile_q8(c, vf, dim, true, kind, vv);
+        cases_tile_q8(c, vf, vdim, true, kind, vv);
     } else {
         memcpy(kk, kf, cells * 4);
-        memcpy(vv, vf, cells * 4);
+        memcpy(vv, vf, vcells * 4);
     }
-    size_t n = (size_t)(nq * dim);
+    size_t n = (size_t)(nq * vdim);
     float *acc[2] = {cases_memory(n * 4), cases_memory(n * 4)};
     float m[2][CASES_QUERIES], l[2][CASES_QUERIES];
     const float *q[CASES_QUERIES];
@@ -428,7 +429,7 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
         for (int k = 0; k < JT_TILE; k++) biases[i][k] = cases_below(c, 9) ? cases_uniform(c) : -INFINITY;
         bias[i] = i % 3 == masks ? NULL : biases[i];
         q[i] = qs + i * dim;
-        to[0][i] = acc[0] + i * dim, to[1][i] = acc[1] + i * dim;
+        to[0][i] = acc[0] + i * vdim, to[1][i] = acc[1] + i * vdim;
         m[0][i] = m[1][i] = -INFINITY, l[0][i] = l[1][i] = 0;
     }
     bool ok = true;
@@ -440,6 +441,7 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
         for (int v = 0; v < 2; v++) {
             jt_attn_tile t = {.nq = nq,
                               .dim = dim,
+                              .vdim = vdim,
                               .type = type,
                               .k = kk,
                               .v = vv,
@@ -455,9 +457,9 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
         ok = ok && same_floats(m[0], m[1], (size_t)nq) && same_floats(l[0], l[1], (size_t)nq) && same_floats(acc[0], acc[1], n + 16);
     }
     cases_count(c, ok, "attn_tile, %d queries, dim %d, type %d, kind %d, masks %d", nq, dim, (int)type, kind, masks);
-    jt_kernels_scalar.attn_end(acc[0], l[0][0], dim, acc[0]);
-    c->k->attn_end(acc[1], l[1][0], dim, acc[1]);
-    cases_count(c, same_floats(acc[0], acc[1], n), "attn_end, dim %d", dim);
+    jt_kernels_scalar.attn_end(acc[0], l[0][0], vdim, acc[0]);
+    c->k->attn_end(acc[1], l[1][0], vdim, acc[1]);
+    cases_count(c, same_floats(acc[0], acc[1], n), "attn_end, dim %d", vdim);
     jt_free(kf);
     jt_free(vf);
     jt_free(qs);

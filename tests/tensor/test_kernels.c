@@ -134,7 +134,7 @@ static void test_scalar_attention(void **state) {
     float bias[JT_TILE] = {0};
     const float *biases = bias;
     jt_attn_tile t = {
-        .nq = 1, .dim = 2, .type = JT_F32, .k = k, .v = v, .scale = 1, .q = &qp, .visible = &mask, .m = &m, .l = &l, .acc = &ap};
+        .nq = 1, .dim = 2, .vdim = 2, .type = JT_F32, .k = k, .v = v, .scale = 1, .q = &qp, .visible = &mask, .m = &m, .l = &l, .acc = &ap};
     jt_kernels_scalar.attn_tile(&t);
     k[4] = 2, v[8] = 0, v[9] = 8, bias[4] = -2, t.bias = &biases;
     jt_kernels_scalar.attn_tile(&t);
@@ -232,6 +232,7 @@ static void test_scalar_attention_in_8_bits(void **state) {
         for (int i = 0; i < NQ; i++) q[i] = qs + i * DIM, to[i] = acc[v] + i * DIM, m[v][i] = -INFINITY;
         jt_attn_tile t = {.nq = NQ,
                           .dim = DIM,
+                          .vdim = DIM,
                           .type = v ? JT_Q8_0 : JT_F32,
                           .k = v ? (void *)tile[0] : wide[0],
                           .v = v ? (void *)tile[1] : wide[1],

@@ -16,11 +16,11 @@ JT_INLINE void cache16_neon(jt_type type, const void *p, size_t i, const float32
 
 /* The scale of element j of value k. */
 JT_INLINE float value_scale_neon(const jt_attn_tile *t, int k, int j) {
-    return vgetq_lane_f32(jt_neon_widen4(vdup_n_u16(jt_attn_scales(t, t->v)[k * jt_kv_blocks(t->dim) + j / JT_KV_BLOCK])), 0);
+    return vgetq_lane_f32(jt_neon_widen4(vdup_n_u16(jt_attn_value_scales(t)[k * jt_kv_blocks(t->vdim) + j / JT_KV_BLOCK])), 0);
 }
 
 JT_INLINE float value1_neon(jt_type type, const jt_attn_tile *t, int k, int j) {
-    size_t i = (size_t)k * (size_t)t->dim + (size_t)j;
+    size_t i = (size_t)k * (size_t)t->vdim + (size_t)j;
     switch (type) {
     case JT_F16: return vgetq_lane_f32(jt_neon_widen4(vdup_n_u16(((const uint16_t *)t->v)[i])), 0);
     case JT_Q8_0: return value_scale_neon(t, k, j) * (float)((const int8_t *)t->v)[i];
@@ -42,7 +42,7 @@ JT_INLINE void scores_neon(jt_type type, int nq, const jt_attn_tile *t, int firs
             end = type == JT_Q8_0 && b + JT_KV_BLOCK < t->dim ? b + JT_KV_BLOCK : t->dim;
             if (type == JT_Q8_0) {
                 JT_UNROLL
-                for (int i = 0; i < 4; i++) d[i] = jt_neon_load_halfs(jt_attn_scales(t, t->k) + b / JT_KV_BLOCK * JT_TILE + k + 4 * i);
+                for (int i = 0; i < 4; i++) d[i] = jt_neon_load_halfs(jt_attn_key_scales(t) + b / JT_KV_BLOCK * JT_TILE + k + 4 * i);
             }
             for (int j = b; j < end; j++) {
                 cache16_neon(type, t->k, (size_t)j * JT_TILE + (size_t)k, d, key);
@@ -114,7 +114,7 @@ JT_INLINE void values_neon(jt_type type, int nq, const jt_attn_tile *t, int firs
         bool shared = all >> k & 1;
         JT_UNROLL
         for (int i = 0; i < 4; i++) d[i] = type == JT_Q8_0 ? vdupq_n_f32(value_scale_neon(t, k, j)) : vdupq_n_f32(0);
-        cache16_neon(type, t->v, (size_t)k * (size_t)t->dim + (size_t)j, d, v);
+        cache16_neon(type, t->v, (size_t)k * (size_t)t->vdim + (size_t)j, d, v);
         JT_UNROLL
         for (int n = 0; n < nq; n++) {
             if (!shared && !(t->visible[first + n] >> k & 1)) continue;
@@ -140,8 +140,8 @@ JT_INLINE void queries_neon(jt_type type, int nq, const jt_attn_tile *t, int fir
     for (int n = 0; n < nq; n++) weights_of_tile_neon(t->visible[first + n], p[n], &mt[n], &lt[n]);
     merge_neon(nq, mt, lt, t->m + first, t->l + first, c, ct);
     int j = 0;
-    for (; j + 16 <= t->dim; j += 16) values_neon(type, nq, t, first, j, p, c, ct);
-    for (; j < t->dim; j++)
+    for (; j + 16 <= t->vdim; j += 16) values_neon(type, nq, t, first, j, p, c, ct);
+    for (; j < t->vdim; j++)
         for (int n = 0; n < nq; n++) {
             float at = 0, *to = t->acc[first + n] + j;
             for (int k = 0; k < JT_TILE; k++)

@@ -12,14 +12,15 @@
 #include "jeton/tap.h"
 #include "tensor/ops/attention.h"
 
-static size_t op_attention_carve(struct jt_attention_work *w, char *p, size_t nq, size_t dim, size_t head_bytes) {
+static size_t op_attention_carve(struct jt_attention_work *w, char *p, size_t nq, const jt_kv_layout *kv) {
+    size_t vdim = (size_t)kv->vdim, dim = (size_t)kv->dim > vdim ? (size_t)kv->dim : vdim;
     char *start = p;
 #define TAKE(field, n) w->field = (void *)p, p += (((n) * sizeof *w->field) + 63) & ~(size_t)63
     TAKE(q, nq);
     TAKE(acc, nq);
     TAKE(m, nq);
     TAKE(l, nq);
-    TAKE(sum, nq * dim);
+    TAKE(sum, nq * vdim);
     TAKE(tile_q, nq);
     TAKE(tile_acc, nq);
     TAKE(tile_m, nq);
@@ -30,10 +31,10 @@ static size_t op_attention_carve(struct jt_attention_work *w, char *p, size_t nq
     TAKE(bias, nq * JT_TILE);
     TAKE(biased, nq);
     TAKE(of, nq);
-    TAKE(k, head_bytes);
-    TAKE(v, head_bytes);
+    TAKE(k, kv->head_bytes);
+    TAKE(v, kv->value_bytes);
     TAKE(raw_k, dim * JT_TILE);
-    TAKE(raw_v, dim * JT_TILE);
+    TAKE(raw_v, vdim * JT_TILE);
     TAKE(raw, dim);
     TAKE(turn, dim);
     TAKE(half, dim);
@@ -60,7 +61,7 @@ static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, 
 static uint32_t op_attention_window(int depth, int window, int t) { return ~first_bits(depth - window + 1 - t * JT_TILE); }
 
 static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h, int value) {
-    return jt_buffer_at(q->page[page], jt_kv_layer_at(e->kv, n->layer) + (size_t)(value * e->kv->heads + h) * e->kv->head_bytes);
+    return jt_buffer_at(q->page[page], jt_kv_layer_at(e->kv, n->layer) + jt_kv_head_at(e->kv, h, value));
 }
 
 /* Copies the keys of tile t of a path into w->k and w->v. */
@@ -86,6 +87,7 @@ void jt_attention_meet(const jt_env *e, const jt_opnode *n, struct jt_attention_
     }
     jt_attn_tile a = {.nq = got,
                       .dim = e->kv->dim,
+                      .vdim = e->kv->vdim,
                       .type = type,
                       .scale = n->f[0],
                       .q = w->tile_q,
@@ -152,15 +154,15 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_att
 }
 
 int jt_attention_begin(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int r0, int r1, int h) {
-    const float *x = jt_env_f32(e, n->in[0]);
+    const float *x = jt_env_f32(e, n->in[0]), *sink = n->i[5] ? e->set[n->weight[0].set]->w[n->weight[0].tensor].vector : NULL;
     int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group;
-    size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
+    size_t dim = (size_t)e->kv->dim, vdim = (size_t)e->kv->vdim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         int r = r0 + i / group, head = h * group + i % group;
         w->q[i] = x + (size_t)r * width + (size_t)head * dim;
-        w->acc[i] = w->sum + (size_t)i * dim;
-        w->m[i] = -INFINITY, w->l[i] = 0;
-        memset(w->acc[i], 0, dim * sizeof **w->acc);
+        w->acc[i] = w->sum + (size_t)i * vdim;
+        w->m[i] = sink ? sink[head] : -INFINITY, w->l[i] = sink ? 1 : 0;
+        memset(w->acc[i], 0, vdim * sizeof **w->acc);
     }
     return nq;
 }
@@ -168,13 +170,13 @@ int jt_attention_begin(const jt_env *e, const jt_opnode *n, struct jt_attention_
 void jt_attention_end(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int nq, int r0, int h) {
     float *y = jt_env_f32(e, n->out[0]), *stat = n->out[1] == JT_NOVAL ? NULL : jt_env_f32(e, n->out[1]);
     int heads = n->i[0], group = heads / e->kv->heads;
-    size_t dim = (size_t)e->kv->dim, width = (size_t)heads * dim;
+    size_t dim = (size_t)e->kv->vdim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
         size_t r = (size_t)r0 + (size_t)(i / group), head = (size_t)h * (size_t)group + (size_t)(i % group);
         if (w->l[i] == 0) /* it saw no key at all */
             memset(y + r * width + head * dim, 0, dim * sizeof *y);
         else
-            e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->dim, y + r * width + head * dim);
+            e->engine->kernels->attn_end(w->acc[i], w->l[i], e->kv->vdim, y + r * width + head * dim);
         if (stat) stat[(r * (size_t)heads + head) * 2] = w->m[i], stat[(r * (size_t)heads + head) * 2 + 1] = w->l[i];
     }
 }
@@ -206,7 +208,7 @@ static bool op_attention_lists(const jt_env *e, int layer, int r0, int r1, int h
 static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     struct jt_attention_work w;
     int turn = 0;
-    op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads), (size_t)e->kv->dim, e->kv->head_bytes);
+    op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads), e->kv);
     for (int k = 0; k < e->n_seq; k++) {
         const jt_env_seq *q = &e->seq[k];
         int last = q->first + q->rows;
@@ -225,8 +227,7 @@ static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_s
 
 static size_t op_attention_scratch(const jt_env *e, const jt_opnode *n) {
     struct jt_attention_work w;
-    return op_attention_carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads),
-                              (size_t)e->kv->dim, e->kv->head_bytes);
+    return op_attention_carve(&w, (char *)(uintptr_t)JT_ALIGN, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads), e->kv);
 }
 
 const jt_op jt_op_attention = {.name = "attention",

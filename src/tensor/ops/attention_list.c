@@ -57,7 +57,7 @@ static int list_position(const struct run *x, int i) {
 
 /* Brings the entries base + i with bit i of `want` into the tile of w. */
 static void list_gather(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const struct run *x, int base, uint32_t want) {
-    size_t dim = (size_t)e->kv->dim;
+    size_t dim = (size_t)e->kv->dim, vdim = (size_t)e->kv->vdim;
     for (int i = 0; i < JT_TILE; i++) {
         if (!(want >> i & 1)) continue;
         int slot = jt_path_slot(x->path, jt_key_list_depth(x->l, base + i)), at = slot % JT_TILE;
@@ -68,9 +68,9 @@ static void list_gather(const jt_env *e, const jt_opnode *n, struct jt_attention
             continue;
         }
         jt_kv_read(e->kv, e->engine->kernels, false, k, at, w->raw, w->half);
-        jt_turn(e, n->i[2], n->i[3], list_position(x, base + i), w->raw, 1, w->turn);
+        jt_turn(e, n->i[2], n->i[3], list_position(x, base + i), w->raw + n->i[4], 1, w->turn);
         for (size_t j = 0; j < dim; j++) w->raw_k[j * JT_TILE + (size_t)i] = w->raw[j];
-        jt_kv_read(e->kv, e->engine->kernels, true, v, at, w->raw_v + (size_t)i * dim, w->half);
+        jt_kv_read(e->kv, e->engine->kernels, true, v, at, w->raw_v + (size_t)i * vdim, w->half);
     }
 }
 

@@ -13,6 +13,28 @@ static void op_elementwise_swiglu(const jt_env *e, const jt_opnode *n, const jt_
     for (size_t r = (size_t)first; r < (size_t)end; r++) e->engine->kernels->swiglu(g + r * w, u + r * w, (int)w, y + r * w);
 }
 
+/* GPT-OSS: y = (up + 1) * gate * sigmoid(alpha * gate), where the gate is at most `limit`, and up within it both ways. */
+static void op_elementwise_swiglu_clamped(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *gate = jt_env_f32(e, n->in[0]), *up = jt_env_f32(e, n->in[1]);
+    float *y = jt_env_f32(e, n->out[0]), *x = s->scratch, alpha = n->f[0], limit = n->f[1];
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t r = (size_t)first; r < (size_t)end; r++) {
+        const float *g = gate + r * w, *u = up + r * w;
+        for (size_t i = 0; i < w; i++) x[i] = -(alpha * (g[i] > limit ? limit : g[i]));
+        e->engine->kernels->exp(x, (int)w, x);
+        for (size_t i = 0; i < w; i++) {
+            float a = g[i] > limit ? limit : g[i], b = u[i] > limit ? limit : u[i] < -limit ? -limit : u[i];
+            y[r * w + i] = (b + 1.0f) * (a / (1.0f + x[i]));
+        }
+    }
+}
+
+static size_t op_elementwise_swiglu_clamped_scratch(const jt_env *e, const jt_opnode *n) {
+    return (size_t)e->list->value[n->in[0]].width * sizeof(float);
+}
+
 static void op_elementwise_add(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *a = jt_env_f32(e, n->in[0]), *b = jt_env_f32(e, n->in[1]);
@@ -54,6 +76,12 @@ static void op_elementwise_vectors(const jt_env *e, const jt_opnode *n, const jt
 }
 
 const jt_op jt_op_swiglu = {.name = "swiglu", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 3, .forward = op_elementwise_swiglu};
+const jt_op jt_op_swiglu_clamped = {.name = "swiglu-clamped",
+                                    .split = JT_SPLIT_ROWS,
+                                    .alias_in = 1,
+                                    .keep_in = 3,
+                                    .forward = op_elementwise_swiglu_clamped,
+                                    .scratch = op_elementwise_swiglu_clamped_scratch};
 const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = op_elementwise_add};
 const jt_op jt_op_scale = {.name = "scale", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = op_elementwise_scale};
 /* Reads rows that other threads wrote: not row-wise in its input. */

@@ -24,8 +24,7 @@ static inline int jt_path_rank(const jt_env_path *p, int d) { return d < p->trun
 static inline int jt_path_position(const jt_env_path *p, int d) { return d < p->trunk || !p->position ? d : p->position[d - p->trunk]; }
 /* A head's keys (or values) in the page of a slot. */
 static inline const char *jt_page_head(const jt_env *e, const jt_env_seq *q, int slot, int layer, int h, bool values) {
-    size_t at = (size_t)((values ? e->kv->heads : 0) + h) * e->kv->head_bytes;
-    return jt_buffer_at(q->page[slot / JT_TILE], jt_kv_layer_at(e->kv, layer) + at);
+    return jt_buffer_at(q->page[slot / JT_TILE], jt_kv_layer_at(e->kv, layer) + jt_kv_head_at(e->kv, h, values));
 }
 /* Rotates heads [heads][dim] to a position. scratch: [rot]. */
 void jt_turn(const jt_env *e, int rot, int interleaved, int position, float *x, int heads, float *scratch);

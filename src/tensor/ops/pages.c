@@ -8,17 +8,22 @@
 static size_t kv_size(const jt_kv_layout *kv) { return kv->type == JT_F32 ? 4 : kv->type == JT_F16 ? 2 : 1; }
 
 /* Where the scales of a head of JT_Q8_0 begin. */
-static size_t kv_scales(const jt_kv_layout *kv) { return (size_t)kv->dim * JT_TILE; }
+static size_t kv_scales(const jt_kv_layout *kv, bool values) { return (size_t)jt_kv_dim(kv, values) * JT_TILE; }
+
+static size_t kv_head_bytes(const jt_kv_layout *kv, int dim) {
+    size_t scales = kv->type == JT_Q8_0 ? (size_t)jt_kv_blocks(dim) * sizeof(uint16_t) : 0;
+    return ((size_t)dim * kv_size(kv) + scales) * JT_TILE;
+}
 
 void jt_kv_lay_out(jt_kv_layout *kv) {
-    size_t scales = kv->type == JT_Q8_0 ? (size_t)jt_kv_blocks(kv->dim) * sizeof(uint16_t) : 0;
-    kv->head_bytes = ((size_t)kv->dim * kv_size(kv) + scales) * JT_TILE;
+    if (!kv->vdim) kv->vdim = kv->dim;
+    kv->head_bytes = kv_head_bytes(kv, kv->dim), kv->value_bytes = kv_head_bytes(kv, kv->vdim);
     kv->input_type = kv->type == JT_F32 ? JT_F32 : JT_F16;
     kv->row_bytes = (size_t)kv->inputs * (kv->input_type == JT_F32 ? 4 : 2);
     kv->page_bytes = 0;
     for (int i = 0; i < kv->layers; i++) {
         if (kv->at) kv->at[i] = kv->page_bytes;
-        kv->page_bytes += jt_kv_recurrent(kv, i) ? kv->row_bytes * JT_TILE : 2 * (size_t)kv->heads * kv->head_bytes;
+        kv->page_bytes += jt_kv_recurrent(kv, i) ? kv->row_bytes * JT_TILE : (size_t)kv->heads * (kv->head_bytes + kv->value_bytes);
     }
 }
 
@@ -56,23 +61,24 @@ static void kv_move(bool values, size_t size, char *to, int to_slot, const char 
 }
 
 void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, const void *from, int from_slot) {
-    kv_move(values, kv_size(kv), to, to_slot, from, from_slot, kv->dim);
+    int dim = jt_kv_dim(kv, values);
+    size_t scales = kv_scales(kv, values);
+    kv_move(values, kv_size(kv), to, to_slot, from, from_slot, dim);
     if (kv->type == JT_Q8_0)
-        kv_move(values, sizeof(uint16_t), (char *)to + kv_scales(kv), to_slot, (const char *)from + kv_scales(kv), from_slot,
-                jt_kv_blocks(kv->dim));
+        kv_move(values, sizeof(uint16_t), (char *)to + scales, to_slot, (const char *)from + scales, from_slot, jt_kv_blocks(dim));
 }
 
 void jt_kv_read(const jt_kv_layout *kv, const jt_kernels *k, bool values, const void *from, int slot, float *x, uint16_t *scratch) {
-    size_t dim = (size_t)kv->dim, step = values ? 1 : JT_TILE, s = (size_t)slot, at = values ? s * dim : s;
+    size_t dim = (size_t)jt_kv_dim(kv, values), step = values ? 1 : JT_TILE, s = (size_t)slot, at = values ? s * dim : s;
     switch (kv->type) {
     case JT_F16:
         kv_scatter(2, scratch, 1, (const uint16_t *)from + at, step, dim);
-        k->from_f16(scratch, kv->dim, x);
+        k->from_f16(scratch, (int)dim, x);
         break;
     case JT_Q8_0: {
         const int8_t *q = (const int8_t *)from + at;
-        const uint16_t *d = (const uint16_t *)((const char *)from + kv_scales(kv));
-        size_t blocks = (size_t)jt_kv_blocks(kv->dim);
+        const uint16_t *d = (const uint16_t *)((const char *)from + kv_scales(kv, values));
+        size_t blocks = (size_t)jt_kv_blocks((int)dim);
         for (size_t j = 0; j < dim; j++) {
             size_t b = j / JT_KV_BLOCK;
             x[j] = jt_f16_to_f32(d[values ? s * blocks + b : b * JT_TILE + s]) * (float)q[j * step];
@@ -91,8 +97,11 @@ void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_b
             memmove(jt_buffer_at(to, at + (size_t)to_slot * bytes), jt_buffer_at(from, at + (size_t)from_slot * bytes), bytes);
             continue;
         }
-        for (int i = 0; i < 2 * kv->heads; i++, at += kv->head_bytes)
-            jt_kv_copy(kv, i >= kv->heads, jt_buffer_at(to, at), to_slot, jt_buffer_at(from, at), from_slot);
+        for (int i = 0; i < 2 * kv->heads; i++) {
+            bool values = i >= kv->heads;
+            size_t head = at + jt_kv_head_at(kv, i % kv->heads, values);
+            jt_kv_copy(kv, values, jt_buffer_at(to, head), to_slot, jt_buffer_at(from, head), from_slot);
+        }
     }
 }
 
@@ -100,28 +109,29 @@ void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_b
 static void op_pages_write(const jt_env *e, bool values, char *to, int slot, const float *x, void *scratch) {
     const jt_kv_layout *kv = e->kv;
     const jt_kernels *k = e->engine->kernels;
+    int dim = jt_kv_dim(kv, values);
     uint16_t *half = scratch;
     switch (kv->type) {
     case JT_F16:
-        k->to_f16(x, kv->dim, half);
-        kv_put(values, 2, to, slot, half, kv->dim);
+        k->to_f16(x, dim, half);
+        kv_put(values, 2, to, slot, half, dim);
         break;
     case JT_Q8_0: {
-        int blocks = jt_kv_blocks(kv->dim);
+        int blocks = jt_kv_blocks(dim);
         int8_t *q = (int8_t *)(half + blocks);
-        k->to_q8(x, kv->dim, q, half);
-        kv_put(values, 1, to, slot, q, kv->dim);
-        kv_put(values, 2, to + kv_scales(kv), slot, half, blocks);
+        k->to_q8(x, dim, q, half);
+        kv_put(values, 1, to, slot, q, dim);
+        kv_put(values, 2, to + kv_scales(kv, values), slot, half, blocks);
         break;
     }
-    default: kv_put(values, 4, to, slot, x, kv->dim);
+    default: kv_put(values, 4, to, slot, x, dim);
     }
 }
 
 static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_kv_layout *kv = e->kv;
     const float *k = jt_env_f32(e, n->in[0]), *v = jt_env_f32(e, n->in[1]);
-    size_t dim = (size_t)kv->dim, heads = (size_t)kv->heads, layer = jt_kv_layer_at(kv, n->layer);
+    size_t dim = (size_t)kv->dim, vdim = (size_t)kv->vdim, heads = (size_t)kv->heads, layer = jt_kv_layer_at(kv, n->layer);
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
@@ -129,16 +139,16 @@ static void op_pages_forward(const jt_env *e, const jt_opnode *n, const jt_share
         int at = e->slot[r], slot = at % JT_TILE;
         jt_buffer *page = q->page[at / JT_TILE];
         for (size_t h = 0; h < heads; h++) {
-            size_t x = ((size_t)r * heads + h) * dim;
-            op_pages_write(e, false, jt_buffer_at(page, layer + h * kv->head_bytes), slot, k + x, s->scratch);
-            op_pages_write(e, true, jt_buffer_at(page, layer + (heads + h) * kv->head_bytes), slot, v + x, s->scratch);
+            size_t x = (size_t)r * heads + h;
+            op_pages_write(e, false, jt_buffer_at(page, layer + jt_kv_head_at(kv, (int)h, false)), slot, k + x * dim, s->scratch);
+            op_pages_write(e, true, jt_buffer_at(page, layer + jt_kv_head_at(kv, (int)h, true)), slot, v + x * vdim, s->scratch);
         }
     }
 }
 
 static size_t op_pages_scratch(const jt_env *e, const jt_opnode *n) {
     (void)n;
-    return (size_t)e->kv->dim * sizeof(float);
+    return (size_t)(e->kv->dim > e->kv->vdim ? e->kv->dim : e->kv->vdim) * sizeof(float);
 }
 
 const jt_op jt_op_page_write = {

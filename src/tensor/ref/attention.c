@@ -5,21 +5,21 @@
 #include "tensor/ref/ref.h"
 #include "tensor/scalar_math.h"
 
-/* Element i of k or v; `block` is that of its scale. */
-static float ref_cache_at(const jt_attn_tile *t, const void *p, size_t i, size_t block) {
+/* Element i of k or v; `scale` is its block's. */
+static float ref_cache_at(const jt_attn_tile *t, const void *p, size_t i, const uint16_t *scale) {
     switch (t->type) {
     case JT_F16: return jt_f16_to_f32(((const uint16_t *)p)[i]);
-    case JT_Q8_0: return jt_f16_to_f32(jt_attn_scales(t, p)[block]) * (float)((const int8_t *)p)[i];
+    case JT_Q8_0: return jt_f16_to_f32(*scale) * (float)((const int8_t *)p)[i];
     default: return ((const float *)p)[i];
     }
 }
 
 static float ref_key_at(const jt_attn_tile *t, size_t k, size_t j) {
-    return ref_cache_at(t, t->k, j * JT_TILE + k, j / JT_KV_BLOCK * JT_TILE + k);
+    return ref_cache_at(t, t->k, j * JT_TILE + k, jt_attn_key_scales(t) + (j / JT_KV_BLOCK * JT_TILE + k));
 }
 
 static float ref_value_at(const jt_attn_tile *t, size_t k, size_t j) {
-    return ref_cache_at(t, t->v, k * (size_t)t->dim + j, k * (size_t)jt_kv_blocks(t->dim) + j / JT_KV_BLOCK);
+    return ref_cache_at(t, t->v, k * (size_t)t->vdim + j, jt_attn_value_scales(t) + (k * (size_t)jt_kv_blocks(t->vdim) + j / JT_KV_BLOCK));
 }
 
 void jt_ref_attn_tile(const jt_attn_tile *t) {
@@ -47,7 +47,7 @@ void jt_ref_attn_tile(const jt_attn_tile *t) {
         float c = jt_expf(t->m[n] - m), ct = jt_expf(mt - m);
         t->l[n] = fmaf(lt[0], ct, t->l[n] * c);
         t->m[n] = m;
-        for (int j = 0; j < t->dim; j++) {
+        for (int j = 0; j < t->vdim; j++) {
             float at = 0;
             for (size_t k = 0; k < JT_TILE; k++)
                 if (t->visible[n] >> k & 1) at = fmaf(p[k], ref_value_at(t, k, (size_t)j), at);

@@ -15,11 +15,11 @@ JT_INLINE __m256 cache8_avx2(jt_type type, const void *p, size_t i, __m256 scale
 /* The scale of element j of value k, in all lanes. */
 JT_INLINE __m256 value_scale_avx2(jt_type type, const jt_attn_tile *t, int k, int j) {
     if (type != JT_Q8_0) return _mm256_setzero_ps();
-    return _mm256_cvtph_ps(_mm_set1_epi16((short)jt_attn_scales(t, t->v)[k * jt_kv_blocks(t->dim) + j / JT_KV_BLOCK]));
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)jt_attn_value_scales(t)[k * jt_kv_blocks(t->vdim) + j / JT_KV_BLOCK]));
 }
 
 JT_INLINE float value1_avx2(jt_type type, const jt_attn_tile *t, int k, int j) {
-    size_t i = (size_t)k * (size_t)t->dim + (size_t)j;
+    size_t i = (size_t)k * (size_t)t->vdim + (size_t)j;
     switch (type) {
     case JT_F16: return _cvtsh_ss(((const uint16_t *)t->v)[i]);
     case JT_Q8_0: return _mm256_cvtss_f32(value_scale_avx2(type, t, k, j)) * (float)((const int8_t *)t->v)[i];
@@ -38,7 +38,7 @@ JT_INLINE void scores_avx2(jt_type type, int nq, const jt_attn_tile *t, int firs
             __m256 d0 = _mm256_setzero_ps(), d1 = d0;
             end = type == JT_Q8_0 && b + JT_KV_BLOCK < t->dim ? b + JT_KV_BLOCK : t->dim;
             if (type == JT_Q8_0) {
-                const uint16_t *d = jt_attn_scales(t, t->k) + b / JT_KV_BLOCK * JT_TILE + k;
+                const uint16_t *d = jt_attn_key_scales(t) + b / JT_KV_BLOCK * JT_TILE + k;
                 d0 = jt_avx2_load_halfs(d), d1 = jt_avx2_load_halfs(d + 8);
             }
             for (int j = b; j < end; j++) {
@@ -100,7 +100,7 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
         int k = __builtin_ctz(any);
         __m256 v[2], d = value_scale_avx2(type, t, k, j);
         JT_UNROLL
-        for (int h = 0; h < wide; h++) v[h] = cache8_avx2(type, t->v, (size_t)k * (size_t)t->dim + (size_t)(j + 8 * h), d);
+        for (int h = 0; h < wide; h++) v[h] = cache8_avx2(type, t->v, (size_t)k * (size_t)t->vdim + (size_t)(j + 8 * h), d);
         bool shared = all >> k & 1;
         JT_UNROLL
         for (int n = 0; n < nq; n++) {
@@ -129,9 +129,9 @@ JT_INLINE void queries_avx2(jt_type type, int nq, const jt_attn_tile *t, int fir
     for (int n = 0; n < nq; n++) weights_avx2(t->visible[first + n], p[n], &mt[n], &lt[n]);
     jt_avx2_merge(nq, mt, lt, t->m + first, t->l + first, c, ct);
     int j = 0;
-    for (; j + 16 <= t->dim; j += 16) values_avx2(type, nq, 2, t, first, j, p, c, ct);
-    if (j + 8 <= t->dim) values_avx2(type, nq, 1, t, first, j, p, c, ct), j += 8;
-    for (; j < t->dim; j++)
+    for (; j + 16 <= t->vdim; j += 16) values_avx2(type, nq, 2, t, first, j, p, c, ct);
+    if (j + 8 <= t->vdim) values_avx2(type, nq, 1, t, first, j, p, c, ct), j += 8;
+    for (; j < t->vdim; j++)
         for (int n = 0; n < nq; n++) {
             float at = 0, *to = t->acc[first + n] + j;
             for (int k = 0; k < JT_TILE; k++)
@@ -154,18 +154,18 @@ JT_INLINE void attn_avx2(jt_type type, const jt_attn_tile *t) {
 void jt_avx2_attn_widen(const jt_attn_tile *t, float *k, float *v) {
     if (t->type == JT_F16) {
         jt_avx2_from_f16(t->k, t->dim * JT_TILE, k);
-        jt_avx2_from_f16(t->v, t->dim * JT_TILE, v);
+        jt_avx2_from_f16(t->v, t->vdim * JT_TILE, v);
         return;
     }
     const int8_t *kq = t->k, *vq = t->v;
-    const uint16_t *d = jt_attn_scales(t, t->k);
+    const uint16_t *d = jt_attn_key_scales(t);
     for (int j = 0; j < t->dim; j++, kq += JT_TILE, k += JT_TILE) JT_UNROLL
     for (int i = 0; i < JT_TILE; i += 8)
         _mm256_storeu_ps(k + i, cache8_avx2(JT_Q8_0, kq, (size_t)i, jt_avx2_load_halfs(d + j / JT_KV_BLOCK * JT_TILE + i)));
-    for (int i = 0; i < JT_TILE; i++, vq += t->dim, v += t->dim) {
+    for (int i = 0; i < JT_TILE; i++, vq += t->vdim, v += t->vdim) {
         int j = 0;
-        for (; j + 8 <= t->dim; j += 8) _mm256_storeu_ps(v + j, cache8_avx2(JT_Q8_0, vq, (size_t)j, value_scale_avx2(JT_Q8_0, t, i, j)));
-        for (; j < t->dim; j++) v[j] = value1_avx2(JT_Q8_0, t, i, j);
+        for (; j + 8 <= t->vdim; j += 8) _mm256_storeu_ps(v + j, cache8_avx2(JT_Q8_0, vq, (size_t)j, value_scale_avx2(JT_Q8_0, t, i, j)));
+        for (; j < t->vdim; j++) v[j] = value1_avx2(JT_Q8_0, t, i, j);
     }
 }
 
@@ -174,7 +174,7 @@ void jt_avx2_attn_tile(const jt_attn_tile *t) {
         attn_avx2(JT_F32, t);
     } else if (t->type == JT_F16) {
         attn_avx2(JT_F16, t);
-    } else if (t->nq >= WIDEN_QUERIES_AVX2 && t->dim <= WIDEN_DIM_AVX2) {
+    } else if (t->nq >= WIDEN_QUERIES_AVX2 && t->dim <= WIDEN_DIM_AVX2 && t->vdim <= WIDEN_DIM_AVX2) {
         /* Many queries: keys and values are widened once for all of them. Halves, one instruction each, gain nothing. */
         _Alignas(64) float k[WIDEN_DIM_AVX2 * JT_TILE], v[WIDEN_DIM_AVX2 * JT_TILE];
         jt_attn_tile wide = *t;

@@ -14,10 +14,10 @@ JT_INLINE __m512 cache16_avx512(jt_type type, const void *p, size_t i, __m512 sc
 
 /* Elements from j of value k; lanes past the end are not read. */
 JT_INLINE __m512 values16_avx512(jt_type type, const jt_attn_tile *t, int k, int j, __mmask16 lanes) {
-    size_t i = (size_t)k * (size_t)t->dim + (size_t)j;
+    size_t i = (size_t)k * (size_t)t->vdim + (size_t)j;
     __m512 scale = _mm512_setzero_ps();
     if (type == JT_Q8_0)
-        scale = _mm512_cvtph_ps(_mm256_set1_epi16((short)jt_attn_scales(t, t->v)[k * jt_kv_blocks(t->dim) + j / JT_KV_BLOCK]));
+        scale = _mm512_cvtph_ps(_mm256_set1_epi16((short)jt_attn_value_scales(t)[k * jt_kv_blocks(t->vdim) + j / JT_KV_BLOCK]));
     if (lanes == 0xffff) return cache16_avx512(type, t->v, i, scale);
     switch (type) {
     case JT_F16: return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, (const uint16_t *)t->v + i));
@@ -95,7 +95,7 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
         __m512 d0 = _mm512_setzero_ps(), d1 = d0;
         end = type == JT_Q8_0 && b + JT_KV_BLOCK < t->dim ? b + JT_KV_BLOCK : t->dim;
         if (type == JT_Q8_0) {
-            const uint16_t *d = jt_attn_scales(t, t->k) + b / JT_KV_BLOCK * JT_TILE;
+            const uint16_t *d = jt_attn_key_scales(t) + b / JT_KV_BLOCK * JT_TILE;
             d0 = jt_avx512_load_halfs(d), d1 = jt_avx512_load_halfs(d + 16);
         }
         for (int j = b; j < end; j++) {
@@ -115,9 +115,9 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
     for (int n = 0; n < nq; n++) lt[n] = weights_avx512(t->visible[first + n], mt[n], s[n], p[n]);
     jt_avx2_merge(nq, mt, lt, t->m + first, t->l + first, c, ct);
     int j = 0;
-    for (; j + 64 <= t->dim; j += 64) values_avx512(type, nq, 4, 0xffff, t, first, j, p, c, ct);
-    for (; j + 16 <= t->dim; j += 16) values_avx512(type, nq, 1, 0xffff, t, first, j, p, c, ct);
-    if (j < t->dim) values_avx512(type, nq, 1, (__mmask16)((1u << (t->dim - j)) - 1), t, first, j, p, c, ct);
+    for (; j + 64 <= t->vdim; j += 64) values_avx512(type, nq, 4, 0xffff, t, first, j, p, c, ct);
+    for (; j + 16 <= t->vdim; j += 16) values_avx512(type, nq, 1, 0xffff, t, first, j, p, c, ct);
+    if (j < t->vdim) values_avx512(type, nq, 1, (__mmask16)((1u << (t->vdim - j)) - 1), t, first, j, p, c, ct);
 }
 
 JT_INLINE void attn_avx512(jt_type type, const jt_attn_tile *t) {
@@ -136,7 +136,7 @@ JT_INLINE void attn_avx512(jt_type type, const jt_attn_tile *t) {
 void jt_avx512_attn_tile(const jt_attn_tile *t) {
     if (t->type == JT_F32) {
         attn_avx512(JT_F32, t);
-    } else if (t->nq >= WIDEN_QUERIES && t->dim <= WIDEN_DIM) {
+    } else if (t->nq >= WIDEN_QUERIES && t->dim <= WIDEN_DIM && t->vdim <= WIDEN_DIM) {
         /* Many queries: keys and values are widened once for all of them. */
         _Alignas(64) float k[WIDEN_DIM * JT_TILE], v[WIDEN_DIM * JT_TILE];
         jt_attn_tile wide = *t;
