@@ -320,9 +320,10 @@ static void time_variant(cases *c) {
     for (int i = 0; i < n; i++)
         if (f[i].panel != JT_PANEL_NONE && f[i].quantised) time_products(c, &f[i], 1, 576, int8), time_products(c, &f[i], 1, 1536, int8);
     for (int i = 0; i < n; i++)
-        if (f[i].panel != JT_PANEL_NONE) time_products(c, &f[i], 0, 576, flt);
+        if (f[i].panel != JT_PANEL_NONE && !jt_format_is_expanded(&f[i])) time_products(c, &f[i], 0, 576, flt);
     for (int i = 0; i < n; i++)
-        if (f[i].panel != JT_PANEL_NONE && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised);
+        if (f[i].panel != JT_PANEL_NONE && !jt_format_is_expanded(&f[i]) && c->k != &jt_kernels_scalar)
+            time_stream(c, &f[i], f[i].quantised);
     time_rows(c);
     time_attention(c, flt);
     for (int i = 0; i < n; i++)

@@ -1,33 +1,17 @@
-/* format.c: the table of block formats and their exact expansion to float32.
+/* format.c: the table of block formats, and the 16-bit floats.
  *
- * Numbers, block sizes and layouts are those of the GGUF format (ggml). All
- * values are little endian; a block's scales are IEEE halfs in front of its
- * quants. In the 4-bit formats the low nibbles of the 16 bytes are elements 0
- * to 15 and the high nibbles elements 16 to 31. */
+ * Numbers, block sizes and layouts are those of the GGUF format (ggml), little
+ * endian; the expansions of blocks are in formats/. */
 #include "tensor/format.h"
 
 #include <assert.h>
 #include <string.h>
 
+#include "tensor/formats/formats.h"
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "weights are read as little-endian values"
 #endif
-
-typedef struct jt_block_q4_0 {
-    uint16_t d;
-    uint8_t n[16];
-} jt_block_q4_0;
-typedef struct jt_block_q4_1 {
-    uint16_t d, m;
-    uint8_t n[16];
-} jt_block_q4_1;
-typedef struct jt_block_q8_0 {
-    uint16_t d;
-    int8_t q[32];
-} jt_block_q8_0;
-static_assert(sizeof(jt_block_q4_0) == 18, "Q4_0 blocks have 18 bytes");
-static_assert(sizeof(jt_block_q4_1) == 20, "Q4_1 blocks have 20 bytes");
-static_assert(sizeof(jt_block_q8_0) == 34, "Q8_0 blocks have 34 bytes");
 
 static float float_of_bits(uint32_t u) {
     float f;
@@ -89,83 +73,47 @@ static void expand_bf16(const void *in, float *out, size_t n) {
     }
 }
 
-static void expand_q4_0(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (size_t i = 0; i < n; i += 32, p += sizeof(jt_block_q4_0)) {
-        jt_block_q4_0 b;
-        memcpy(&b, p, sizeof b);
-        float d = jt_f16_to_f32(b.d);
-        for (int j = 0; j < 16; j++) {
-            out[i + j] = d * (float)((b.n[j] & 15) - 8);
-            out[i + 16 + j] = d * (float)((b.n[j] >> 4) - 8);
-        }
-    }
-}
-
-static void expand_q4_1(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (size_t i = 0; i < n; i += 32, p += sizeof(jt_block_q4_1)) {
-        jt_block_q4_1 b;
-        memcpy(&b, p, sizeof b);
-        float d = jt_f16_to_f32(b.d), m = jt_f16_to_f32(b.m);
-        for (int j = 0; j < 16; j++) {
-            out[i + j] = d * (float)(b.n[j] & 15) + m;
-            out[i + 16 + j] = d * (float)(b.n[j] >> 4) + m;
-        }
-    }
-}
-
-static void expand_q8_0(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (size_t i = 0; i < n; i += 32, p += sizeof(jt_block_q8_0)) {
-        jt_block_q8_0 b;
-        memcpy(&b, p, sizeof b);
-        float d = jt_f16_to_f32(b.d);
-        for (int j = 0; j < 32; j++) out[i + j] = d * (float)b.q[j];
-    }
-}
-
 /* name, GGUF number, weights a block, bytes a block, panel, quantised, expansion. */
 #define FORMATS(X)                                                                                                                         \
     X("f32", 0, 1, 4, JT_PANEL_F32, false, expand_f32)                                                                                     \
     X("f16", 1, 1, 2, JT_PANEL_F16, false, expand_f16)                                                                                     \
-    X("q4_0", 2, 32, 18, JT_PANEL_I4, true, expand_q4_0)                                                                                   \
-    X("q4_1", 3, 32, 20, JT_PANEL_I4M, true, expand_q4_1)                                                                                  \
-    X("q5_0", 6, 32, 22, JT_PANEL_NONE, true, NULL)                                                                                        \
-    X("q5_1", 7, 32, 24, JT_PANEL_NONE, true, NULL)                                                                                        \
-    X("q8_0", 8, 32, 34, JT_PANEL_I8, true, expand_q8_0)                                                                                   \
+    X("q4_0", 2, 32, 18, JT_PANEL_I4, true, jt_expand_q4_0)                                                                                \
+    X("q4_1", 3, 32, 20, JT_PANEL_I4M, true, jt_expand_q4_1)                                                                               \
+    X("q5_0", 6, 32, 22, JT_PANEL_F32, false, jt_expand_q5_0)                                                                              \
+    X("q5_1", 7, 32, 24, JT_PANEL_F32, false, jt_expand_q5_1)                                                                              \
+    X("q8_0", 8, 32, 34, JT_PANEL_I8, true, jt_expand_q8_0)                                                                                \
     X("q8_1", 9, 32, 36, JT_PANEL_NONE, true, NULL)                                                                                        \
-    X("q2_k", 10, 256, 84, JT_PANEL_NONE, true, NULL)                                                                                      \
-    X("q3_k", 11, 256, 110, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("q4_k", 12, 256, 144, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("q5_k", 13, 256, 176, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("q6_k", 14, 256, 210, JT_PANEL_NONE, true, NULL)                                                                                     \
+    X("q2_k", 10, 256, 84, JT_PANEL_F32, false, jt_expand_q2_k)                                                                            \
+    X("q3_k", 11, 256, 110, JT_PANEL_F32, false, jt_expand_q3_k)                                                                           \
+    X("q4_k", 12, 256, 144, JT_PANEL_F32, false, jt_expand_q4_k)                                                                           \
+    X("q5_k", 13, 256, 176, JT_PANEL_F32, false, jt_expand_q5_k)                                                                           \
+    X("q6_k", 14, 256, 210, JT_PANEL_F32, false, jt_expand_q6_k)                                                                           \
     X("q8_k", 15, 256, 292, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("iq2_xxs", 16, 256, 66, JT_PANEL_NONE, true, NULL)                                                                                   \
-    X("iq2_xs", 17, 256, 74, JT_PANEL_NONE, true, NULL)                                                                                    \
-    X("iq3_xxs", 18, 256, 98, JT_PANEL_NONE, true, NULL)                                                                                   \
-    X("iq1_s", 19, 256, 50, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("iq4_nl", 20, 32, 18, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("iq3_s", 21, 256, 110, JT_PANEL_NONE, true, NULL)                                                                                    \
-    X("iq2_s", 22, 256, 82, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("iq4_xs", 23, 256, 136, JT_PANEL_NONE, true, NULL)                                                                                   \
+    X("iq2_xxs", 16, 256, 66, JT_PANEL_F32, false, jt_expand_iq2_xxs)                                                                      \
+    X("iq2_xs", 17, 256, 74, JT_PANEL_F32, false, jt_expand_iq2_xs)                                                                        \
+    X("iq3_xxs", 18, 256, 98, JT_PANEL_F32, false, jt_expand_iq3_xxs)                                                                      \
+    X("iq1_s", 19, 256, 50, JT_PANEL_F32, false, jt_expand_iq1_s)                                                                          \
+    X("iq4_nl", 20, 32, 18, JT_PANEL_F32, false, jt_expand_iq4_nl)                                                                         \
+    X("iq3_s", 21, 256, 110, JT_PANEL_F32, false, jt_expand_iq3_s)                                                                         \
+    X("iq2_s", 22, 256, 82, JT_PANEL_F32, false, jt_expand_iq2_s)                                                                          \
+    X("iq4_xs", 23, 256, 136, JT_PANEL_F32, false, jt_expand_iq4_xs)                                                                       \
     X("i8", 24, 1, 1, JT_PANEL_NONE, false, NULL)                                                                                          \
     X("i16", 25, 1, 2, JT_PANEL_NONE, false, NULL)                                                                                         \
     X("i32", 26, 1, 4, JT_PANEL_NONE, false, NULL)                                                                                         \
     X("i64", 27, 1, 8, JT_PANEL_NONE, false, NULL)                                                                                         \
     X("f64", 28, 1, 8, JT_PANEL_NONE, false, NULL)                                                                                         \
-    X("iq1_m", 29, 256, 56, JT_PANEL_NONE, true, NULL)                                                                                     \
+    X("iq1_m", 29, 256, 56, JT_PANEL_F32, false, jt_expand_iq1_m)                                                                          \
     X("bf16", 30, 1, 2, JT_PANEL_BF16, false, expand_bf16)                                                                                 \
-    X("tq1_0", 34, 256, 54, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("tq2_0", 35, 256, 66, JT_PANEL_NONE, true, NULL)                                                                                     \
-    X("mxfp4", 39, 32, 17, JT_PANEL_NONE, true, NULL)                                                                                      \
-    X("nvfp4", 40, 64, 36, JT_PANEL_NONE, true, NULL)                                                                                      \
+    X("tq1_0", 34, 256, 54, JT_PANEL_F32, false, jt_expand_tq1_0)                                                                          \
+    X("tq2_0", 35, 256, 66, JT_PANEL_F32, false, jt_expand_tq2_0)                                                                          \
+    X("mxfp4", 39, 32, 17, JT_PANEL_F32, false, jt_expand_mxfp4)                                                                           \
+    X("nvfp4", 40, 64, 36, JT_PANEL_F32, false, jt_expand_nvfp4)                                                                           \
     X("q1_0", 41, 128, 18, JT_PANEL_NONE, true, NULL)                                                                                      \
     X("q2_0", 42, 64, 18, JT_PANEL_NONE, true, NULL)
 
-/* What can be computed with has the size of its block, in blocks that divide 32 columns. */
+/* Products in 8 bits go by 32 columns. */
 #define CHECK(name, type, block, bytes, panel, quantised, expand)                                                                          \
-    static_assert((panel) == JT_PANEL_NONE || 32 % (block) == 0, name " must fit 32 columns");
+    static_assert((panel) == JT_PANEL_NONE || !(quantised) || 32 % (block) == 0 || (block) % 32 == 0, name " must fit 32 columns");
 FORMATS(CHECK)
 #undef CHECK
 

@@ -11,7 +11,34 @@
 #include <stdint.h>
 
 /* Numbers are those of the GGUF format. */
-typedef enum jt_type { JT_F32 = 0, JT_F16 = 1, JT_Q4_0 = 2, JT_Q4_1 = 3, JT_Q8_0 = 8, JT_BF16 = 30 } jt_type;
+typedef enum jt_type {
+    JT_F32 = 0,
+    JT_F16 = 1,
+    JT_Q4_0 = 2,
+    JT_Q4_1 = 3,
+    JT_Q5_0 = 6,
+    JT_Q5_1 = 7,
+    JT_Q8_0 = 8,
+    JT_Q2_K = 10,
+    JT_Q3_K = 11,
+    JT_Q4_K = 12,
+    JT_Q5_K = 13,
+    JT_Q6_K = 14,
+    JT_IQ2_XXS = 16,
+    JT_IQ2_XS = 17,
+    JT_IQ3_XXS = 18,
+    JT_IQ1_S = 19,
+    JT_IQ4_NL = 20,
+    JT_IQ3_S = 21,
+    JT_IQ2_S = 22,
+    JT_IQ4_XS = 23,
+    JT_IQ1_M = 29,
+    JT_BF16 = 30,
+    JT_TQ1_0 = 34,
+    JT_TQ2_0 = 35,
+    JT_MXFP4 = 39,
+    JT_NVFP4 = 40
+} jt_type;
 
 /* How packed panels of the format are laid out (see pack.h). */
 typedef enum jt_panel_kind {
@@ -34,6 +61,9 @@ typedef struct jt_format {
     /* n weights (a multiple of `block`) to float32, exactly. NULL: not computed with. */
     void (*expand)(const void *in, float *out, size_t n);
 } jt_format;
+
+/* Panels hold the weights as float32, expanded; products are those of float32 weights, in both numeric modes. */
+static inline bool jt_format_is_expanded(const jt_format *f) { return f->panel == JT_PANEL_F32 && f->type != JT_F32; }
 
 /* The row of a GGUF type number or of a name, NULL if there is none. */
 const jt_format *jt_format_of(uint32_t type);

@@ -58,11 +58,35 @@ static void panel_rows(const jt_matrix *m, int panel, const void *rows[JT_PANEL]
     }
 }
 
+/* A panel of float32 from blocks of any format, 256 columns at a time. */
+static void pack_expanded(const jt_format *f, const void *const rows[JT_PANEL], int cols, float *out) {
+    enum { PART = 256 };
+    float part[PART];
+    for (int o = 0; o < JT_PANEL; o++) {
+        const char *in = rows[o];
+        for (int c = 0; c < cols; c += PART) {
+            int n = cols - c < PART ? cols - c : PART;
+            if (in)
+                f->expand(in + (size_t)(c / f->block) * f->bytes, part, (size_t)n);
+            else
+                memset(part, 0, sizeof part);
+            for (int i = 0; i < n; i++) out[(size_t)(c + i) * JT_PANEL + (size_t)o] = part[i];
+        }
+    }
+}
+
+static void pack_panel(const jt_kernels *k, const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel) {
+    if (jt_format_is_expanded(f))
+        pack_expanded(f, rows, cols, panel);
+    else
+        k->pack_panel(f, rows, cols, panel);
+}
+
 void jt_matrix_pack_panels(const jt_kernels *k, jt_matrix *m, int first, int end) {
     for (int p = first; p < end; p++) {
         const void *rows[JT_PANEL];
         panel_rows(m, p, rows);
-        k->pack_panel(m->format, rows, m->cols, (char *)m->packed + (size_t)p * m->panel_bytes);
+        pack_panel(k, m->format, rows, m->cols, (char *)m->packed + (size_t)p * m->panel_bytes);
     }
 }
 
@@ -146,7 +170,7 @@ static size_t pack_panels(const pack_pass *p, int first, int end) {
         if (!m->packed) {
             const void *from[JT_PANEL];
             panel_rows(m, i, from);
-            p->k->pack_panel(m->format, from, m->cols, p->mapped);
+            pack_panel(p->k, m->format, from, m->cols, p->mapped);
         }
         if (expand) p->k->panel_expand(m->format->panel, panel, m->cols, p->expanded);
         pack_group(p, expand ? JT_PANEL_F32 : m->format->panel, expand ? (const char *)p->expanded : panel, m->panel_bytes, i, stop);

@@ -474,7 +474,7 @@ static inline int cases_run(cases *c) {
     int n;
     const jt_format *f = jt_formats(&n);
     for (int i = 0; i < n; i++) {
-        if (f[i].panel == JT_PANEL_NONE) continue;
+        if (f[i].panel == JT_PANEL_NONE || jt_format_is_expanded(&f[i])) continue;
         if (f[i].quantised)
             cases_products_i8(c, &f[i]);
         else

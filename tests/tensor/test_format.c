@@ -29,6 +29,9 @@ static void test_rows_are_found(void **state) {
     assert_null(jt_format_named(""));
     assert_int_equal(jt_format_named("q4_1")->type, JT_Q4_1);
     assert_int_equal(jt_format_of(JT_BF16)->panel, JT_PANEL_BF16);
+    assert_string_equal(jt_format_of(JT_Q6_K)->name, "q6_k");
+    assert_string_equal(jt_format_of(JT_IQ1_M)->name, "iq1_m");
+    assert_string_equal(jt_format_of(JT_NVFP4)->name, "nvfp4");
 }
 
 /* Sizes as the Python package gguf 0.19.0 has them (q8_1 and q2_0 as ggml.h of August 2026). */
@@ -94,11 +97,48 @@ static void test_expansion_equals_gguf(void **state) {
         formats++;
     }
     fclose(in);
-    assert_int_equal(formats, 5);
+    assert_int_equal(formats, 25);
 
     float x[3] = {1, -0.0f, 3e38f}, y[3];
     jt_format_of(JT_F32)->expand(x, y, 3);
     assert_memory_equal(x, y, sizeof x);
+}
+
+static uint64_t splitmix(uint64_t z) {
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+/* Every byte repeated, and random bytes, as tests/fixtures/tensor/make.py makes them: scales of every kind among them. */
+static void test_expansion_of_hostile_blocks_equals_gguf(void **state) {
+    (void)state;
+    FILE *in = fopen(FIXTURES "/tensor/expansions.txt", "r");
+    assert_non_null(in);
+    unsigned type, blocks;
+    unsigned long long want;
+    int formats = 0;
+    while (fscanf(in, "%u %u %llx", &type, &blocks, &want) == 3) {
+        const jt_format *f = jt_format_of(type);
+        uint64_t sum = 0, at = 0;
+        float x[256];
+        uint64_t words[128];
+        for (uint64_t b = 0; b < blocks; b++) {
+            for (uint64_t i = 0; i < 128; i++) words[i] = splitmix((1024 * b + i + 1) * 0x9e3779b97f4a7c15);
+            if (b % 8 == 0) memset(words, (int)(b / 8 % 256), sizeof words);
+            f->expand(words, x, f->block);
+            for (int i = 0; i < f->block; i++, at++) {
+                uint32_t bits;
+                memcpy(&bits, &x[i], sizeof bits);
+                sum += splitmix((isnan(x[i]) ? 0x7fc00000 : bits) | at << 32);
+            }
+        }
+        if (sum != want) print_error("%s\n", f->name);
+        assert_true(sum == want);
+        formats++;
+    }
+    fclose(in);
+    assert_int_equal(formats, 25);
 }
 
 static float from_bits(uint32_t u) {
@@ -168,8 +208,13 @@ static void test_every_bfloat16(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_are_found),        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_bytes_of_weights),
-        cmocka_unit_test(test_expansion_equals_gguf), cmocka_unit_test(test_every_half), cmocka_unit_test(test_rounding_to_half),
+        cmocka_unit_test(test_rows_are_found),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_bytes_of_weights),
+        cmocka_unit_test(test_expansion_equals_gguf),
+        cmocka_unit_test(test_expansion_of_hostile_blocks_equals_gguf),
+        cmocka_unit_test(test_every_half),
+        cmocka_unit_test(test_rounding_to_half),
         cmocka_unit_test(test_every_bfloat16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
