@@ -27,7 +27,7 @@
 #include "tensor/weights.h"
 
 typedef uint16_t jt_val;
-enum { JT_NOVAL = 0xffff, JT_MAX_IN = 4, JT_MAX_OUT = 2, JT_MAX_WEIGHT = 5, JT_MAX_INT = 6, JT_MAX_FLOAT = 3 };
+enum { JT_NOVAL = 0xffff, JT_MAX_IN = 4, JT_MAX_OUT = 2, JT_MAX_WEIGHT = 5, JT_MAX_INT = 8, JT_MAX_FLOAT = 3 };
 
 /* Row classes: every value has as many rows as its class has in the environment. */
 typedef enum jt_rows { JT_ROWS_ALL, JT_ROWS_WANTED, JT_ROWS_CLASSES } jt_rows;
@@ -342,15 +342,15 @@ extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or 
 extern const jt_op jt_op_quantise;   /* in x; out ACT */
 extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
 extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
-extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, -, first dimension turned */
+extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved; i[6]: first dimension turned */
 /* The same, by what e->keys says: with i[4] = 1 raw keys are left alone, else queries are turned to where their keys lie. */
-extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys, first dimension turned */
-extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot, interleaved,
-                                         -, first dimension turned */
+extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys; i[6] as above */
+extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot,
+                                         interleaved; i[6] as above */
 extern const jt_op jt_op_page_write;  /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
 extern const jt_op jt_op_attention;   /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none), rot,
-                                          interleaved, first dimension turned, 1: weight 0 holds the heads' sinks; f: scale */
+                                          interleaved; i[6] as above, i[7] 1: weight 0 holds the heads' sinks; f: scale */
 /* Keys and values out of what latent attention expands (DeepSeek-V2, arXiv 2405.04434): in kv [heads][nope + vdim], p, whose
  * last `rot` columns are the rotated part that all heads share; out k [heads][nope + rot], v [heads][vdim]; i: heads, nope,
  * rot, vdim. */

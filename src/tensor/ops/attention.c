@@ -154,7 +154,7 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_att
 }
 
 int jt_attention_begin(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int r0, int r1, int h) {
-    const float *x = jt_env_f32(e, n->in[0]), *sink = n->i[5] ? e->set[n->weight[0].set]->w[n->weight[0].tensor].vector : NULL;
+    const float *x = jt_env_f32(e, n->in[0]), *sink = n->i[7] ? e->set[n->weight[0].set]->w[n->weight[0].tensor].vector : NULL;
     int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group;
     size_t dim = (size_t)e->kv->dim, vdim = (size_t)e->kv->vdim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {

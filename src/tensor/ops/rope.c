@@ -40,7 +40,7 @@ static void rope_forward(const jt_env *e, const jt_opnode *n, const jt_share *s)
     for (int r = first; r < end; r++) {
         const float *c = t + (size_t)r * (size_t)rot;
         float *row = rope_row(x, y, width, r);
-        e->engine->kernels->rope(row + n->i[5], heads, dim, rot, n->i[3], c, c + rot / 2);
+        e->engine->kernels->rope(row + n->i[6], heads, dim, rot, n->i[3], c, c + rot / 2);
     }
 }
 
@@ -49,7 +49,7 @@ static void rope_queries(const jt_env *e, const jt_opnode *n, int r, float *row,
     int group = n->i[0] / e->kv->heads, dim = n->i[1], rot = n->i[2];
     for (int h = 0; h < e->kv->heads; h++) {
         jt_key_list l = jt_key_list_of(e, r, n->layer, h);
-        float *x = row + (size_t)h * (size_t)group * (size_t)dim + n->i[5];
+        float *x = row + (size_t)h * (size_t)group * (size_t)dim + n->i[6];
         if (l.renumber)
             jt_turn(e, rot, n->i[3], jt_key_list_place(&l, e->depth[r]), x, group, scratch);
         else
@@ -67,7 +67,7 @@ static void rope_keys_forward(const jt_env *e, const jt_opnode *n, const jt_shar
         const float *c = t + (size_t)r * (size_t)rot;
         float *row = rope_row(x, y, width, r);
         if (!e->keys[r].raw)
-            e->engine->kernels->rope(row + n->i[5], heads, dim, rot, n->i[3], c, c + rot / 2);
+            e->engine->kernels->rope(row + n->i[6], heads, dim, rot, n->i[3], c, c + rot / 2);
         else if (!n->i[4])
             rope_queries(e, n, r, row, c, s->scratch);
     }

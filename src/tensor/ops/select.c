@@ -42,7 +42,7 @@ void jt_select_query(const jt_select *x, int row, int position, float *q) {
     int heads = x->n->i[0];
     size_t width = (size_t)heads * (size_t)x->n->i[1];
     memcpy(q, jt_env_f32(x->e, x->n->out[0]) + (size_t)(x->first + row) * width, width * sizeof *q);
-    if (position) jt_turn(x->e, x->n->i[2], x->n->i[3], position, q + x->n->i[5], heads, x->turn);
+    if (position) jt_turn(x->e, x->n->i[2], x->n->i[3], position, q + x->n->i[6], heads, x->turn);
 }
 
 void jt_select_mean_query(const jt_select *x, int position, float *q) {
@@ -54,7 +54,7 @@ void jt_select_mean_query(const jt_select *x, int position, float *q) {
         if (!select_runs(x, r)) continue;
         for (int h = 0; h < heads; h++) {
             memcpy(x->key, from + (size_t)h * (size_t)dim, (size_t)dim * sizeof *x->key);
-            if (at) jt_turn(x->e, x->n->i[2], x->n->i[3], at, x->key + x->n->i[5], 1, x->turn);
+            if (at) jt_turn(x->e, x->n->i[2], x->n->i[3], at, x->key + x->n->i[6], 1, x->turn);
             for (int j = 0; j < dim; j++) q[h * dim + j] += x->key[j];
         }
         count++;
