@@ -47,7 +47,7 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err) {
     probe p = {.kernels = e->kernels, .pool = e->pool, .bytes = buffer_bytes(n)};
     if (p.bytes == 0) return jt_error_set(err, JT_NOMEM, "too little free memory to measure how fast it is read");
     double *x = jt_alloc((size_t)n, 4 * sizeof *x), int8, flt;
-    p.buffer = jt_alloc_aligned((size_t)n, p.bytes);
+    p.buffer = jt_alloc_large((size_t)n, p.bytes);
     if (!x || !p.buffer) {
         jt_free(x);
         jt_free(p.buffer);

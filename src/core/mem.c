@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void *jt_alloc(size_t n, size_t size) {
     size_t bytes;
@@ -14,6 +15,17 @@ void *jt_alloc_aligned(size_t n, size_t size) {
     void *p = NULL;
     if (!jt_mul(n, size, &bytes) || !jt_round_up(bytes ? bytes : 1, JT_ALIGN, &bytes)) return NULL;
     if (posix_memalign(&p, JT_ALIGN, bytes)) return NULL;
+    memset(p, 0, bytes);
+    return p;
+}
+
+void *jt_alloc_large(size_t n, size_t size) {
+    size_t bytes;
+    void *p = NULL;
+    if (!jt_mul(n, size, &bytes)) return NULL;
+    if (bytes < 2 * JT_HUGE) return jt_alloc_aligned(bytes, 1);
+    if (posix_memalign(&p, JT_HUGE, bytes)) return NULL;
+    (void)madvise(p, bytes & ~(size_t)(JT_HUGE - 1), MADV_HUGEPAGE); /* a kernel without them ignores the wish */
     memset(p, 0, bytes);
     return p;
 }

@@ -13,13 +13,19 @@
 
 #include "jeton/status.h"
 
-enum { JT_ALIGN = 64 }; /* bytes: a cache line, and the widest vector */
+enum {
+    JT_ALIGN = 64,     /* bytes: a cache line, and the widest vector */
+    JT_HUGE = 2 << 20, /* bytes of a huge page */
+};
 
 /* n * size zeroed bytes, NULL when that overflows or memory is short.
  * A zero-sized request gives a valid pointer. Free with jt_free. */
 void *jt_alloc(size_t n, size_t size);
 /* The same, aligned to JT_ALIGN bytes, contents zeroed. Free with jt_free. */
 void *jt_alloc_aligned(size_t n, size_t size);
+/* The same for what is read over and over, such as weights: in huge pages where the system has them, which spares the
+ * processor most of its address translations. Free with jt_free. */
+void *jt_alloc_large(size_t n, size_t size);
 /* Resizes p (of jt_alloc) to n * size bytes; new bytes are not cleared.
  * On failure NULL, and p stays valid. */
 void *jt_realloc(void *p, size_t n, size_t size);

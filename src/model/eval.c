@@ -110,7 +110,7 @@ static jt_status grow_scratch(jt_model *m, size_t bytes, jt_error *err) {
     jt_eval_work *w = &m->work;
     if (bytes <= w->scratch_bytes) return JT_OK;
     for (int i = 0; i < jt_engine_threads(m->engine); i++) {
-        void *p = jt_alloc_aligned(bytes, 1);
+        void *p = jt_alloc_large(bytes, 1);
         if (!p) return jt_nomem(err, "scratch of a thread", bytes, 1);
         jt_free(w->scratch[i]);
         w->scratch[i] = p;

@@ -69,7 +69,7 @@ jt_status jt_buffer_new(jt_backend *k, size_t bytes, const char *what, jt_buffer
             if (b->p == MAP_FAILED) b->p = NULL;
         }
     } else {
-        b->p = jt_alloc_aligned(bytes, 1);
+        b->p = jt_alloc_large(bytes, 1);
     }
     if (!b->p) {
         jt_free(b);

@@ -65,6 +65,24 @@ static void test_alloc(void **state) {
     alloc_fail_at(-1);
 }
 
+static void test_large(void **state) {
+    (void)state;
+    static const size_t bytes[] = {0, 1, 1 << 20, (4 << 20) + 64, (6 << 20) - 1};
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        void *p = jt_alloc_large(bytes[i], 1);
+        assert_non_null(p);
+        assert_true(zero(p, bytes[i]));
+        assert_int_equal((uintptr_t)p % (bytes[i] >= 2 * JT_HUGE ? JT_HUGE : JT_ALIGN), 0);
+        memset(p, 1, bytes[i]);
+        jt_free(p);
+    }
+    volatile size_t half = SIZE_MAX / 2 + 1;
+    assert_null(jt_alloc_large(half, 2));
+    alloc_fail_at(0);
+    assert_null(jt_alloc_large(8 << 20, 1));
+    alloc_fail_at(-1);
+}
+
 static void test_grow(void **state) {
     (void)state;
     int *p = NULL;
@@ -135,7 +153,7 @@ static void test_nomem(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_checked_sizes), cmocka_unit_test(test_alloc), cmocka_unit_test(test_grow),
-                                       cmocka_unit_test(test_arena), cmocka_unit_test(test_nomem)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_checked_sizes), cmocka_unit_test(test_alloc), cmocka_unit_test(test_large),
+                                       cmocka_unit_test(test_grow),          cmocka_unit_test(test_arena), cmocka_unit_test(test_nomem)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,10 +7,7 @@
  * in registers while a tile of up to 8 rows of activations passes. */
 #include "tensor/x86/avx512.h"
 
-enum {
-    TILE = 8, /* with 16, Clang runs out of registers */
-    SOON = 2048
-};
+enum { TILE = 8 }; /* with 16, Clang runs out of registers */
 
 JT_INLINE __m512i four_bytes_avx512(const int8_t *p) {
     int32_t v;
@@ -42,14 +39,29 @@ JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_
     return _mm512_cvtepi32_ps(sum);
 }
 
-/* Asks for the lines of a block. */
-JT_INLINE void fetch_block_avx512(jt_panel_kind kind, const char *in) {
-    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
-    for (int i = 0; i < lines; i++) _mm_prefetch(in + 64 * i, _MM_HINT_T0);
+/* Lines [first, end) of a block, to come from memory into the second-level cache. */
+JT_INLINE void fetch_lines_avx512(const char *in, int first, int end) {
+    for (int i = first; i < end; i++) _mm_prefetch(in + 64 * i, _MM_HINT_T1);
 }
 
-/* `ahead`: how far before its use memory is asked for, 0: not at all. */
-JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size_t ahead, const jt_acts *a, int row, float *y, int ldy) {
+/* For few rows, which wait for memory alone: the block's lines, to be used soon. Long blocks keep the first-level cache's
+ * few buffers free for what comes next. */
+JT_INLINE void fetch_soon_avx512(jt_panel_kind kind, const char *in) {
+    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
+    JT_UNROLL
+    for (int i = 0; i < lines; i++) {
+        if (kind == JT_PANEL_I8) {
+            _mm_prefetch(in + 3072 + 64 * i, _MM_HINT_T1);
+            _mm_prefetch(in + 544 + 64 * i, _MM_HINT_T0);
+        } else {
+            _mm_prefetch(in + 2048 + 64 * i, _MM_HINT_T0);
+        }
+    }
+}
+
+/* `ahead`: from where lines [first, end) of each block are asked for, 0: from right before this panel's next blocks. */
+JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size_t ahead, int first, int end, const jt_acts *a, int row,
+                              float *y, int ldy) {
     size_t blocks = (size_t)a->cols / 32, at = (size_t)row * blocks;
     size_t quants = kind == JT_PANEL_I8 ? 512 : 256, stride = quants + (kind == JT_PANEL_I4M ? 64 : 32);
     const int8_t *q = a->q + 32 * at;
@@ -63,7 +75,10 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size
         load_block_avx512(kind, in, w);
         __m512 dw = jt_avx512_load_halfs(in + quants), mw = dw;
         if (kind == JT_PANEL_I4M) mw = jt_avx512_load_halfs(in + quants + 32);
-        if (ahead) fetch_block_avx512(kind, in + ahead);
+        if (ahead)
+            fetch_lines_avx512(in + ahead, first, end);
+        else
+            fetch_soon_avx512(kind, in);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             size_t i = (size_t)r * blocks + b;
@@ -78,14 +93,19 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size
 }
 
 /* One or two rows wait for memory alone and ask for what they need soon. More rows compute for a while on a panel that is in
- * the cache by then; the last of them ask for the next panel. */
+ * the cache by then; each tile of them asks for its part of the next panel, so that memory is asked evenly. */
 JT_INLINE void panel_i8_avx512(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
     size_t next = (size_t)a->cols / 32 * (kind == JT_PANEL_I8 ? 544 : kind == JT_PANEL_I4M ? 320 : 288);
-    for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy)
-        tile_i8_avx512(kind, TILE, panel, rows == TILE ? next : 0, a, row, y, ldy);
-    if (rows & 4) tile_i8_avx512(kind, 4, panel, rows == 4 ? next : 0, a, row, y, ldy), row += 4, y += 4 * (size_t)ldy;
-    if (rows & 2) tile_i8_avx512(kind, 2, panel, SOON, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
-    if (rows & 1) tile_i8_avx512(kind, 1, panel, SOON, a, row, y, ldy);
+    int parts = (rows + 4) / TILE, part = 0;
+    for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy, part++)
+        tile_i8_avx512(kind, TILE, panel, next, part * lines / parts, (part + 1) * lines / parts, a, row, y, ldy);
+    if (rows & 4) {
+        tile_i8_avx512(kind, 4, panel, next, part * lines / parts, lines, a, row, y, ldy);
+        row += 4, y += 4 * (size_t)ldy;
+    }
+    if (rows & 2) tile_i8_avx512(kind, 2, panel, 0, 0, 0, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
+    if (rows & 1) tile_i8_avx512(kind, 1, panel, 0, 0, 0, a, row, y, ldy);
 }
 
 void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
