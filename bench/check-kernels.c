@@ -245,6 +245,15 @@ static void fused_gate(jt_list *l) {
     fused_value(l, fused_node(l, &jt_op_quantise, z, JT_NOVAL), JT_ELEM_ACT, FUSED_FFN);
 }
 
+static void fused_nodes(const jt_env *e, size_t first) {
+    jt_turns taken;
+    jt_share share = {0, 1, e->scratch[0], &taken};
+    for (size_t i = first; i < e->list->n_node; i++) {
+        jt_turns_reset(&taken);
+        e->list->node[i].op->forward(e, &e->list->node[i], &share);
+    }
+}
+
 /* Seconds of the nodes from `first` on; on several threads of all. */
 static double fused_seconds(fused_bench *b, void (*build)(jt_list *), bool fuse, int rows, size_t first) {
     jt_list l = {0};
@@ -258,13 +267,12 @@ static double fused_seconds(fused_bench *b, void (*build)(jt_list *), bool fuse,
     for (int i = 0; i < threads; i++) scratch[i] = cases_memory(jt_list_scratch(&l, &e));
     e.scratch = scratch;
     jt_list_run(&e);
-    jt_share share = {0, 1, scratch[0]};
     double s;
     bench_clock = threads > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
     if (threads > 1)
         TIME(s, jt_list_run(&e));
     else
-        TIME(s, for (size_t i = first; i < l.n_node; i++) l.node[i].op->forward(&e, &l.node[i], &share));
+        TIME(s, fused_nodes(&e, first));
     bench_clock = CLOCK_THREAD_CPUTIME_ID;
     for (int i = 0; i < threads; i++) jt_free(scratch[i]);
     jt_buffer_free(e.storage);

@@ -2,8 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 
 #include "core/mem.h"
 
@@ -87,6 +85,24 @@ void jt_pool_barrier(jt_pool *p) {
     } else {
         gate_wait(&p->barrier, seen, p->spin);
     }
+}
+
+int jt_turns_take(jt_turns *c, int pieces) {
+    if (atomic_load_explicit(&c->n, memory_order_relaxed) >= pieces) return -1;
+    int i = atomic_fetch_add_explicit(&c->n, 1, memory_order_relaxed);
+    return i < pieces ? i : -1;
+}
+
+/* Half of the items in one part for each thread, half of the rest likewise, and so on. */
+bool jt_turns_part(jt_turns *c, int n, int least, int threads, int *first, int *end) {
+    int i = jt_turns_take(c, n), at = 0, size = threads == 1 ? n : n / (2 * threads);
+    if (i < 0) return false;
+    for (; size > least && i >= threads; i -= threads, size /= 2) at += threads * size;
+    if (size < least) size = least;
+    if (i > (n - at) / size) return false;
+    *first = at + i * size;
+    *end = n - *first < size ? n : *first + size;
+    return *first < n;
 }
 
 static void *work(void *arg) {

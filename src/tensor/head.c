@@ -75,8 +75,14 @@ static void head_reduce(const jt_head_run *r, const float *z, const jt_head_want
     for (int i = 0; i < w->n_targets; i++) w->target_logprob[i] = (double)z[w->targets[i]] - lse;
 }
 
+typedef struct head_work {
+    const jt_head_run *run;
+    jt_turns taken; /* panels */
+} head_work;
+
 static void head_run(void *arg, int thread, int threads) {
-    const jt_head_run *r = arg;
+    head_work *w = arg;
+    const jt_head_run *r = w->run;
     const jt_kernels *k = r->engine->kernels;
     struct parts p = head_parts_of(r);
     size_t cols = (size_t)r->head->cols, vocab = (size_t)r->head->rows;
@@ -87,9 +93,8 @@ static void head_run(void *arg, int thread, int threads) {
             k->quantise(x + i * cols, r->head->cols, p.q + i * cols, p.d + i * (cols / JT_ACT_BLOCK), p.s + i * (cols / 32));
         jt_pool_barrier(r->engine->pool);
     }
-    int64_t panels = jt_matrix_panels(r->head);
-    int first = (int)(panels * thread / threads), end = (int)(panels * (thread + 1) / threads);
-    if (first < end)
+    int panels = jt_matrix_panels(r->head), least = jt_matmul_least(r->head, r->rows, threads), first, end;
+    while (jt_turns_part(&w->taken, panels, least, threads, &first, &end))
         jt_engine_count(r->engine, thread, jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]));
     jt_pool_barrier(r->engine->pool);
     for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) head_reduce(r, p.logits + i * vocab, &r->want[i]);
@@ -97,6 +102,8 @@ static void head_run(void *arg, int thread, int threads) {
 
 void jt_head(const jt_head_run *r) {
     jt_backend_enter(r->engine->backend);
-    jt_pool_run(r->engine->pool, head_run, (void *)(uintptr_t)r);
+    head_work w = {.run = r};
+    jt_turns_reset(&w.taken);
+    jt_pool_run(r->engine->pool, head_run, &w);
     jt_backend_leave(r->engine->backend);
 }

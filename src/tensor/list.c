@@ -99,13 +99,8 @@ static bool list_overlap(const jt_value *a, const jt_value *b) {
 }
 
 /* Two nodes may run without a barrier between them if neither writes what the other
- * reads or writes, or if both cut the same rows, or panels, the same way and meet only
- * in values that lie at the same place. */
-/* Whether a thread touches only its own part of value i (inputs, then outputs), cut as `split` says. */
-static bool list_parted(const jt_op *op, jt_split split, int i) {
-    return op->split == split && (split == JT_SPLIT_ROWS || i >= JT_MAX_IN || op->alias_in == i + 1);
-}
-
+ * reads or writes, or if both cut the same rows the same way and meet only in values
+ * that lie at the same place. */
 static bool list_meet(const jt_list *l, const jt_opnode *a, const jt_opnode *b) {
     if (a->op->effects && b->op->reads_pages && a->layer == b->layer) return true;
     for (int i = 0; i < JT_MAX_IN + JT_MAX_OUT; i++) {
@@ -115,8 +110,7 @@ static bool list_meet(const jt_list *l, const jt_opnode *a, const jt_opnode *b) 
             jt_val vb = j < JT_MAX_IN ? b->in[j] : b->out[j - JT_MAX_IN];
             if (vb == JT_NOVAL || (i < JT_MAX_IN && j < JT_MAX_IN)) continue;
             const jt_value *x = &l->value[va], *y = &l->value[vb];
-            bool alike = (list_parted(a->op, JT_SPLIT_ROWS, i) && list_parted(b->op, JT_SPLIT_ROWS, j)) ||
-                         (list_parted(a->op, JT_SPLIT_PANELS, i) && list_parted(b->op, JT_SPLIT_PANELS, j));
+            bool alike = a->op->split == JT_SPLIT_ROWS && b->op->split == JT_SPLIT_ROWS;
             if (list_overlap(x, y) && !(alike && x->at == y->at && x->elem == y->elem && x->width == y->width)) return true;
         }
     }
@@ -148,7 +142,7 @@ jt_status jt_list_plan(jt_list *l, jt_error *err) {
 size_t jt_list_storage(const jt_list *l, const int rows[JT_ROWS_CLASSES], size_t class_at[JT_ROWS_CLASSES]) {
     size_t at = 0;
     for (int c = 0; c < JT_ROWS_CLASSES; c++) class_at[c] = at, at += l->row_bytes[c] * (size_t)rows[c];
-    return at;
+    return at + l->n_node * sizeof(jt_turns);
 }
 
 size_t jt_list_scratch(const jt_list *l, const jt_env *e) {
@@ -169,19 +163,29 @@ void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s) {
     *s = *d + rows * (w / JT_ACT_BLOCK);
 }
 
+typedef struct list_work {
+    const jt_env *env;
+    jt_turns *taken; /* [nodes], behind the values */
+} list_work;
+
 static void list_walk(void *arg, int thread, int threads) {
-    const jt_env *e = arg;
-    jt_share share = {thread, threads, e->scratch[thread]};
+    const list_work *w = arg;
+    const jt_env *e = w->env;
+    jt_share share = {thread, threads, e->scratch[thread], NULL};
     for (size_t i = 0; i < e->list->n_node; i++) {
         const jt_opnode *n = &e->list->node[i];
         if (n->barrier) jt_pool_barrier(e->engine->pool);
         if (e->off && n->layer >= 0 && !n->op->passes && jt_layer_in(e->off, n->layer)) continue;
+        share.taken = &w->taken[i];
         n->op->forward(e, n, &share);
     }
 }
 
 void jt_list_run(const jt_env *e) {
+    size_t at[JT_ROWS_CLASSES], end = jt_list_storage(e->list, e->rows, at) - e->list->n_node * sizeof(jt_turns);
     jt_backend_enter(e->engine->backend);
-    jt_pool_run(e->engine->pool, list_walk, (void *)(uintptr_t)e);
+    list_work w = {e, jt_buffer_at(e->storage, end)};
+    for (size_t i = 0; i < e->list->n_node; i++) jt_turns_reset(&w.taken[i]);
+    jt_pool_run(e->engine->pool, list_walk, &w);
     jt_backend_leave(e->engine->backend);
 }

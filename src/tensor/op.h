@@ -38,9 +38,9 @@ typedef enum jt_elem {
 } jt_elem;
 
 /* How the threads share a node. Rows of one class are cut the same way in every
- * node, so that runs of row-wise nodes need no barrier between them; and so are the panels of
- * 16 columns of outputs, and of the input that one may take over, in nodes cut by panels. */
-typedef enum jt_split { JT_SPLIT_ROWS, JT_SPLIT_PANELS, JT_SPLIT_OTHER } jt_split;
+ * node, so that runs of row-wise nodes need no barrier between them. Pieces of the costly
+ * nodes go to whoever asks first (jt_turns_take): a thread that is held up does less. */
+typedef enum jt_split { JT_SPLIT_ROWS, JT_SPLIT_OTHER } jt_split;
 
 typedef struct jt_value {
     jt_rows rows;
@@ -58,6 +58,7 @@ struct jt_opnode;
 typedef struct jt_share {
     int thread, threads;
     void *scratch;
+    jt_turns *taken; /* pieces of the node that are taken */
 } jt_share;
 
 typedef struct jt_op {

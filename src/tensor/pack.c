@@ -10,7 +10,7 @@
 
 #include "core/mem.h"
 
-enum { ROW_BLOCK = 64, MOST_ROWS = 512 /* of one pass */, GROUP_BYTES = 128 << 10 };
+enum { ROW_BLOCK = 64, GROUP_BYTES = 128 << 10 };
 
 size_t jt_panel_bytes(jt_panel_kind kind, int cols) {
     size_t n = (size_t)cols;
@@ -44,7 +44,7 @@ jt_status jt_matrix_init(jt_matrix *m, const jt_format *f, int rows, int cols, c
 
 jt_status jt_matrix_alloc_packed(jt_matrix *m, jt_error *err) {
     size_t panels = (size_t)jt_matrix_panels(m);
-    void *p = jt_alloc_aligned(panels, m->panel_bytes);
+    void *p = jt_alloc_large(panels, m->panel_bytes);
     if (!p) return jt_nomem(err, "packing a weight matrix", panels, m->panel_bytes);
     m->packed = p;
     return JT_OK;
@@ -102,7 +102,7 @@ void jt_matrix_row(const jt_matrix *m, int row, float *out) {
 /* The parts of a thread's scratch, in this order; each begins on a cache line. */
 static size_t bias_bytes(const jt_matrix *m, int int8) {
     bool wanted = int8 && m->format->panel != JT_PANEL_I4M;
-    return wanted ? MOST_ROWS * ((size_t)m->cols / JT_ACT_BLOCK) * sizeof(int32_t) : 0;
+    return wanted ? JT_PASS_ROWS * ((size_t)m->cols / JT_ACT_BLOCK) * sizeof(int32_t) : 0;
 }
 static size_t mapped_bytes(const jt_matrix *m) { return (m->panel_bytes + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1); }
 static size_t expanded_bytes(const jt_matrix *m, int int8) {
@@ -125,7 +125,7 @@ static void panel_product(const jt_kernels *k, jt_panel_kind kind, const void *p
     for (int r = 0; r < rows; r++) memcpy(y + (size_t)r * (size_t)ldy, part + r * JT_PANEL, (size_t)outputs * sizeof *y);
 }
 
-/* A product under way: at most MOST_ROWS rows of activations. */
+/* A product under way: at most JT_PASS_ROWS rows of activations. */
 typedef struct pack_pass {
     const jt_kernels *k;
     const jt_matrix *m;
@@ -183,9 +183,9 @@ size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *
     int32_t *bias = (int32_t *)(((uintptr_t)scratch + JT_ALIGN - 1) & ~(uintptr_t)(JT_ALIGN - 1));
     char *mapped = (char *)bias + bias_bytes(m, int8);
     size_t read = 0;
-    for (int row = 0; row < a->rows; row += MOST_ROWS) {
+    for (int row = 0; row < a->rows; row += JT_PASS_ROWS) {
         size_t at = (size_t)row * (size_t)m->cols;
-        jt_acts part = {.rows = a->rows - row < MOST_ROWS ? a->rows - row : MOST_ROWS, .cols = m->cols};
+        jt_acts part = {.rows = a->rows - row < JT_PASS_ROWS ? a->rows - row : JT_PASS_ROWS, .cols = m->cols};
         pack_pass p = {k, m, &part, int8, ldy, y + (size_t)row * (size_t)ldy, first, mapped, (float *)(mapped + mapped_bytes(m))};
         if (int8) {
             part.q = a->q + at, part.d = a->d + at / JT_ACT_BLOCK, part.s = a->s + at / 32;
@@ -196,6 +196,14 @@ size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *
         read += pack_panels(&p, first, end);
     }
     return read;
+}
+
+int jt_matmul_least(const jt_matrix *m, int rows, int threads) {
+    const double memory = 15, products = 300, worth = 3000; /* bytes and operations a nanosecond of usual threads; nanoseconds */
+    int panels = jt_matrix_panels(m), even = (panels + threads - 1) / threads;
+    double read = (double)m->panel_bytes / memory, work = 2.0 * JT_PANEL * m->cols * rows / products, cost = read > work ? read : work;
+    if (cost * even < 10 * worth) return even;
+    return cost < worth ? (int)(worth / cost) : 1;
 }
 
 size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,

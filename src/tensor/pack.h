@@ -38,6 +38,8 @@ jt_status jt_matrix_alloc_packed(jt_matrix *m, jt_error *err);
 void jt_matrix_pack_panels(const jt_kernels *k, jt_matrix *m, int first, int end);
 void jt_matrix_free_packed(jt_matrix *m);
 
+enum { JT_PASS_ROWS = 512 }; /* rows for which weights are read once */
+
 /* Scratch bytes that one thread needs for jt_matmul with this matrix. */
 size_t jt_matmul_scratch(const jt_matrix *m, int int8);
 /* Outputs of panels [first, end) for all rows of `a`: y[r * ldy + o], o from 16 * first to min(16 * end, m->rows).
@@ -50,6 +52,9 @@ size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *
 /* The bias that int8 products with this matrix want of the rows of `a`, in `out` [rows][cols / 16]: for callers that go
  * through a matrix in several calls. NULL when they want none. */
 const int32_t *jt_matmul_bias(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int32_t *out);
+/* The least number of panels that is worth a thread's asking for them, with this many rows of activations: a small product is
+ * cut into one part for each thread. */
+int jt_matmul_least(const jt_matrix *m, int rows, int threads);
 /* One row of the matrix as float32, exactly (embedding lookup). */
 void jt_matrix_row(const jt_matrix *m, int row, float *out);
 

@@ -147,11 +147,65 @@ static void test_every_allocation_fails(void **state) {
     jt_pool_free(p);
 }
 
+/* Parts in the order in which they are taken follow each other, leave nothing out, and are few. */
+static void test_parts(void **state) {
+    (void)state;
+    static const int ns[] = {0, 1, 2, 5, 17, 36, 100, 8016}, leasts[] = {1, 2, 4, 9, 100000}, all[] = {1, 2, 3, 64};
+    for (size_t a = 0; a < sizeof ns / sizeof *ns; a++)
+        for (size_t b = 0; b < sizeof leasts / sizeof *leasts; b++)
+            for (size_t c = 0; c < sizeof all / sizeof *all; c++) {
+                int n = ns[a], least = leasts[b], threads = all[c], at = 0, parts = 0, first, end, before = n;
+                jt_turns t;
+                jt_turns_reset(&t);
+                for (; jt_turns_part(&t, n, least, threads, &first, &end); at = end, parts++) {
+                    assert_int_equal(first, at);
+                    assert_true(end > first && end <= n);
+                    assert_true(end - first >= least || end == n);
+                    assert_true(end - first <= before);
+                    before = end - first;
+                }
+                assert_int_equal(at, n);
+                assert_true(threads > 1 || parts == (n > 0));
+                assert_false(jt_turns_part(&t, n, least, threads, &first, &end));
+                int bits = 0;
+                for (int half = n; half; half /= 2) bits++;
+                assert_true(parts <= threads * (2 * bits + 3));
+            }
+}
+
+struct shared_parts {
+    jt_turns turns;
+    atomic_int item[1000];
+};
+
+static void take_parts(void *arg, int thread, int threads) {
+    struct shared_parts *s = arg;
+    int first, end;
+    (void)thread;
+    while (jt_turns_part(&s->turns, 1000, 3, threads, &first, &end))
+        for (int i = first; i < end; i++) atomic_fetch_add(&s->item[i], 1);
+}
+
+/* Each item once, whoever takes it. */
+static void test_threads_take_parts(void **state) {
+    (void)state;
+    static struct shared_parts s;
+    jt_pool *p;
+    assert_int_equal(jt_pool_new(4, &p, NULL), JT_OK);
+    for (int run = 1; run <= 50; run++) {
+        jt_turns_reset(&s.turns);
+        jt_pool_run(p, take_parts, &s);
+        for (int i = 0; i < 1000; i++) assert_int_equal(atomic_load(&s.item[i]), run);
+    }
+    jt_pool_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_thread_once),       cmocka_unit_test(test_barrier),
         cmocka_unit_test(test_callers_take_turns),     cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_every_allocation_fails), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_threads_take_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

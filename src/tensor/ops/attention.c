@@ -2,7 +2,7 @@
  * JT_TILE keys by logical index, the depth along the row's path (docs/numbers.md).
  *
  * Where depth and slot agree (the trunk of a sequence) a tile is a page; elsewhere its
- * keys are gathered. Threads share blocks of rows of one sequence and one key-value
+ * keys are gathered. Threads take blocks of rows of one sequence and one key-value
  * head; the query heads of a group, and rows of a block, share the loads of keys. */
 #include <limits.h>
 #include <math.h>
@@ -205,23 +205,24 @@ static bool op_attention_lists(const jt_env *e, int layer, int r0, int r1, int h
     return false;
 }
 
+/* Item i, from the last rows, which see most, to the first. */
 static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     struct jt_attention_work w;
-    int turn = 0;
-    op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / e->kv->heads), e->kv);
-    for (int k = 0; k < e->n_seq; k++) {
+    int items = 0, at = 0, kv = e->kv->heads;
+    op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / kv), e->kv);
+    for (int k = 0; k < e->n_seq; k++) items += (e->seq[k].rows + JT_ATTENTION_ROWS - 1) / JT_ATTENTION_ROWS * kv;
+    for (int k = e->n_seq - 1, i = jt_turns_take(s->taken, items); k >= 0 && i >= 0; k--) {
         const jt_env_seq *q = &e->seq[k];
-        int last = q->first + q->rows;
-        for (int r = q->first; r < last; r += JT_ATTENTION_ROWS) {
+        int blocks = (q->rows + JT_ATTENTION_ROWS - 1) / JT_ATTENTION_ROWS, last = q->first + q->rows;
+        for (; i >= 0 && i - at < blocks * kv; i = jt_turns_take(s->taken, items)) {
+            int h = (i - at) % kv, r = q->first + (blocks - 1 - (i - at) / kv) * JT_ATTENTION_ROWS;
             int end = r + JT_ATTENTION_ROWS < last ? r + JT_ATTENTION_ROWS : last;
-            for (int h = 0; h < e->kv->heads; h++) {
-                if (turn++ % s->threads != s->thread) continue;
-                if (e->keys && op_attention_lists(e, n->layer, r, end, h))
-                    jt_attention_list_item(e, n, &w, q, r, end, h);
-                else
-                    op_attention_item(e, n, &w, q, r, end, h);
-            }
+            if (e->keys && op_attention_lists(e, n->layer, r, end, h))
+                jt_attention_list_item(e, n, &w, q, r, end, h);
+            else
+                op_attention_item(e, n, &w, q, r, end, h);
         }
+        at += blocks * kv;
     }
 }
 

@@ -1,11 +1,11 @@
 /* gated.c: silu(x G^T) * (x U^T) (Shazeer 2020, arXiv 2002.05202), quantised where that is wanted: the products with the
  * gate's and the upper matrix, the gate and the rounding in one, so that their rows of full width are never written.
  *
- * Threads share the columns of the result by 32, which is what one scale sum of docs/numbers.md covers. */
+ * Threads take columns of the result by 64, a multiple of what one scale sum of docs/numbers.md covers. */
 #include "tensor/op.h"
 
 /* At once: what stays in the second-level cache, and long stretches of weights where the rows are few. */
-enum { GATED_ROWS = 512, GATED_CELLS = 1 << 15, GATED_COLS = 64 };
+enum { GATED_ROWS = JT_PASS_ROWS, GATED_CELLS = 1 << 15, GATED_COLS = 64 };
 
 typedef struct gated_work {
     const jt_matrix *gate, *up;
@@ -75,19 +75,30 @@ static jt_acts gated_rows(const jt_env *e, const jt_opnode *n, const gated_work 
     return a;
 }
 
+/* Columns [first, end) for the rows of `gate`, which begin with `row`. */
+static void gated_columns(const jt_env *e, const jt_opnode *n, const jt_share *s, const gated_work *w, const jt_acts *gate, int row,
+                          int first, int end) {
+    jt_acts up = *gate;
+    if (w->up->format->panel != w->gate->format->panel) up.bias = NULL;
+    for (int c = first; c < end; c += w->cols) gated_part(e, n, s, w, gate, &up, row, c, c + w->cols < end ? c + w->cols : end);
+}
+
 static void gated_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     gated_work w;
     gated_carve(&w, e, n, s->scratch);
-    int width = w.gate->rows, first, end;
-    jt_share_rows(s, (width + 31) / 32, &first, &end);
-    first *= 32, end = end * 32 < width ? end * 32 : width;
-    for (int row = 0; row < jt_env_rows(e, n->in[0]) && first < end; row += GATED_ROWS) {
-        jt_acts gate = gated_rows(e, n, &w, row), up = gate;
-        if (w.int8) {
-            gate.bias = jt_matmul_bias(e->engine->kernels, w.gate, &gate, w.bias);
-            if (w.up->format->panel == w.gate->format->panel) up.bias = gate.bias;
+    int rows = jt_env_rows(e, n->in[0]), width = w.gate->rows, units = (width + GATED_COLS - 1) / GATED_COLS, first, end;
+    int least = (jt_matmul_least(w.gate, rows, s->threads) * JT_PANEL + GATED_COLS - 1) / GATED_COLS,
+        made = -1; /* rows whose bias is there */
+    jt_acts a = {0};
+    while (rows && jt_turns_part(s->taken, units, least, s->threads, &first, &end)) {
+        first *= GATED_COLS, end = end * GATED_COLS < width ? end * GATED_COLS : width;
+        for (int row = 0; row < rows; row += GATED_ROWS) {
+            if (row != made) {
+                a = gated_rows(e, n, &w, row), made = row;
+                if (w.int8) a.bias = jt_matmul_bias(e->engine->kernels, w.gate, &a, w.bias);
+            }
+            gated_columns(e, n, s, &w, &a, row, first, end);
         }
-        for (int c = first; c < end; c += w.cols) gated_part(e, n, s, &w, &gate, &up, row, c, c + w.cols < end ? c + w.cols : end);
     }
 }
 

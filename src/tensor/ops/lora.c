@@ -95,4 +95,4 @@ static void op_lora_up_forward(const jt_env *e, const jt_opnode *n, const jt_sha
 }
 
 const jt_op jt_op_lora_down = {.name = "lora_down", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = op_lora_down_forward};
-const jt_op jt_op_lora_up = {.name = "lora_up", .split = JT_SPLIT_PANELS, .alias_in = 1, .keep_in = 2, .forward = op_lora_up_forward};
+const jt_op jt_op_lora_up = {.name = "lora_up", .split = JT_SPLIT_OTHER, .alias_in = 1, .keep_in = 2, .forward = op_lora_up_forward};

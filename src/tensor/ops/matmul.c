@@ -1,4 +1,4 @@
-/* matmul.c: y = x W^T, W a weight matrix [outputs][inputs]. Threads share panels of outputs. */
+/* matmul.c: y = x W^T, W a weight matrix [outputs][inputs]. Threads take panels of outputs. */
 #include "tensor/op.h"
 
 static const jt_matrix *op_matmul_matrix(const jt_env *e, const jt_opnode *n) {
@@ -18,10 +18,12 @@ static void matmul_forward(const jt_env *e, const jt_opnode *n, const jt_share *
     } else {
         a.x = jt_env_f32(e, n->in[0]);
     }
-    int first, end;
-    jt_share_rows(s, jt_matrix_panels(m), &first, &end);
-    if (first >= end || !a.rows) return;
-    size_t read = jt_matmul(e->engine->kernels, m, &a, op_matmul_int8(e, n), first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    int first, end, panels = jt_matrix_panels(m), least = jt_matmul_least(m, a.rows, s->threads), int8 = op_matmul_int8(e, n);
+    size_t read = 0;
+    for (bool begun = false; a.rows && jt_turns_part(s->taken, panels, least, s->threads, &first, &end); begun = true) {
+        if (!begun && int8 && a.rows <= JT_PASS_ROWS) a.bias = jt_matmul_bias(e->engine->kernels, m, &a, s->scratch);
+        read += jt_matmul(e->engine->kernels, m, &a, int8, first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+    }
     jt_engine_count(e->engine, s->thread, read);
 }
 
@@ -29,4 +31,4 @@ static size_t matmul_scratch(const jt_env *e, const jt_opnode *n) {
     return jt_matmul_scratch(op_matmul_matrix(e, n), op_matmul_int8(e, n));
 }
 
-const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_PANELS, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};
+const jt_op jt_op_matmul = {.name = "matmul", .split = JT_SPLIT_OTHER, .keep_in = 1, .forward = matmul_forward, .scratch = matmul_scratch};
