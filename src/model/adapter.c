@@ -16,7 +16,7 @@ enum { ADAPTER_ROLES = sizeof adapter_role / sizeof *adapter_role };
 /* Length of the weight's name in the adapter's kind of file. */
 static size_t adapter_name_of(const jt_adapter *a, jt_role r, const char **name) {
     const jt_role_row *row = &a->model->config.family->role[r];
-    *name = !a->names->hf ? row->gguf : row->hf_half ? NULL : row->hf; /* half a tensor has no adapter of its own */
+    *name = !a->names->hf ? (row->gguf_stack ? NULL : row->gguf) : row->hf_stack ? NULL : row->hf; /* a part has no adapter of its own */
     return *name ? strlen(*name) - (a->names->hf ? strlen(".weight") : 0) : 0;
 }
 

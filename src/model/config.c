@@ -18,6 +18,22 @@ static void list_families(bool hf, char *out, size_t cap) {
     }
 }
 
+static jt_status config_check_rope(const jt_rope *r, jt_error *err) {
+    if (!(r->base > 1 && r->base < 1e12)) return jt_error_set(err, JT_FORMAT, "rotary base is %g; it must be in (1, 1e12)", r->base);
+    if (r->kind == JT_ROPE_PLAIN) return JT_OK;
+    if (r->kind != JT_ROPE_LONG && !(r->factor > 0 && r->factor < 1e6))
+        return jt_error_set(err, JT_FORMAT, "the factor of the rotary scaling is %g; it must be in (0, 1e6)", r->factor);
+    if (r->kind >= JT_ROPE_DYNAMIC && !(r->original > 1 && r->original < 1e9))
+        return jt_error_set(err, JT_FORMAT, "the original context of the rotary scaling is %g; it must be in (1, 1e9)", r->original);
+    bool borders = r->kind == JT_ROPE_YARN || r->kind == JT_ROPE_LLAMA3;
+    if (borders && !(r->low > 0 && r->high > r->low && r->high < 1e6))
+        return jt_error_set(err, JT_FORMAT, "the borders of the rotary scaling are %g and %g; they must ascend from above 0", r->low,
+                            r->high);
+    if (!(r->attention >= 0 && r->attention < 1e3))
+        return jt_error_set(err, JT_FORMAT, "the attention factor of the rotary scaling is %g; it must be in [0, 1000)", r->attention);
+    return JT_OK;
+}
+
 /* Limits that keep every product of sizes far from overflow. */
 static jt_status config_check(const jt_config *c, jt_error *err) {
     enum { BIG = 1 << 24 };
@@ -41,8 +57,12 @@ static jt_status config_check(const jt_config *c, jt_error *err) {
                             c->head_dim);
     if (!(c->norm_eps >= 0 && c->norm_eps < 1))
         return jt_error_set(err, JT_FORMAT, "norm epsilon is %g; it must be in [0, 1)", (double)c->norm_eps);
-    if (!(c->rope_base > 1 && c->rope_base < 1e12))
-        return jt_error_set(err, JT_FORMAT, "rotary base is %g; it must be in (1, 1e12)", c->rope_base);
+    if (c->rope_dims / 2 > JT_ROPE_PAIRS)
+        return jt_error_set(err, JT_FORMAT, "rotary dimensions are %d; at most %d are supported", c->rope_dims, 2 * JT_ROPE_PAIRS);
+    for (int k = 0; k <= c->rope_two && c->rope_dims; k++) {
+        jt_status s = config_check_rope(&c->rope[k], err);
+        if (s) return s;
+    }
     return JT_OK;
 }
 
@@ -114,8 +134,8 @@ jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err) {
 /* transformers 5 writes rope_parameters; earlier versions rope_theta and rope_scaling. */
 jt_status jt_config_hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
     static const char *const type_key[] = {"rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"};
-    jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope_base, err);
-    if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope_base, &c->rope_base, err);
+    jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope[0].base, err);
+    if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope[0].base, &c->rope[0].base, err);
     for (int i = 0; !s && i < 3; i++) {
         const char *type;
         s = jt_config_string_or(j, type_key[i], "default", &type, err);
@@ -142,6 +162,7 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
         return jt_error_set(err, JT_UNSUPPORTED, "architecture \"%.*s\" is not supported; this build knows %s", (int)(n < 64 ? n : 64), s,
                             have);
     }
+    c.block = c.family->block;
     if ((e = c.family->read_gguf(g, &c, err)) || (e = config_finish(&c, err))) return e;
     *out = c;
     return JT_OK;
@@ -159,6 +180,7 @@ jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
         list_families(true, have, sizeof have);
         return jt_error_set(err, JT_UNSUPPORTED, "model_type \"%.64s\" is not supported; this build knows %s", type, have);
     }
+    c.block = c.family->block;
     if ((e = c.family->read_hf(j, &c, err)) || (e = config_finish(&c, err))) return e;
     *out = c;
     return JT_OK;
@@ -170,6 +192,17 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     switch (r) {
     case JT_W_EMBED:
     case JT_W_HEAD: *rows = c->vocab; break;
+    case JT_W_POSITION: *rows = c->positions; break;
+    case JT_W_ROPE_FREQS:
+    case JT_W_ROPE_LONG:
+    case JT_W_ROPE_SHORT: *cols = c->rope_dims / 2; break;
+    case JT_W_Q_BIAS: *cols = q; break;
+    case JT_W_K_BIAS:
+    case JT_W_V_BIAS: *cols = kv; break;
+    case JT_W_Q_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? q : c->head_dim; break;
+    case JT_W_K_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? kv : c->head_dim; break;
+    case JT_W_GATE_BIAS:
+    case JT_W_UP_BIAS: *cols = c->ffn; break;
     case JT_W_Q: *rows = q; break;
     case JT_W_K:
     case JT_W_V: *rows = kv; break;
@@ -186,8 +219,15 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_SSM_D: *cols = c->ssm_heads; break;
     case JT_W_SSM_NORM: *cols = inner; break;
     case JT_W_FINAL_NORM:
+    case JT_W_FINAL_NORM_BIAS:
     case JT_W_ATTN_NORM:
+    case JT_W_ATTN_NORM_BIAS:
+    case JT_W_ATTN_POST_NORM:
     case JT_W_FFN_NORM:
+    case JT_W_FFN_NORM_BIAS:
+    case JT_W_FFN_POST_NORM:
+    case JT_W_O_BIAS:
+    case JT_W_DOWN_BIAS:
     case JT_W_ROLES: break;
     }
 }

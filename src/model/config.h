@@ -12,22 +12,42 @@
 #include "jeton/status.h"
 #include "model/config_json.h"
 #include "model/gguf.h"
+#include "tensor/op.h"
 
-/* The weights that networks are made of. Names in GGUF are the same for every family. */
+/* The weights that networks are made of. Layer roles of one name begin the same way in every family's GGUF files. The bias
+ * of a norm follows it. */
 typedef enum jt_role {
     JT_W_EMBED,
+    JT_W_POSITION,   /* learned positions */
+    JT_W_ROPE_FREQS, /* what rotary frequencies are divided by; and by the declared context: */
+    JT_W_ROPE_LONG,
+    JT_W_ROPE_SHORT,
     JT_W_FINAL_NORM,
+    JT_W_FINAL_NORM_BIAS,
     JT_W_HEAD,
     JT_W_GLOBAL, /* count of the roles above, which occur once */
     JT_W_ATTN_NORM = JT_W_GLOBAL,
+    JT_W_ATTN_NORM_BIAS,
     JT_W_Q,
     JT_W_K,
     JT_W_V,
+    JT_W_Q_BIAS,
+    JT_W_K_BIAS,
+    JT_W_V_BIAS,
+    JT_W_Q_NORM,
+    JT_W_K_NORM,
     JT_W_O,
+    JT_W_O_BIAS,
+    JT_W_ATTN_POST_NORM, /* of what the mixer adds */
     JT_W_FFN_NORM,
+    JT_W_FFN_NORM_BIAS,
     JT_W_GATE,
     JT_W_UP,
+    JT_W_GATE_BIAS,
+    JT_W_UP_BIAS,
     JT_W_DOWN,
+    JT_W_DOWN_BIAS,
+    JT_W_FFN_POST_NORM, /* of what the MLP adds */
     JT_W_SSM_IN,
     JT_W_SSM_CONV,
     JT_W_SSM_CONV_BIAS,
@@ -40,19 +60,26 @@ typedef enum jt_role {
 } jt_role;
 
 typedef struct jt_role_row {
-    const char *gguf, *hf; /* names; of layer roles: what follows "blk.N." and "model.layers.N." */
+    /* Names; of layer roles: what follows "blk.N." and the family's hf_layers. NULL: such files do not have it. */
+    const char *gguf, *hf;
     bool vector;
-    bool optional;   /* may be absent; the head is the embedding then */
-    bool any_shape;  /* of a vector: files give it several dimensions, and the number of elements is what is checked */
-    bool transposed; /* of a vector: files hold it [width][taps], the network wants [taps][width] */
-    bool hf_log;     /* Hugging Face's tensor is ln(-x) */
-    uint8_t hf_half; /* 1, 2: it is that half of the rows of Hugging Face's tensor; 0: all */
+    bool optional;    /* may be absent, unless jt_config.needs has it; the head is the embedding then */
+    bool any_shape;   /* of a vector: files give it several dimensions, and the number of elements is what is checked */
+    bool transposed;  /* of a vector: files hold it [width][taps], the network wants [taps][width] */
+    bool hf_log;      /* Hugging Face's tensor is ln(-x) */
+    bool hf_less_one; /* Hugging Face's vector is x - 1 */
+    bool hf_by_input; /* Hugging Face's matrix is [inputs][outputs] */
+    /* The roles, ending with JT_W_ROLES, whose outputs lie one after the other in the tensor of that name; NULL: it is whole. */
+    const jt_role *gguf_stack, *hf_stack;
 } jt_role_row;
 
 struct jt_entry;
-/* x = x + mixer(norm(x)); x = x + mlp(norm(x)). */
+/* x = x + mixer(norm(x)); x = x + mlp(norm(x)); with post(mixer(...)) and post(mlp(...)) where there are such norms. A norm that
+ * is NULL leaves its input as it is. */
 typedef struct jt_block {
     const struct jt_entry *mixer_norm, *mixer, *mlp_norm, *mlp;
+    const struct jt_entry *mixer_post, *mlp_post;
+    bool parallel; /* x = x + mixer(norm(x)) + mlp(norm(x)); with mlp_norm NULL the MLP reads what the mixer reads */
 } jt_block;
 
 enum { JT_CONFIG_LAYERS = 4096 /* at most */ };
@@ -64,18 +91,52 @@ typedef struct jt_family {
     const jt_block *block;     /* of layers with attention */
     const jt_block *recurrent; /* of layers with a recurrence; NULL: the family has none */
     const struct jt_entry *final_norm;
+    const char *hf_layers; /* before the number of a layer; NULL: "model.layers." */
+    const char *hf_base;   /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
     bool gguf_interleaves; /* GGUF files hold the rows of q and k so that rotary pairs are (2i, 2i + 1), Hugging Face's (i, i + rot / 2) */
     jt_status (*read_gguf)(const jt_gguf *g, jt_config *c, jt_error *err);
     jt_status (*read_hf)(const jt_json *j, jt_config *c, jt_error *err);
 } jt_family;
 
+typedef enum jt_qk_norm { JT_QK_PLAIN, JT_QK_HEADS, JT_QK_WHOLE } jt_qk_norm; /* norms of queries and keys: none, of each head, of all */
+
+/* How rotary frequencies base^(-2i / rot) are stretched. */
+typedef enum jt_rope_kind {
+    JT_ROPE_PLAIN,
+    JT_ROPE_LINEAR,  /* / factor */
+    JT_ROPE_NTK,     /* base * factor^(rot / (rot - 2)) */
+    JT_ROPE_DYNAMIC, /* the same with 1 + factor * (context / original - 1) for a declared context above the original */
+    JT_ROPE_YARN,    /* Peng et al. 2023, arXiv 2309.00071 */
+    JT_ROPE_LLAMA3,  /* / factor for waves longer than original / low, as they are below original / high, mixed between */
+    JT_ROPE_LONG     /* Ding et al. 2024, arXiv 2402.13753: / short[i], or / long[i] for a declared context above the original */
+} jt_rope_kind;
+
+enum { JT_ROPES = 2, JT_ROPE_PAIRS = 512 };
+typedef struct jt_rope {
+    jt_rope_kind kind;
+    double base, factor, original; /* original: the context before stretching */
+    double low, high;              /* of llama3; of yarn the slow and the fast number of turns */
+    double attention;              /* cosines and sines are multiplied by it; 0: the kind's own */
+    bool fractions;                /* yarn: the borders of the ramp are not rounded to whole dimensions */
+} jt_rope;
+
 struct jt_config {
     const jt_family *family;
+    const jt_block *block; /* of layers with attention; the family's unless its reader sets another */
+    uint64_t needs;        /* roles that are there though their rows are optional */
     int vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context;
     float norm_eps, attn_scale;
-    double rope_base;
-    int rope_dims;                         /* 0: no rotation */
-    bool rope_interleaved;                 /* pairs (2i, 2i + 1); GGUF permutes Llama's weights to this form */
+    jt_rope rope[JT_ROPES]; /* rope[1]: of layers with a window, where rope_two */
+    bool rope_two;
+    float rope_long[JT_ROPE_PAIRS], rope_short[JT_ROPE_PAIRS]; /* of JT_ROPE_LONG, unless the file has tensors for them */
+    int rope_dims;                                             /* 0: no rotation */
+    bool rope_interleaved;                                     /* pairs (2i, 2i + 1); GGUF permutes Llama's weights to this form */
+    uint64_t still[JT_CONFIG_LAYERS / 64];                     /* bit l: layer l has no rotation */
+    int positions;                                             /* learned ones; 0: none */
+    jt_activation activation;
+    jt_qk_norm qk_norm;
+    float attn_cap, logit_cap;             /* x becomes cap * tanh(x / cap), of scores and of logits; 0: no cap */
+    bool tied;                             /* the head is the embedding, whatever the file has */
     int window;                            /* of layers with a sliding window; 0: no layer has one */
     uint64_t whole[JT_CONFIG_LAYERS / 64]; /* bit l: layer l sees all depths though there is a window */
     /* Multipliers; 0 is read as 1. */
@@ -89,6 +150,10 @@ struct jt_config {
 /* The window of a layer: a key is seen when depth[q] - depth[k] < window. 0: no window. */
 static inline int jt_config_window(const jt_config *c, int layer) { return c->whole[layer / 64] >> (layer % 64) & 1 ? 0 : c->window; }
 
+/* Whether a layer rotates queries and keys, and by which of the ropes. */
+static inline bool jt_config_rotates(const jt_config *c, int layer) { return c->rope_dims && !(c->still[layer / 64] >> (layer % 64) & 1); }
+static inline int jt_config_rope(const jt_config *c, int layer) { return c->rope_two && jt_config_window(c, layer) ? 1 : 0; }
+
 extern const jt_family *const jt_families[]; /* NULL-terminated */
 extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid;
 
@@ -97,7 +162,7 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);
 jt_status jt_config_from_hf(const jt_json *j, jt_config *c, jt_error *err);
 static inline bool jt_config_recurrent(const jt_config *c, int layer) { return c->recurrent[layer / 64] >> (layer % 64) & 1; }
 static inline const jt_block *jt_config_block(const jt_config *c, int layer) {
-    return jt_config_recurrent(c, layer) ? c->family->recurrent : c->family->block;
+    return jt_config_recurrent(c, layer) ? c->family->recurrent : c->block;
 }
 /* Of layers with a recurrence: the width of its output, and of what its convolution runs over. */
 static inline int jt_config_ssm_inner(const jt_config *c) { return c->ssm_heads * c->ssm_head_dim; }

@@ -163,7 +163,7 @@ static jt_status next_pass(jt_model *m, const jt_batch *b, struct cursor *c, jt_
         if (take) {
             jt_status f = c->done ? JT_OK : jt_state_reserve(p->state, p->state->length, p->n, err);
             if (f) return f;
-            w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer};
+            w->seq[seqs] = (jt_env_seq){.first = n, .rows = take, .page = p->state->buffer, .rope = p->state->rope->rope};
             w->trunk[seqs] = (jt_env_path){.trunk = p->state->length + p->n};
             for (int i = 0; i < take; i++) eval_set_row(w, n + i, p, c->span, plan, c->done + i, &w->trunk[seqs]), w->row_seq[n + i] = seqs;
             if (c->marks)
@@ -215,6 +215,7 @@ static jt_status eval_run_head(jt_model *m, const jt_want *want, const jt_env *e
         jt_head_run r = {.engine = m->engine,
                          .head = head,
                          .int8 = int8,
+                         .cap = m->config.logit_cap,
                          .hidden = e->storage,
                          .hidden_at = at + (size_t)i * row_bytes,
                          .rows = rows,
@@ -348,7 +349,6 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
                 .select_status = &select,
                 .select_error = &said,
                 .kv = &m->kv,
-                .inv_freq = m->inv_freq,
                 .scratch = w->scratch};
     int first_row = c->row;
     jt_status s = next_pass(m, b, c, &e, err);

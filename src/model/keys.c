@@ -6,7 +6,7 @@
 #include "jeton/keys.h"
 #include "model/model.h"
 
-enum { MOST_LISTS = 4096, TURN_STEP = 1024 };
+enum { MOST_LISTS = 4096 };
 
 jt_status jt_state_new_raw(jt_model *m, int context, jt_state **out, jt_error *err) {
     jt_status e = jt_state_new(m, context, out, err);
@@ -95,19 +95,6 @@ jt_status jt_state_set_keys(jt_state *s, const jt_keys *k, int n, jt_error *err)
 
 /* ---- passes ---- */
 
-/* The table of rotations for raw states that will have n nodes. */
-static jt_status keys_turn(jt_model *m, int n, jt_error *err) {
-    jt_eval_work *w = &m->work;
-    int rot = m->config.rope_dims, want = (n + TURN_STEP - 1) / TURN_STEP * TURN_STEP;
-    if (n <= w->n_turn || !rot) return JT_OK;
-    jt_status e = jt_grow((void **)&w->turn, &w->cap_turn, (size_t)want * (size_t)rot, sizeof *w->turn, err);
-    for (; !e && w->n_turn < want; w->n_turn++) {
-        float *c = w->turn + (size_t)w->n_turn * (size_t)rot;
-        jt_rope_turn(m->inv_freq, rot / 2, w->n_turn, c, c + rot / 2);
-    }
-    return e;
-}
-
 void jt_keys_set_row(jt_eval_work *w, int at, const jt_state *s, const jt_span_plan *plan, int i) {
     const jt_key_set *k = s->keys;
     int first = plan->group ? at - (i - plan->group[i]) : at;
@@ -120,7 +107,8 @@ jt_status jt_keys_prepare(jt_model *m, const jt_batch *b, jt_env *e, jt_error *e
     size_t heads = (size_t)m->config.kv_heads, groups = 0;
     jt_status s = JT_OK;
     for (int i = 0; i < b->n_span && !s; i++)
-        if (b->span[i].state->raw) s = keys_turn(m, b->span[i].state->length + b->span[i].n, err);
+        if (b->span[i].state->raw)
+            s = jt_rope_turns(b->span[i].state->rope, m->config.rope_dims, b->span[i].state->length + b->span[i].n, err);
     for (int r = 0; r < e->rows[JT_ROWS_ALL] && !s; r++) {
         jt_env_row_keys *k = &w->keys[r];
         if (k->choice < 0) continue;
@@ -130,11 +118,11 @@ jt_status jt_keys_prepare(jt_model *m, const jt_batch *b, jt_env *e, jt_error *e
     size_t had = x->cap_choice;
     if (!s && groups) s = jt_grow((void **)&x->choice, &x->cap_choice, groups * heads, sizeof *x->choice, err);
     if (!s && x->cap_choice > had) memset(x->choice + had, 0, (x->cap_choice - had) * sizeof *x->choice);
-    e->keys = w->keys, e->select = x, e->turn = w->turn, e->n_turn = w->n_turn;
+    e->keys = w->keys, e->select = x;
     return s;
 }
 
 void jt_keys_free_work(jt_eval_work *w) {
     for (size_t i = 0; i < w->select.cap_choice; i++) jt_free(w->select.choice[i].depth), jt_free(w->select.choice[i].position);
-    jt_free(w->select.choice), jt_free(w->select.x), jt_free(w->keys), jt_free(w->turn);
+    jt_free(w->select.choice), jt_free(w->select.x), jt_free(w->keys);
 }

@@ -50,17 +50,63 @@ static jt_status aligned_copy(jt_model *m, struct source *t, jt_error *err) {
     return JT_OK;
 }
 
-/* The half of a tensor's rows that a role has. */
-static void load_half(struct source *t, int half) {
-    if (t->dims != 2 || t->rows % 2) return; /* refused by its shape */
-    t->rows /= 2, t->bytes /= 2, t->elements /= 2;
-    t->data = (const char *)t->data + (size_t)(half - 1) * t->bytes;
+/* Where the outputs of `role` begin in a tensor that stacks those of several roles, and how many all have. */
+static void load_stack(const jt_config *c, const jt_role *stack, jt_role role, int *first, int *all) {
+    *first = *all = 0;
+    for (int i = 0; stack[i] != JT_W_ROLES; i++) {
+        int rows, cols;
+        jt_config_shape(c, stack[i], &rows, &cols);
+        if (stack[i] == role) *first = *all;
+        *all += c->family->role[stack[i]].vector ? cols : rows;
+    }
+}
+
+/* A copy of outputs [first, first + rows) of a matrix [cols][all]. */
+static jt_status load_by_output(jt_model *m, struct source *t, int first, int rows, int cols, int all, jt_error *err) {
+    size_t size = t->format->bytes, n = (size_t)rows * (size_t)cols;
+    jt_status s = jt_grow((void **)&m->copies, &m->cap_copies, m->n_copies + 1, sizeof *m->copies, err);
+    if (s) return s;
+    char *to = jt_alloc_aligned(n, size);
+    if (!to) return jt_nomem(err, t->name, n, size);
+    for (size_t o = 0; o < (size_t)rows; o++)
+        for (size_t i = 0; i < (size_t)cols; i++)
+            memcpy(to + (o * (size_t)cols + i) * size, (const char *)t->data + (i * (size_t)all + (size_t)first + o) * size, size);
+    m->copies[m->n_copies++] = to;
+    t->data = to, t->aligned = true, t->bytes = n * size;
+    return JT_OK;
+}
+
+/* Checks a tensor's shape and takes the role's part of it. */
+static jt_status load_part(jt_model *m, jt_role role, struct source *t, int *rows, int *cols, jt_error *err) {
+    const jt_role_row *row = &m->config.family->role[role];
+    const jt_role *stack = m->gguf ? row->gguf_stack : row->hf_stack;
+    bool turned = row->hf_by_input && !m->gguf;
+    int first = 0, all, width;
+    jt_config_shape(&m->config, role, rows, cols);
+    all = row->vector ? *cols : *rows, width = row->vector ? 1 : *cols;
+    if (stack) load_stack(&m->config, stack, role, &first, &all);
+    if (row->any_shape && t->elements == (uint64_t)all) t->dims = 1, t->rows = 1, t->cols = t->elements;
+    int want_rows = row->vector ? 1 : turned ? width : all, want_cols = row->vector || turned ? all : width;
+    if (t->dims != (row->vector ? 1 : 2) || t->rows != (uint64_t)want_rows || t->cols != (uint64_t)want_cols)
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", t->name,
+                            t->dims, (unsigned long long)t->rows, (unsigned long long)t->cols, want_rows, want_cols);
+    if (turned && !row->vector) return load_by_output(m, t, first, *rows, *cols, all, err);
+    if (!t->aligned) {
+        jt_status s = aligned_copy(m, t, err);
+        if (s) return s;
+    }
+    uint64_t before = 0;
+    if (first && !jt_format_bytes(t->format, (uint64_t)first * (uint64_t)width, &before))
+        return jt_error_set(err, JT_FORMAT, "tensor %s: blocks of type %s cannot be parted at %d", t->name, t->format->name, first);
+    t->data = (const char *)t->data + before;
+    return JT_OK;
 }
 
 /* Vectors that the network wants otherwise than the file has them. */
 static jt_status load_turn(jt_model *m, const jt_role_row *row, jt_weight *w, jt_error *err) {
     size_t n = (size_t)w->matrix.cols, taps = (size_t)m->config.ssm_taps;
     for (size_t i = 0; row->hf_log && !m->gguf && i < n; i++) w->vector[i] = (float)-jt_exp((double)w->vector[i]);
+    for (size_t i = 0; row->hf_less_one && !m->gguf && i < n; i++) w->vector[i] += 1;
     if (!row->transposed) return JT_OK;
     float *to = jt_alloc_aligned(n, sizeof *to);
     if (!to) return jt_nomem(err, w->name, n, sizeof *to);
@@ -75,30 +121,37 @@ static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref 
     struct source t;
     int rows, cols;
     jt_status s = load_find(m, name, &t, found, err);
-    if (s || !*found) return s;
-    jt_config_shape(&m->config, role, &rows, &cols);
-    if (row->hf_half && !m->gguf) load_half(&t, row->hf_half);
-    if (row->any_shape && t.elements == (uint64_t)cols) t.dims = 1, t.rows = 1, t.cols = t.elements;
-    if (t.dims != (row->vector ? 1 : 2) || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols)
-        return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", name,
-                            t.dims, (unsigned long long)t.rows, (unsigned long long)t.cols, rows, cols);
-    if (!t.aligned && (s = aligned_copy(m, &t, err))) return s;
+    if (s || !*found || (s = load_part(m, role, &t, &rows, &cols, err))) return s;
     s = jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
     return s || !row->vector ? s : load_turn(m, row, &m->weights.w[ref->tensor], err);
+}
+
+/* The name of a role's tensor in the open file. */
+static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
+    const jt_family *f = m->config.family;
+    const jt_role_row *row = &f->role[role];
+    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.", *base = f->hf_base ? f->hf_base : "model.";
+    if (m->gguf)
+        role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
+    else
+        role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->hf) : snprintf(name, cap, "%s%d.%s", layers, layer, row->hf);
+    /* A file of the body alone says nothing of where it belongs. */
+    size_t n = strlen(base);
+    if (!m->gguf && !strncmp(name, base, n) && !strncmp(f->role[JT_W_EMBED].hf, base, n) &&
+        jt_safetensors_tensor_named(m->tensors, f->role[JT_W_EMBED].hf + n))
+        memmove(name, name + n, strlen(name + n) + 1);
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
     const jt_role_row *row = &m->config.family->role[role];
     jt_ref *ref = &m->ref[jt_net_ref_index(layer, role)];
     char name[160];
-    bool found;
-    if (role < JT_W_GLOBAL)
-        snprintf(name, sizeof name, "%s", m->gguf ? row->gguf : row->hf);
-    else
-        snprintf(name, sizeof name, m->gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, m->gguf ? row->gguf : row->hf);
-    jt_status s = add_weight(m, role, name, ref, &found, err);
+    bool found = false, tied = role == JT_W_HEAD && m->config.tied;
+    if (m->gguf ? !row->gguf : !row->hf) return JT_OK;
+    load_name(m, layer, role, name, sizeof name);
+    jt_status s = tied ? JT_OK : add_weight(m, role, name, ref, &found, err);
     if (s || found) return s;
-    if (row->optional) {
+    if (tied || (row->optional && !(m->config.needs >> role & 1))) {
         if (role == JT_W_HEAD) *ref = m->ref[JT_W_EMBED];
         return JT_OK;
     }
@@ -119,7 +172,8 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
     for (size_t i = 0; i < n; i++) {
         const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
         const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
-        if ((tail && !m->gguf) || load_used(m, name)) continue;
+        if ((tail && !m->gguf) || (m->config.tied && !m->gguf && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)) || load_used(m, name))
+            continue;
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
                             m->config.family->name);
     }

@@ -5,6 +5,7 @@
 #include "core/mem.h"
 #include "jeton/model.h"
 #include "model/network.h"
+#include "model/rope.h"
 #include "model/safetensors.h"
 #include "tensor/head.h"
 
@@ -38,6 +39,7 @@ typedef struct jt_marks {
 struct jt_state {
     jt_model *model;
     int context, length;
+    jt_rope_set *rope;  /* of its context; the model's */
     int trunk;          /* nodes [0, trunk): each follows the one before; depth, rank and position are its number */
     jt_tree_node *node; /* [length - trunk]: the others */
     jt_page **page;
@@ -112,9 +114,6 @@ typedef struct jt_eval_work {
     size_t scratch_bytes;
     jt_env_row_keys *keys; /* [ubatch] */
     jt_env_select select;
-    float *turn; /* rotations of positions 0 .. n_turn - 1, for raw keys */
-    int n_turn;
-    size_t cap_turn;
 } jt_eval_work;
 
 /* A list with what eval needs to know of it. */
@@ -143,7 +142,7 @@ struct jt_model {
     size_t n_copies, cap_copies;
     const jt_weights *set[1];
     jt_kv_layout kv;
-    float *inv_freq;
+    jt_rope_set *ropes;
     jt_graph graph[JT_GRAPHS]; /* by JT_GRAPH_*, built when first asked for */
     int lora_rank;             /* the largest rank, and the roles, of all adapters opened so far */
     uint64_t lora_roles;

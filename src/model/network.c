@@ -31,7 +31,9 @@ static jt_val network_lora_up(jt_net *n, int layer, jt_role r, jt_val y, jt_val 
     return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, width);
 }
 
-jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
+jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) { return jt_net_linear_biased(n, layer, r, JT_W_ROLES, x); }
+
+jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_val x) {
     jt_ref ref = n->ref[jt_net_ref_index(layer, r)];
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
     jt_val t = network_lora_down(n, layer, r, x);
@@ -47,8 +49,17 @@ jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) {
     jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
     p->weight[0] = ref;
+    if (bias != JT_W_ROLES && jt_net_has(n->ref, layer, bias)) p->i[0] = 1, p->weight[1] = n->ref[jt_net_ref_index(layer, bias)];
     jt_val y = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
     return t == JT_NOVAL ? y : network_lora_up(n, layer, r, y, t, m->rows);
+}
+
+jt_val jt_net_activate(jt_net *n, int layer, jt_val x, jt_val up) {
+    bool silu = n->config->activation == JT_FN_SILU && up != JT_NOVAL;
+    jt_opnode *p = jt_list_node(n->list, silu ? &jt_op_swiglu : &jt_op_activate, layer);
+    p->in[0] = x, p->in[1] = up;
+    p->i[0] = (int32_t)n->config->activation;
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->ffn);
 }
 
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
@@ -76,38 +87,64 @@ jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x) {
     return y;
 }
 
+static jt_val network_norm(jt_net *n, int layer, const jt_entry *norm, jt_role role, jt_val x) {
+    return norm ? norm->build(n, layer, role, x) : x;
+}
+
 static jt_status network_end(jt_net *n, jt_val x, jt_val *final, jt_error *err) {
-    x = n->config->family->final_norm->build(n, -1, JT_W_FINAL_NORM, x);
+    x = network_norm(n, -1, n->config->family->final_norm, JT_W_FINAL_NORM, x);
     *final = jt_net_scale(n, -1, JT_ROWS_WANTED, x, 1 / n->config->logit_scale);
     if (!n->list->status) n->list->value[*final].keep = true;
     if (n->fuse) jt_list_fuse(n->list);
     return jt_list_plan(n->list, err);
 }
 
-jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
+/* What enters the first layer. */
+static jt_val network_begin(jt_net *n) {
     const jt_config *c = n->config;
     jt_list *l = n->list;
-    n->act_from = n->act = n->lora_from = JT_NOVAL;
-    if (c->rope_dims) {
+    for (int i = 0; i < JT_ROPES && c->rope_dims; i++) {
+        if (i && !c->rope_two) break;
         jt_opnode *t = jt_list_node(l, &jt_op_rope_table, -1);
-        t->i[0] = c->rope_dims;
-        n->rope = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
+        t->i[0] = c->rope_dims, t->i[1] = i;
+        n->rope[i] = t->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->rope_dims);
     }
     jt_opnode *e = jt_list_node(l, &jt_op_embed, -1);
     e->weight[0] = n->ref[JT_W_EMBED];
     e->f[0] = c->embed_scale;
     jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
+    if (!c->positions) return x;
+    jt_opnode *p = jt_list_node(l, &jt_op_position, -1);
+    p->in[0] = x;
+    p->weight[0] = n->ref[JT_W_POSITION];
+    return p->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
+}
+
+/* What a part of a block adds to the stream. */
+static jt_val network_part(jt_net *n, int layer, const jt_entry *part, const jt_entry *post, jt_role role, jt_site site, jt_val x) {
+    jt_val y = network_norm(n, layer, post, role, part->build(n, layer, JT_W_ROLES, x));
+    return jt_net_tap(n, layer, site, jt_net_scale(n, layer, JT_ROWS_ALL, y, n->config->residual_scale));
+}
+
+static jt_val network_block(jt_net *n, int layer, jt_val x) {
+    const jt_block *b = jt_config_block(n->config, layer);
+    jt_val in = network_norm(n, layer, b->mixer_norm, JT_W_ATTN_NORM, x);
+    jt_val mlp_in = b->parallel ? (b->mlp_norm ? network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x) : in) : JT_NOVAL;
+    x = jt_net_add(n, layer, x, network_part(n, layer, b->mixer, b->mixer_post, JT_W_ATTN_POST_NORM, JT_SITE_ATTENTION, in));
+    if (!b->parallel) mlp_in = network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x);
+    return jt_net_add(n, layer, x, network_part(n, layer, b->mlp, b->mlp_post, JT_W_FFN_POST_NORM, JT_SITE_MLP, mlp_in));
+}
+
+jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {
+    const jt_config *c = n->config;
+    jt_list *l = n->list;
+    n->act_from = n->act = n->lora_from = JT_NOVAL;
+    jt_val x = network_begin(n);
     for (int i = 0; i < c->layers && !l->status; i++) {
-        const jt_block *b = jt_config_block(c, i);
         x = jt_net_tap(n, i, JT_SITE_RESIDUAL, x);
         if (residual) jt_list_export(l, x, JT_SITE_RESIDUAL, i);
         size_t border = l->n_node;
-        jt_val y = b->mixer->build(n, i, JT_W_ROLES, b->mixer_norm->build(n, i, JT_W_ATTN_NORM, x));
-        y = jt_net_scale(n, i, JT_ROWS_ALL, y, c->residual_scale);
-        x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_ATTENTION, y));
-        y = b->mlp->build(n, i, JT_W_ROLES, b->mlp_norm->build(n, i, JT_W_FFN_NORM, x));
-        y = jt_net_scale(n, i, JT_ROWS_ALL, y, c->residual_scale);
-        x = jt_net_add(n, i, x, jt_net_tap(n, i, JT_SITE_MLP, y));
+        x = network_block(n, i, x);
         if (!l->status) l->node[border].recompute = true;
     }
     x = jt_net_tap(n, c->layers, JT_SITE_RESIDUAL, x);

@@ -34,30 +34,37 @@ typedef struct jt_net {
     jt_val lora_from;    /* the value whose low-rank rows were last made, and those rows by role */
     uint64_t lora_made;  /* bit r: lora_low[r] is there */
     jt_val lora_low[JT_W_ROLES];
-    jt_val rope;          /* table of the rotation */
-    jt_val act_from, act; /* the value last quantised, and its 8-bit form */
+    jt_val rope[JT_ROPES]; /* tables of the rotations */
+    jt_val act_from, act;  /* the value last quantised, and its 8-bit form */
 } jt_net;
 
 typedef struct jt_entry {
     const char *name;
     jt_state_kind state;
-    uint64_t roles; /* bit r: it needs the weight of role r (a normaliser: that which it is given) */
+    uint64_t roles; /* bit r: it has the weight of role r (a normaliser: that which it is given) */
+    bool biased;    /* a normaliser that has a bias, too: the role after its weight's */
     /* Appends the entry's nodes for input x; `role` is the norm's weight (normalisers only). */
     jt_val (*build)(jt_net *n, int layer, jt_role role, jt_val x);
 } jt_entry;
 
-extern const jt_entry jt_entry_rms_norm, jt_entry_attention, jt_entry_mamba2, jt_entry_gated_mlp;
+extern const jt_entry jt_entry_rms_norm, jt_entry_layer_norm, jt_entry_attention, jt_entry_mamba2, jt_entry_gated_mlp, jt_entry_mlp;
 
 static inline size_t jt_net_ref_index(int layer, jt_role r) {
     return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
 }
 static inline bool jt_net_has(const jt_ref *ref, int layer, jt_role r) { return ref[jt_net_ref_index(layer, r)].tensor != JT_NO_TENSOR; }
-/* The weights that a layer's block needs, bit by role. */
+static inline uint64_t jt_norm_roles(const jt_entry *norm, jt_role r) { return norm ? (uint64_t)(norm->biased ? 3 : 1) << r : 0; }
+/* The weights that a layer's block has, bit by role. */
 static inline uint64_t jt_block_roles(const jt_block *b) {
-    return b->mixer->roles | b->mlp->roles | (uint64_t)1 << JT_W_ATTN_NORM | (uint64_t)1 << JT_W_FFN_NORM;
+    return b->mixer->roles | b->mlp->roles | jt_norm_roles(b->mixer_norm, JT_W_ATTN_NORM) | jt_norm_roles(b->mlp_norm, JT_W_FFN_NORM) |
+           jt_norm_roles(b->mixer_post, JT_W_ATTN_POST_NORM) | jt_norm_roles(b->mlp_post, JT_W_FFN_POST_NORM);
 }
-/* x W^T for the weight of a role, with what adapters add to it; quantises x first where the mode asks for it. */
+/* x W^T for the weight of a role, plus the bias of role `bias` where the model has it, with what adapters add; quantises x first
+ * where the mode asks for it. JT_W_ROLES: no bias. */
+jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_val x);
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
+/* act(x), or act(x) * up where `up` is not JT_NOVAL. */
+jt_val jt_net_activate(jt_net *n, int layer, jt_val x, jt_val up);
 /* The value after the taps of a site; x itself in a list without taps. */
 jt_val jt_net_tap(jt_net *n, int layer, jt_site site, jt_val x);
 /* The value times a number; itself when that is 1. */

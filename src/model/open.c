@@ -71,14 +71,6 @@ static jt_status lay_out_cache(jt_model *m, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status rope_frequencies(jt_model *m, jt_error *err) {
-    int half = m->config.rope_dims / 2;
-    if (!(m->inv_freq = jt_alloc((size_t)half, sizeof *m->inv_freq)))
-        return jt_nomem(err, "rotary frequencies", (size_t)half, sizeof(float));
-    for (int i = 0; i < half; i++) m->inv_freq[i] = (float)jt_pow(m->config.rope_base, -2.0 * i / m->config.rope_dims);
-    return JT_OK;
-}
-
 static bool open_packs(const jt_model *m, const jt_weight *w) {
     return !m->options.no_repack && !w->vector && w->matrix.format->panel != JT_PANEL_NONE;
 }
@@ -211,10 +203,18 @@ static uint64_t mode_hash(const jt_model *m) {
     uint64_t h = jt_hash_str(0x6d6f6465, m->config.family->name);
     h = jt_hash_u64(h, (uint64_t)m->options.activations), h = jt_hash_u64(h, m->kv.type);
     const jt_config *c = &m->config;
-    const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale, c->attn_scale, c->norm_eps, (float)c->rope_dims};
-    const int sizes[] = {c->ssm_heads, c->ssm_state, c->ssm_groups, c->ssm_taps};
+    const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale, c->attn_scale,
+                             c->norm_eps,    c->attn_cap,       c->logit_cap,   (float)c->rope_dims};
+    const int sizes[] = {c->ssm_heads, c->ssm_state, c->ssm_groups, c->ssm_taps, (int)c->activation, (int)c->qk_norm, c->rope_interleaved};
     h = jt_hash_bytes(jt_hash_bytes(h, setting, sizeof setting), c->recurrent, sizeof c->recurrent);
     h = jt_hash_bytes(h, sizes, sizeof sizes);
+    h = jt_hash_bytes(h, c->still, sizeof c->still);
+    for (int k = 0; k <= c->rope_two; k++) {
+        const jt_rope *r = &c->rope[k];
+        const double way[] = {r->kind, r->base, r->factor, r->original, r->low, r->high, jt_rope_attention(r), r->fractions};
+        h = jt_hash_bytes(h, way, sizeof way);
+    }
+    h = jt_hash_bytes(jt_hash_bytes(h, c->rope_long, sizeof c->rope_long), c->rope_short, sizeof c->rope_short);
     for (int l = 0; c->window && l < c->layers; l++) h = jt_hash_u64(h, (uint64_t)jt_config_window(c, l));
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];
@@ -263,8 +263,8 @@ static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
     jt_status s = read_files(m, path, err);
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
-    if ((s = lay_out_cache(m, err)) || (s = rope_frequencies(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) ||
-        (s = open_pack(m, err)) || (s = make_work(m, err)))
+    if ((s = lay_out_cache(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
+        (s = make_work(m, err)))
         return s;
     return make_info(m, path, err);
 }
@@ -294,7 +294,7 @@ void jt_model_free(jt_model *m) {
     for (int i = 0; i < JT_GRAPHS; i++) jt_list_free(&m->graph[i].list);
     jt_weights_free(&m->weights);
     for (size_t i = 0; i < m->n_copies; i++) jt_free(m->copies[i]);
-    jt_free(m->copies), jt_free(m->ref), jt_free(m->inv_freq), jt_free(m->kv.at);
+    jt_free(m->copies), jt_free(m->ref), jt_ropes_free(m->ropes), jt_free(m->kv.at);
     jt_tokenizer_free(m->tokenizer);
     jt_gguf_free(m->gguf), jt_safetensors_free(m->tensors), jt_json_free(m->config_json);
     jt_arena_free(&m->text);

@@ -98,9 +98,14 @@ static jt_status state_make(jt_model *m, int context, jt_state **out, jt_error *
         return jt_error_set(err, JT_INVALID, "context=%d: must be between 1 and %d tokens", context, 1 << 24);
     if (m->options.vocab_only)
         return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate");
+    if (m->config.positions && context > m->config.positions)
+        return jt_error_set(err, JT_INVALID, "context=%d: the model has learned positions for %d tokens", context, m->config.positions);
+    jt_rope_set *rope;
+    jt_status e = jt_model_rope(m, context, &rope, err);
+    if (e) return e;
     jt_state *s = jt_alloc(1, sizeof *s);
     if (!s) return jt_nomem(err, "state", 1, sizeof *s);
-    s->model = m, s->context = context;
+    s->model = m, s->context = context, s->rope = rope;
     *out = s;
     return JT_OK;
 }

@@ -39,7 +39,7 @@ static void fuse_norm(jt_list *l, jt_opnode *q) {
 /* matmul gate, matmul up, swiglu */
 static void fuse_gate(jt_list *l, jt_opnode *n) {
     jt_opnode *gate = fuse_only_for_one(l, n->in[0], &jt_op_matmul), *up = fuse_only_for_one(l, n->in[1], &jt_op_matmul);
-    if (!gate || !up || gate == up || gate->in[0] != up->in[0]) return;
+    if (!gate || !up || gate == up || gate->in[0] != up->in[0] || gate->i[0] || up->i[0]) return;
     n->op = &jt_op_gated;
     n->in[0] = gate->in[0], n->in[1] = JT_NOVAL;
     n->weight[0] = gate->weight[0], n->weight[1] = up->weight[0];

@@ -60,9 +60,10 @@ static void head_top(const float *z, int vocab, const jt_head_want *w) {
     }
 }
 
-static void head_reduce(const jt_head_run *r, const float *z, const jt_head_want *w) {
+static void head_reduce(const jt_head_run *r, float *z, const jt_head_want *w) {
     const jt_kernels *k = r->engine->kernels;
     int vocab = r->head->rows;
+    if (r->cap > 0) jt_soft_cap(k->exp, r->cap, z, vocab);
     if (w->logits) memcpy(w->logits, z, (size_t)vocab * sizeof *z);
     if (w->n_top) head_top(z, vocab, w);
     if (!w->n_targets && !w->log_sum_exp && !w->entropy) return;

@@ -41,9 +41,10 @@ typedef struct jt_attn_tile {
     const void *k;     /* [dim][JT_TILE]: transposed. JT_Q8_0: int8, then halves [jt_kv_blocks(dim)][JT_TILE] */
     const void *v;     /* [JT_TILE][vdim]. JT_Q8_0: int8, then halves [JT_TILE][jt_kv_blocks(vdim)] */
     float scale;
+    float cap;                /* 0, or scaled scores become cap * tanh(score / cap) */
     const float *const *q;    /* nq pointers to [dim] */
     const uint32_t *visible;  /* nq masks, bit i: key i of the tile; none empty */
-    const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled scores */
+    const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled, capped scores */
     float *m, *l;             /* nq running maxima and totals */
     float *const *acc;        /* nq pointers to [vdim] */
 } jt_attn_tile;
@@ -99,6 +100,17 @@ typedef struct jt_kernels {
     /* S and T of docs/numbers.md: sums of e = exp(x - m) and of e * (x - m). T may be NULL. */
     void (*sum_exp)(const float *x, int n, float m, double *S, double *T);
 } jt_kernels;
+
+/* x becomes cap * tanh(x / cap), in the order of docs/numbers.md; `exp` is that of a table. */
+static inline void jt_soft_cap(void (*exp)(const float *x, int n, float *y), float cap, float *x, int n) {
+    float e[64], by = 2 / cap, twice = 2 * cap;
+    for (int at = 0, m; at < n; at += m) {
+        m = n - at < 64 ? n - at : 64;
+        for (int i = 0; i < m; i++) e[i] = x[at + i] * by;
+        exp(e, m, e);
+        for (int i = 0; i < m; i++) x[at + i] = cap - twice / (e[i] + 1);
+    }
+}
 
 extern const jt_kernels jt_kernels_scalar;
 /* The scales of k and of v in a tile of JT_Q8_0. */

@@ -141,12 +141,21 @@ typedef struct jt_env_step {
 enum { JT_MAX_TAPS = 16 }; /* of a convolution */
 enum { JT_STEP_ON = -1, JT_STEP_ZERO = -2, JT_STEP_LOCAL = 1 << 30 };
 
+/* A rotation, for one declared context. */
+typedef struct jt_env_rope {
+    const float *inv_freq; /* [rot / 2] */
+    float by;              /* cosines and sines are multiplied by it */
+    const float *turn;     /* [n_turn][rot]: cosines and sines of positions 0 .. n_turn - 1, for raw keys */
+    int n_turn;
+} jt_env_rope;
+
 /* Rows of one sequence in this eval. */
 typedef struct jt_env_seq {
     int first, rows;
     jt_buffer *const *page;  /* enough for the slots of its rows and paths */
     const jt_env_step *step; /* [steps], a node after its parent; none where no layer has a recurrence */
     int steps;
+    const jt_env_rope *rope; /* by the number that operators name */
 } jt_env_seq;
 
 /* What a row is made from. */
@@ -287,9 +296,6 @@ typedef struct jt_env {
     jt_buffer *const *mark; /* states of recurrences: [recurrent layers][heads][dim][state] floats each */
     int step_locals;        /* local places that steps name */
     const jt_kv_layout *kv;
-    const float *inv_freq; /* [rot / 2] of the declared context */
-    const float *turn;     /* [n_turn][rot]: cosines and sines of positions 0 .. n_turn - 1, for raw keys */
-    int n_turn;
     jt_buffer *storage;               /* values */
     size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
     void **scratch;                   /* [threads] */
@@ -307,7 +313,7 @@ void jt_kv_copy(const jt_kv_layout *kv, bool values, void *to, int to_slot, cons
 /* One position of one head's keys, or values, as float32 [dim or vdim], exactly. `scratch`: as many halves. */
 void jt_kv_read(const jt_kv_layout *kv, const jt_kernels *k, bool values, const void *from, int slot, float *x, uint16_t *scratch);
 /* Cosines [half] and sines [half] of a rotary position. */
-void jt_rope_turn(const float *inv_freq, int half, int position, float *c, float *s);
+void jt_rope_turn(const jt_env_rope *rope, int half, int position, float *c, float *s);
 /* Copies one position of all layers to another slot, within a page or between two of one layout. */
 void jt_page_move(const jt_kv_layout *kv, jt_buffer *to, int to_slot, const jt_buffer *from, int from_slot);
 
@@ -340,18 +346,22 @@ static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *e
 /* ---- operators (tensor/ops, one file each); settings in the order given ---- */
 extern const jt_op jt_op_embed;      /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
 extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
+extern const jt_op jt_op_layer_norm; /* in x; out y; weights w, bias or JT_NO_TENSOR; f: eps */
+extern const jt_op jt_op_head_norm;  /* in x; out rms_norm of each head; weight w of one head; i: heads; f: eps */
+extern const jt_op jt_op_position;   /* in x; out x + table[position] (alias x); weight table */
 extern const jt_op jt_op_quantise;   /* in x; out ACT */
-extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w */
-extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot */
-extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved; i[6]: first dimension turned */
+extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w, bias; i: 1 where there is a bias */
+extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot, which rope */
+extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, -, which
+                                        rope; i[6]: first dimension turned */
 /* The same, by what e->keys says: with i[4] = 1 raw keys are left alone, else queries are turned to where their keys lie. */
-extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys; i[6] as above */
-extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i: heads, dim, rot,
-                                         interleaved; i[6] as above */
+extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys, which rope; i[6] */
+extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i as jt_op_rope */
 extern const jt_op jt_op_page_write;  /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
 extern const jt_op jt_op_attention;   /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none), rot,
-                                          interleaved; i[6] as above, i[7] 1: weight 0 holds the heads' sinks; f: scale */
+                                          interleaved, which rope; i[6] as above, i[7] 1: weight 0 holds the heads' sinks; f: scale, cap of
+                                         the   scores (0: none) */
 /* Keys and values out of what latent attention expands (DeepSeek-V2, arXiv 2405.04434): in kv [heads][nope + vdim], p, whose
  * last `rot` columns are the rotated part that all heads share; out k [heads][nope + rot], v [heads][vdim]; i: heads, nope,
  * rot, vdim. */
@@ -368,12 +378,15 @@ typedef enum jt_route_rule { JT_ROUTE_SOFTMAX, JT_ROUTE_SIGMOID, JT_ROUTE_CHOSEN
  * biases [experts][outputs] or JT_NO_TENSOR; i: experts chosen, experts, 1: x lies by place. */
 extern const jt_op jt_op_experts;
 extern const jt_op jt_op_experts_sum; /* in x by place, route; out the weighted sum of each row; i: experts chosen, experts */
-extern const jt_op jt_op_add;         /* in a, b; out y (alias a) */
-extern const jt_op jt_op_scale;       /* in x; out y (alias x); f: by */
-extern const jt_op jt_op_gather;      /* in x (all rows); out y (wanted rows) */
-extern const jt_op jt_op_tap;         /* in x; out y (alias x); i: site */
-extern const jt_op jt_op_lora_down;   /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
-extern const jt_op jt_op_lora_up;     /* in y, t; out y + B t (alias y); i: index of the pair */
+/* What an MLP does to its rows (docs/numbers.md). */
+typedef enum jt_activation { JT_FN_SILU, JT_FN_GELU_TANH, JT_FN_GELU } jt_activation;
+extern const jt_op jt_op_activate;  /* in x, up or JT_NOVAL; out act(x), times up (alias x); i: jt_activation */
+extern const jt_op jt_op_add;       /* in a, b; out y (alias a) */
+extern const jt_op jt_op_scale;     /* in x; out y (alias x); f: by */
+extern const jt_op jt_op_gather;    /* in x (all rows); out y (wanted rows) */
+extern const jt_op jt_op_tap;       /* in x; out y (alias x); i: site */
+extern const jt_op jt_op_lora_down; /* in x; out t, room for the rank: scale * (A x); i: index of the pair */
+extern const jt_op jt_op_lora_up;   /* in y, t; out y + B t (alias y); i: index of the pair */
 /* The causal convolution over a row's inputs and those before it, then SiLU; weights [taps][width], bias or JT_NO_TENSOR. in x (not
  * read: what lies in the pages is); out y; i: taps. */
 extern const jt_op jt_op_conv;

@@ -5,6 +5,7 @@
 #include "model/config.h"
 #include "model/network.h"
 
+static const jt_role granite_gate_up[] = {JT_W_GATE, JT_W_UP, JT_W_ROLES};
 static const jt_role_row granite_roles[JT_W_ROLES] = {
     [JT_W_EMBED] = {"token_embd.weight", "model.embed_tokens.weight", false, false},
     [JT_W_FINAL_NORM] = {"output_norm.weight", "model.norm.weight", true, false},
@@ -15,8 +16,8 @@ static const jt_role_row granite_roles[JT_W_ROLES] = {
     [JT_W_V] = {"attn_v.weight", "self_attn.v_proj.weight", false, false},
     [JT_W_O] = {"attn_output.weight", "self_attn.o_proj.weight", false, false},
     [JT_W_FFN_NORM] = {"ffn_norm.weight", "post_attention_layernorm.weight", true, false},
-    [JT_W_GATE] = {"ffn_gate.weight", "shared_mlp.input_linear.weight", .hf_half = 1},
-    [JT_W_UP] = {"ffn_up.weight", "shared_mlp.input_linear.weight", .hf_half = 2},
+    [JT_W_GATE] = {"ffn_gate.weight", "shared_mlp.input_linear.weight", .hf_stack = granite_gate_up},
+    [JT_W_UP] = {"ffn_up.weight", "shared_mlp.input_linear.weight", .hf_stack = granite_gate_up},
     [JT_W_DOWN] = {"ffn_down.weight", "shared_mlp.output_linear.weight", false, false},
     [JT_W_SSM_IN] = {"ssm_in.weight", "mamba.in_proj.weight", false, false},
     [JT_W_SSM_CONV] = {"ssm_conv1d.weight", "mamba.conv1d.weight", true, false, .any_shape = true, .transposed = true},
@@ -110,7 +111,7 @@ static jt_status granite_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err
         (s = jt_config_gguf_int(g, "granitehybrid.context_length", 0, &c->context, err)) || (s = granite_check_layers(c, err)) ||
         (s = jt_config_gguf_int(g, "granitehybrid.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
         (s = jt_gguf_get_double(g, "granitehybrid.attention.layer_norm_rms_epsilon", &eps, err)) ||
-        (s = jt_gguf_get_double_or(g, "granitehybrid.rope.freq_base", 10000, &c->rope_base, err)) ||
+        (s = jt_gguf_get_double_or(g, "granitehybrid.rope.freq_base", 10000, &c->rope[0].base, err)) ||
         (s = jt_gguf_get_bool_or(g, "granitehybrid.rope.scaling.finetuned", true, &rotates, err)) ||
         (s = jt_gguf_get_u64_or(g, "granitehybrid.expert_count", 0, &experts, err)) || (s = granite_gguf_layers(g, c, err)) ||
         (s = granite_gguf_recurrence(g, c, err)) || (s = granite_gguf_scales(g, c, err)))

@@ -62,7 +62,7 @@ static jt_status read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
         (s = jt_config_gguf_int(g, "llama.attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
         (s = jt_config_gguf_int(g, "llama.rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_gguf_get_double(g, "llama.attention.layer_norm_rms_epsilon", &eps, err)) ||
-        (s = jt_gguf_get_double_or(g, "llama.rope.freq_base", 10000, &c->rope_base, err)) ||
+        (s = jt_gguf_get_double_or(g, "llama.rope.freq_base", 10000, &c->rope[0].base, err)) ||
         (s = jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, err)) || (s = llama_gguf_window(g, c, err)))
         return s;
     int value_dim;

@@ -135,6 +135,7 @@ JT_INLINE void values_neon(jt_type type, int nq, const jt_attn_tile *t, int firs
 JT_INLINE void queries_neon(jt_type type, int nq, const jt_attn_tile *t, int first) {
     float p[4][JT_TILE], c[4], ct[4], mt[4] = {0}, lt[4] = {0};
     scores_neon(type, nq, t, first, p);
+    for (int n = 0; t->cap > 0 && n < nq; n++) jt_soft_cap(jt_neon_exp, t->cap, p[n], JT_TILE);
     for (int n = 0; t->bias && n < nq; n++)
         for (int k = 0; t->bias[first + n] && k < JT_TILE; k++) p[n][k] += t->bias[first + n][k];
     for (int n = 0; n < nq; n++) weights_of_tile_neon(t->visible[first + n], p[n], &mt[n], &lt[n]);

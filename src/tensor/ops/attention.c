@@ -90,6 +90,7 @@ void jt_attention_meet(const jt_env *e, const jt_opnode *n, struct jt_attention_
                       .vdim = e->kv->vdim,
                       .type = type,
                       .scale = n->f[0],
+                      .cap = n->f[1],
                       .q = w->tile_q,
                       .visible = w->tile_visible,
                       .bias = w->tile_bias,

@@ -68,7 +68,7 @@ static void list_gather(const jt_env *e, const jt_opnode *n, struct jt_attention
             continue;
         }
         jt_kv_read(e->kv, e->engine->kernels, false, k, at, w->raw, w->half);
-        jt_turn(e, n->i[2], n->i[3], list_position(x, base + i), w->raw + n->i[6], 1, w->turn);
+        jt_turn(e, &x->q->rope[n->i[4]], n->i[2], n->i[3], list_position(x, base + i), w->raw + n->i[6], 1, w->turn);
         for (size_t j = 0; j < dim; j++) w->raw_k[j * JT_TILE + (size_t)i] = w->raw[j];
         jt_kv_read(e->kv, e->engine->kernels, true, v, at, w->raw_v + (size_t)i * vdim, w->half);
     }

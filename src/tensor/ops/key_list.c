@@ -29,13 +29,13 @@ jt_key_list jt_key_list_of(const jt_env *e, int row, int layer, int h) {
     return l;
 }
 
-void jt_turn(const jt_env *e, int rot, int interleaved, int position, float *x, int heads, float *scratch) {
+void jt_turn(const jt_env *e, const jt_env_rope *rope, int rot, int interleaved, int position, float *x, int heads, float *scratch) {
     const float *c = scratch;
     if (!rot) return;
-    if (position < e->n_turn)
-        c = e->turn + (size_t)position * (size_t)rot;
+    if (position < rope->n_turn)
+        c = rope->turn + (size_t)position * (size_t)rot;
     else
-        jt_rope_turn(e->inv_freq, rot / 2, position, scratch, scratch + rot / 2);
+        jt_rope_turn(rope, rot / 2, position, scratch, scratch + rot / 2);
     e->engine->kernels->rope(x, heads, e->kv->dim, rot, interleaved, c, c + rot / 2);
 }
 

@@ -27,6 +27,6 @@ static inline const char *jt_page_head(const jt_env *e, const jt_env_seq *q, int
     return jt_buffer_at(q->page[slot / JT_TILE], jt_kv_layer_at(e->kv, layer) + jt_kv_head_at(e->kv, h, values));
 }
 /* Rotates heads [heads][dim] to a position. scratch: [rot]. */
-void jt_turn(const jt_env *e, int rot, int interleaved, int position, float *x, int heads, float *scratch);
+void jt_turn(const jt_env *e, const jt_env_rope *rope, int rot, int interleaved, int position, float *x, int heads, float *scratch);
 
 #endif

@@ -1,4 +1,4 @@
-/* matmul.c: y = x W^T, W a weight matrix [outputs][inputs]. Threads take panels of outputs. */
+/* matmul.c: y = x W^T + b, W a weight matrix [outputs][inputs]. Threads take panels of outputs. */
 #include "tensor/op.h"
 
 static const jt_matrix *op_matmul_matrix(const jt_env *e, const jt_opnode *n) {
@@ -6,6 +6,14 @@ static const jt_matrix *op_matmul_matrix(const jt_env *e, const jt_opnode *n) {
 }
 
 static bool op_matmul_int8(const jt_env *e, const jt_opnode *n) { return e->list->value[n->in[0]].elem == JT_ELEM_ACT; }
+
+/* Adds the bias to columns of panels [first, end). */
+static void matmul_add_bias(const jt_env *e, const jt_opnode *n, int first, int end) {
+    int width = e->list->value[n->out[0]].width, at = first * JT_PANEL, to = end * JT_PANEL < width ? end * JT_PANEL : width;
+    const float *b = e->set[n->weight[1].set]->w[n->weight[1].tensor].vector;
+    float *y = jt_env_f32(e, n->out[0]) + at;
+    for (int r = 0; r < jt_env_rows(e, n->out[0]); r++, y += width) e->engine->kernels->add(y, b + at, to - at, y);
+}
 
 static void matmul_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     const jt_matrix *m = op_matmul_matrix(e, n);
@@ -23,6 +31,7 @@ static void matmul_forward(const jt_env *e, const jt_opnode *n, const jt_share *
     for (bool begun = false; a.rows && jt_turns_part(s->taken, panels, least, s->threads, &first, &end); begun = true) {
         if (!begun && int8 && a.rows <= JT_PASS_ROWS) a.bias = jt_matmul_bias(e->engine->kernels, m, &a, s->scratch);
         read += jt_matmul(e->engine->kernels, m, &a, int8, first, end, jt_env_f32(e, n->out[0]), m->rows, s->scratch);
+        if (n->i[0]) matmul_add_bias(e, n, first, end);
     }
     jt_engine_count(e->engine, s->thread, read);
 }

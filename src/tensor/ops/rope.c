@@ -5,11 +5,11 @@
 #include "tensor/ops/key_list.h"
 #include "tensor/scalar_math.h"
 
-void jt_rope_turn(const float *inv_freq, int half, int position, float *c, float *s) {
+void jt_rope_turn(const jt_env_rope *rope, int half, int position, float *c, float *s) {
     for (int i = 0; i < half; i++) {
         double sine, cosine;
-        jt_sincos((double)((float)position * inv_freq[i]), &sine, &cosine);
-        c[i] = (float)cosine, s[i] = (float)sine;
+        jt_sincos((double)((float)position * rope->inv_freq[i]), &sine, &cosine);
+        c[i] = (float)cosine * rope->by, s[i] = (float)sine * rope->by;
     }
 }
 
@@ -19,7 +19,7 @@ static void op_rope_table(const jt_env *e, const jt_opnode *n, const jt_share *s
     jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
     for (int r = first; r < end; r++) {
         float *c = t + (size_t)r * 2 * (size_t)half;
-        jt_rope_turn(e->inv_freq, half, e->position[r], c, c + half);
+        jt_rope_turn(&e->seq[e->row_seq[r]].rope[n->i[1]], half, e->position[r], c, c + half);
     }
 }
 
@@ -51,7 +51,7 @@ static void rope_queries(const jt_env *e, const jt_opnode *n, int r, float *row,
         jt_key_list l = jt_key_list_of(e, r, n->layer, h);
         float *x = row + (size_t)h * (size_t)group * (size_t)dim + n->i[6];
         if (l.renumber)
-            jt_turn(e, rot, n->i[3], jt_key_list_place(&l, e->depth[r]), x, group, scratch);
+            jt_turn(e, &e->seq[e->row_seq[r]].rope[n->i[5]], rot, n->i[3], jt_key_list_place(&l, e->depth[r]), x, group, scratch);
         else
             e->engine->kernels->rope(x, group, dim, rot, n->i[3], own, own + rot / 2);
     }

@@ -36,13 +36,14 @@ int jt_select_layer(const jt_select *x) { return x->n->layer; }
 int jt_select_rows(const jt_select *x) { return x->end - x->first; }
 int jt_select_keys(const jt_select *x) { return x->e->keys[x->first].own; }
 
+static const jt_env_rope *select_rope(const jt_select *x) { return &x->e->seq[x->e->row_seq[x->first]].rope[x->n->i[5]]; }
 static bool select_runs(const jt_select *x, int row) { return !x->e->layers || jt_layer_in(x->e->layers[row], x->n->layer); }
 
 void jt_select_query(const jt_select *x, int row, int position, float *q) {
     int heads = x->n->i[0];
     size_t width = (size_t)heads * (size_t)x->n->i[1];
     memcpy(q, jt_env_f32(x->e, x->n->out[0]) + (size_t)(x->first + row) * width, width * sizeof *q);
-    if (position) jt_turn(x->e, x->n->i[2], x->n->i[3], position, q + x->n->i[6], heads, x->turn);
+    if (position) jt_turn(x->e, select_rope(x), x->n->i[2], x->n->i[3], position, q + x->n->i[6], heads, x->turn);
 }
 
 void jt_select_mean_query(const jt_select *x, int position, float *q) {
@@ -54,7 +55,7 @@ void jt_select_mean_query(const jt_select *x, int position, float *q) {
         if (!select_runs(x, r)) continue;
         for (int h = 0; h < heads; h++) {
             memcpy(x->key, from + (size_t)h * (size_t)dim, (size_t)dim * sizeof *x->key);
-            if (at) jt_turn(x->e, x->n->i[2], x->n->i[3], at, x->key + x->n->i[6], 1, x->turn);
+            if (at) jt_turn(x->e, select_rope(x), x->n->i[2], x->n->i[3], at, x->key + x->n->i[6], 1, x->turn);
             for (int j = 0; j < dim; j++) q[h * dim + j] += x->key[j];
         }
         count++;

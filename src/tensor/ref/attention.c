@@ -31,6 +31,7 @@ void jt_ref_attn_tile(const jt_attn_tile *t) {
             float s = 0;
             for (int j = 0; j < t->dim; j++) s = fmaf(q[j], ref_key_at(t, k, (size_t)j), s);
             p[k] = t->scale * s;
+            if (t->cap > 0) jt_soft_cap(jt_ref_exp, t->cap, &p[k], 1);
             if (t->bias && t->bias[n]) p[k] += t->bias[n][k];
             if (p[k] > mt) mt = p[k];
         }

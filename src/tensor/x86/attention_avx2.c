@@ -124,6 +124,7 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
 JT_INLINE void queries_avx2(jt_type type, int nq, const jt_attn_tile *t, int first) {
     float p[4][JT_TILE], c[8], ct[8], mt[8] = {0}, lt[8] = {0};
     scores_avx2(type, nq, t, first, p);
+    for (int n = 0; t->cap > 0 && n < nq; n++) jt_soft_cap(jt_avx2_exp, t->cap, p[n], JT_TILE);
     for (int n = 0; t->bias && n < nq; n++)
         for (int k = 0; t->bias[first + n] && k < JT_TILE; k++) p[n][k] += t->bias[first + n][k];
     for (int n = 0; n < nq; n++) weights_avx2(t->visible[first + n], p[n], &mt[n], &lt[n]);

@@ -26,12 +26,19 @@ JT_INLINE __m512 values16_avx512(jt_type type, const jt_attn_tile *t, int k, int
     }
 }
 
-/* Scales the chains of a query, adds its biases; gives the largest visible score. */
-JT_INLINE float scores_avx512(uint32_t visible, float scale, const float *bias, __m512 s[2]) {
+/* As jt_soft_cap. */
+static inline __m512 cap16_avx512(float cap, __m512 s) {
+    __m512 e = jt_avx512_exp16(_mm512_mul_ps(s, _mm512_set1_ps(2 / cap)));
+    return _mm512_sub_ps(_mm512_set1_ps(cap), _mm512_div_ps(_mm512_set1_ps(2 * cap), _mm512_add_ps(e, _mm512_set1_ps(1))));
+}
+
+/* Scales the chains of a query, caps them, adds its biases; gives the largest visible score. */
+JT_INLINE float scores_avx512(uint32_t visible, float scale, float cap, const float *bias, __m512 s[2]) {
     __m512 top = _mm512_set1_ps(-INFINITY);
     JT_UNROLL
     for (int i = 0; i < 2; i++) {
         s[i] = _mm512_mul_ps(_mm512_set1_ps(scale), s[i]);
+        if (cap > 0) s[i] = cap16_avx512(cap, s[i]);
         if (bias) s[i] = _mm512_add_ps(s[i], _mm512_loadu_ps(bias + 16 * i));
         top = _mm512_mask_max_ps(top, (__mmask16)(visible >> 16 * i), s[i], top);
     }
@@ -110,7 +117,7 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
         }
     }
     JT_UNROLL
-    for (int n = 0; n < nq; n++) mt[n] = scores_avx512(t->visible[first + n], t->scale, t->bias ? t->bias[first + n] : NULL, s[n]);
+    for (int n = 0; n < nq; n++) mt[n] = scores_avx512(t->visible[first + n], t->scale, t->cap, t->bias ? t->bias[first + n] : NULL, s[n]);
     JT_UNROLL
     for (int n = 0; n < nq; n++) lt[n] = weights_avx512(t->visible[first + n], mt[n], s[n], p[n]);
     jt_avx2_merge(nq, mt, lt, t->m + first, t->l + first, c, ct);
