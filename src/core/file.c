@@ -1,5 +1,6 @@
 #include "core/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -210,6 +211,14 @@ jt_status jt_make_folder(const char *path, jt_error *err) {
     }
     jt_str_free(&t);
     return jt_is_folder(path) ? JT_OK : jt_error_set(err, JT_IO, "%s: exists and is not a folder", path);
+}
+
+void jt_folder_remove(const char *path) {
+    DIR *d = opendir(path);
+    if (!d) return;
+    for (struct dirent *e; (e = readdir(d));) (void)unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    (void)rmdir(path);
 }
 
 bool jt_file_exists(const char *path) {

@@ -46,6 +46,8 @@ jt_status jt_file_save(const char *path, const jt_str *s, jt_error *err);
 
 /* Makes the folder and those above it. */
 jt_status jt_make_folder(const char *path, jt_error *err);
+/* Removes a folder and the files in it; folders in it stay, and then it too. */
+void jt_folder_remove(const char *path);
 bool jt_file_exists(const char *path);
 bool jt_is_folder(const char *path);
 /* "$XDG_CACHE_HOME/jeton" or "~/.cache/jeton"; "$XDG_CONFIG_HOME/jeton" or "~/.config/jeton". */

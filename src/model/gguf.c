@@ -26,19 +26,6 @@ enum {
     GGUF_LEAST_ALIGNMENT = 8
 };
 
-struct jt_gguf {
-    jt_map map; /* base NULL when the bytes are the caller's */
-    const uint8_t *p;
-    size_t n;
-    uint32_t version;
-    uint64_t alignment;
-    size_t n_tensors, n_values;
-    jt_gguf_tensor *tensor;
-    jt_gguf_value *value;
-    jt_names tensor_names, keys;
-    jt_arena arena;
-};
-
 /* A place in the file, and words for what is being read there. */
 struct gguf_reader {
     const uint8_t *p;
@@ -346,12 +333,17 @@ jt_status jt_gguf_open(const char *path, jt_gguf **out, jt_error *err) {
         return jt_error_in(err, s, "%s", path);
     }
     g->map = m;
+    if ((s = jt_gguf_open_parts(path, g, err))) {
+        jt_gguf_free(g);
+        return s;
+    }
     *out = g;
     return JT_OK;
 }
 
 void jt_gguf_free(jt_gguf *g) {
     if (!g) return;
+    for (size_t i = 0; i < g->n_parts; i++) jt_gguf_free(g->part[i]);
     jt_names_free(&g->keys);
     jt_names_free(&g->tensor_names);
     jt_arena_free(&g->arena);
@@ -361,8 +353,19 @@ void jt_gguf_free(jt_gguf *g) {
 
 uint32_t jt_gguf_version(const jt_gguf *g) { return g->version; }
 uint64_t jt_gguf_alignment(const jt_gguf *g) { return g->alignment; }
-uint64_t jt_gguf_file_bytes(const jt_gguf *g) { return g->n; }
-jt_status jt_gguf_lock(const jt_gguf *g, jt_error *err) { return jt_map_lock(&g->map, err); }
+
+uint64_t jt_gguf_file_bytes(const jt_gguf *g) {
+    uint64_t n = g->n;
+    for (size_t i = 0; i < g->n_parts; i++) n += g->part[i]->n;
+    return n;
+}
+
+jt_status jt_gguf_lock(const jt_gguf *g, jt_error *err) {
+    jt_status s = jt_map_lock(&g->map, err);
+    for (size_t i = 0; !s && i < g->n_parts; i++) s = jt_map_lock(&g->part[i]->map, err);
+    return s;
+}
+
 size_t jt_gguf_tensors(const jt_gguf *g) { return g->n_tensors; }
 const jt_gguf_tensor *jt_gguf_tensor_at(const jt_gguf *g, size_t i) { return &g->tensor[i]; }
 size_t jt_gguf_values(const jt_gguf *g) { return g->n_values; }

@@ -1,4 +1,5 @@
-/* gguf.h: reading a GGUF file: metadata and tensors, versions 2 and 3.
+/* gguf.h: reading a GGUF file: metadata and tensors, versions 2 and 3. Of a file in parts
+ * the first is opened, and finds the others beside it.
  *
  * Follows the GGUF specification of the ggml project. Little endian only; a
  * big-endian file is refused by name. The file is memory-mapped and nothing in

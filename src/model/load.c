@@ -265,6 +265,7 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     *out = NULL;
     if (!jt_gguf_find(g, "tokenizer.ggml.model")) return JT_OK;
     jt_status s = text_or_none(g, "tokenizer.ggml.model", &t.model, err);
+    if (!s && t.model.n == 4 && !memcmp(t.model.s, "none", 4)) return JT_OK;
     if (!s) s = text_or_none(g, "tokenizer.ggml.pre", &t.pre, err);
     if (!s) s = text_or_none(g, "tokenizer.chat_template", &t.chat_template, err);
     if (!s) s = load_strings(g, "tokenizer.ggml.tokens", false, &tokens, &t.vocab, err);

@@ -70,7 +70,7 @@ jt_status jt_st_read_i64(const jt_st_tensor *t, uint64_t first, uint64_t n, int6
 
 /* ---- writing ---- */
 
-/* What will be written; F32, F64, I32 and I64. */
+/* What will be written; F16, BF16, F32, F64, I32 and I64. */
 typedef struct jt_st_spec {
     const char *name, *dtype;
     int n_dims;
@@ -81,14 +81,27 @@ typedef struct jt_st_writer jt_st_writer;
 
 /* Starts a file with these tensors (names unique). Their data follow in calls of
  * jt_st_write, for each tensor in order but interleaved as the caller likes; to a
- * pipe or device only tensor by tensor, 8-byte dtypes first (that is how they lie
+ * pipe or device only tensor by tensor, the longest dtypes first (that is how they lie
  * in the file). The file appears, whole, at jt_st_commit (see jt_file_create). */
 jt_status jt_st_create(const char *path, const jt_st_spec *spec, size_t n, jt_st_writer **out, jt_error *err);
+/* The same with a __metadata__: the text of a JSON object of strings, or NULL. */
+jt_status jt_st_create_with(const char *path, const jt_st_spec *spec, size_t n, const char *metadata, jt_st_writer **out, jt_error *err);
 /* Appends n bytes (little endian, as in memory) to tensor `i` of the spec. */
 jt_status jt_st_write(jt_st_writer *w, size_t i, const void *p, size_t n, jt_error *err);
 /* Ends the file; JT_INVALID if a tensor is incomplete. Frees w, also on failure. */
 jt_status jt_st_commit(jt_st_writer *w, jt_error *err);
 /* Removes what was written and frees w. NULL is fine. */
 void jt_st_abandon(jt_st_writer *w);
+
+/* A folder's weights: model.safetensors, or, with `part_bytes` above 0 and more than that to write, shards of at most that
+ * many bytes (or one tensor) and model.safetensors.index.json. The __metadata__ is that of `like` (NULL: none) and says
+ * "format": "pt", which transformers asks for. Used like a jt_st_writer; to be committed before it can be opened. */
+typedef struct jt_st_set jt_st_set;
+jt_status jt_st_set_create(const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_safetensors *like,
+                           jt_st_set **out, jt_error *err);
+jt_status jt_st_set_write(jt_st_set *w, size_t i, const void *p, size_t n, jt_error *err);
+size_t jt_st_set_files(const jt_st_set *w);
+jt_status jt_st_set_commit(jt_st_set *w, jt_error *err);
+void jt_st_set_abandon(jt_st_set *w);
 
 #endif

@@ -1,8 +1,8 @@
 /* safetensors_write.c: writing a safetensors file piece by piece.
  *
  * The header is complete before the first datum, so the tensors and their shapes
- * are declared first. Tensors with elements of 8 bytes come before those of 4, and
- * the header is padded to 8 bytes, so that all data are aligned. */
+ * are declared first. Tensors with longer elements come first, and the header is
+ * padded to 8 bytes, so that all data are aligned. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,9 +33,10 @@ static jt_status st_check_spec(const jt_st_spec *spec, size_t n, uint64_t *bytes
     for (size_t i = 0; s == JT_OK && i < n; i++) {
         const jt_st_dtype *d = jt_st_dtype_named(spec[i].dtype);
         size_t first = i;
-        bool known = d && d->bits >= 32 && (d->kind == 'f' || d->kind == 'i');
+        bool known = d && (d->kind == 'f' ? d->bits >= 16 : d->kind == 'i' && d->bits >= 32);
         if (!known)
-            s = jt_error_set(err, JT_INVALID, "tensor %s: dtype %s is not written; use F32, F64, I32 or I64", spec[i].name, spec[i].dtype);
+            s = jt_error_set(err, JT_INVALID, "tensor %s: dtype %s is not written; use F16, BF16, F32, F64, I32 or I64", spec[i].name,
+                             spec[i].dtype);
         else if (spec[i].n_dims < 0 || spec[i].n_dims > JT_ST_DIMS)
             s = jt_error_set(err, JT_INVALID, "tensor %s: %d dimensions, 0 to %d are written", spec[i].name, spec[i].n_dims, JT_ST_DIMS);
         else if (!spec[i].name[0] || strcmp(spec[i].name, "__metadata__") == 0)
@@ -55,11 +56,12 @@ static jt_status st_check_spec(const jt_st_spec *spec, size_t n, uint64_t *bytes
 }
 
 /* Places the tensors and writes the header's text. */
-static jt_status st_lay_out(jt_st_writer *w, const jt_st_spec *spec, jt_str *header, jt_error *err) {
+static jt_status st_lay_out(jt_st_writer *w, const jt_st_spec *spec, const char *metadata, jt_str *header, jt_error *err) {
     uint64_t at = 0;
-    bool any = false;
+    bool any = metadata != NULL;
     jt_str_puts(header, "{");
-    for (int bits = 64; bits >= 32; bits -= 32) {
+    if (metadata) jt_str_printf(header, "\"__metadata__\":%s", metadata);
+    for (int bits = 64; bits >= 16; bits /= 2) {
         for (size_t i = 0; i < w->n; i++) {
             struct st_part *p = &w->part[i];
             if (jt_st_dtype_named(spec[i].dtype)->bits != bits) continue;
@@ -79,7 +81,7 @@ static jt_status st_lay_out(jt_st_writer *w, const jt_st_spec *spec, jt_str *hea
     return jt_str_check(header, err);
 }
 
-static jt_status st_start(jt_st_writer *w, const char *path, const jt_st_spec *spec, jt_error *err) {
+static jt_status st_start(jt_st_writer *w, const char *path, const jt_st_spec *spec, const char *metadata, jt_error *err) {
     jt_str header = {0};
     uint64_t *bytes = jt_arena_alloc(&w->arena, w->n, sizeof *bytes);
     uint8_t length[8];
@@ -91,7 +93,7 @@ static jt_status st_start(jt_st_writer *w, const char *path, const jt_st_spec *s
         w->part[i].name = jt_arena_copy(&w->arena, spec[i].name, strlen(spec[i].name));
         if (!w->part[i].name) s = jt_nomem(err, path, strlen(spec[i].name) + 1, 1);
     }
-    if (s == JT_OK) s = st_lay_out(w, spec, &header, err);
+    if (s == JT_OK) s = st_lay_out(w, spec, metadata, &header, err);
     if (s == JT_OK) s = jt_file_create(path, &w->file, err);
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header.n >> (8 * i));
     if (s == JT_OK) s = jt_file_write(&w->file, length, sizeof length, err);
@@ -102,10 +104,14 @@ static jt_status st_start(jt_st_writer *w, const char *path, const jt_st_spec *s
 }
 
 jt_status jt_st_create(const char *path, const jt_st_spec *spec, size_t n, jt_st_writer **out, jt_error *err) {
+    return jt_st_create_with(path, spec, n, NULL, out, err);
+}
+
+jt_status jt_st_create_with(const char *path, const jt_st_spec *spec, size_t n, const char *metadata, jt_st_writer **out, jt_error *err) {
     jt_st_writer *w = jt_alloc(1, sizeof *w);
     if (!w) return jt_nomem(err, path, 1, sizeof *w);
     w->n = n;
-    jt_status s = st_start(w, path, spec, err);
+    jt_status s = st_start(w, path, spec, metadata, err);
     if (s)
         jt_st_abandon(w);
     else

@@ -423,7 +423,7 @@ static void test_write_errors(void **state) {
         jt_st_spec spec[2];
         const char *message;
     } bad[] = {
-        {{{"a", "F16", 1, {1}}, {"b", "F32", 1, {1}}}, "tensor a: dtype F16 is not written"},
+        {{{"a", "F8_E5M2", 1, {1}}, {"b", "F32", 1, {1}}}, "tensor a: dtype F8_E5M2 is not written"},
         {{{"a", "U64", 1, {1}}, {"b", "F32", 1, {1}}}, "tensor a: dtype U64 is not written"},
         {{{"a", "X", 1, {1}}, {"b", "F32", 1, {1}}}, "tensor a: dtype X is not written"},
         {{{"a", "F32", 9, {1}}, {"b", "F32", 1, {1}}}, "tensor a: 9 dimensions"},

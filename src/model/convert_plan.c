@@ -1,0 +1,239 @@
+/* convert_plan.c: what is written, of what it is made, and under which names: from the tables of the families when the
+ * two sides are of different kinds, as it stands when they are of the same. */
+#include <string.h>
+
+#include "core/file.h"
+#include "model/convert.h"
+#include "model/network.h"
+
+/* A tensor of either kind of file. */
+struct plan_source {
+    const jt_format *format;
+    int n_dims;
+    uint64_t dim[JT_CONVERT_DIMS]; /* outermost first */
+    uint64_t elements;
+    const uint8_t *data;
+    size_t index; /* in the file */
+};
+
+/* How much of each tensor of the input was used. */
+struct plan {
+    jt_conversion *c;
+    uint64_t *used; /* elements, by index in the file */
+};
+
+static jt_status plan_gguf(const jt_gguf *g, const jt_gguf_tensor *t, struct plan_source *s, jt_error *err) {
+    if (!t->format)
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s is of type %u, which this build does not know", t->name, t->type);
+    *s = (struct plan_source){.format = t->format, .n_dims = t->n_dims, .elements = t->elements, .data = t->data};
+    for (int i = 0; i < t->n_dims; i++) s->dim[i] = t->dim[t->n_dims - 1 - i];
+    s->index = (size_t)(t - jt_gguf_tensor_at(g, 0));
+    return JT_OK;
+}
+
+static jt_status plan_st(const jt_safetensors *f, const jt_st_tensor *t, struct plan_source *s, jt_error *err) {
+    const jt_format *format = t->dtype->computed ? jt_format_named(t->dtype->computed) : NULL;
+    if (!format)
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "tensor %.200s has dtype %s, which is not converted; F32, F16 and BF16 are: save the model in one of these",
+                            t->name, t->dtype->name);
+    *s = (struct plan_source){.format = format, .n_dims = t->n_dims, .elements = t->elements, .data = t->data};
+    for (int i = 0; i < t->n_dims; i++) s->dim[i] = t->dim[i];
+    s->index = (size_t)(t - jt_safetensors_tensor_at(f, 0));
+    return JT_OK;
+}
+
+static jt_status plan_find(const jt_conversion *c, const char *name, struct plan_source *s, bool *found, jt_error *err) {
+    *found = false;
+    if (c->gguf) {
+        const jt_gguf_tensor *t = jt_gguf_tensor_named(c->gguf, name);
+        if (!t) return JT_OK;
+        *found = true;
+        return plan_gguf(c->gguf, t, s, err);
+    }
+    const jt_st_tensor *t = jt_safetensors_tensor_named(c->tensors, name);
+    if (!t) return JT_OK;
+    *found = true;
+    return plan_st(c->tensors, t, s, err);
+}
+
+static jt_status plan_new(jt_conversion *c, const char *name, const char *from, jt_convert_tensor **out, jt_error *err) {
+    jt_status s = jt_grow((void **)&c->made, &c->cap, c->n + 1, sizeof *c->made, err);
+    if (s) return s;
+    jt_convert_tensor *t = &c->made[c->n];
+    *t = (jt_convert_tensor){.name = jt_arena_copy(&c->arena, name, strlen(name)), .from = jt_arena_copy(&c->arena, from, strlen(from))};
+    if (!t->name || !t->from) return jt_nomem(err, "a tensor's name", strlen(name) + 1, 1);
+    c->n++;
+    *out = t;
+    return JT_OK;
+}
+
+static jt_status plan_piece(jt_convert_tensor *t, const jt_convert_piece *p, jt_error *err) {
+    jt_status s = jt_grow((void **)&t->piece, &t->cap_piece, t->n_piece + 1, sizeof *t->piece, err);
+    if (!s) t->piece[t->n_piece++] = *p;
+    return s;
+}
+
+/* ---- as it stands ---- */
+
+static jt_status plan_same(jt_conversion *c, const char *name, const struct plan_source *s, jt_error *err) {
+    jt_convert_tensor *t;
+    jt_convert_piece p = {.format = s->format, .data = s->data};
+    jt_status e = plan_new(c, name, name, &t, err);
+    if (e) return e;
+    t->format = s->format, t->n_dims = s->n_dims;
+    memcpy(t->dim, s->dim, sizeof t->dim);
+    t->cols = s->n_dims ? s->dim[s->n_dims - 1] : 1;
+    t->rows = t->cols ? s->elements / t->cols : 0;
+    t->matrix = s->n_dims >= 2;
+    if (s->n_dims == 3) t->expert_rows = s->dim[1];
+    p.rows = t->rows, p.cols = t->cols;
+    if (!jt_format_bytes(p.format, p.cols, &p.row_bytes)) return jt_error_set(err, JT_FORMAT, "tensor %.200s is too large", name);
+    return s->elements ? plan_piece(t, &p, err) : JT_OK;
+}
+
+static jt_status plan_all_same(jt_conversion *c, jt_error *err) {
+    struct plan_source s;
+    jt_status e = JT_OK;
+    for (size_t i = 0; c->gguf && !e && i < jt_gguf_tensors(c->gguf); i++) {
+        const jt_gguf_tensor *t = jt_gguf_tensor_at(c->gguf, i);
+        if (!(e = plan_gguf(c->gguf, t, &s, err))) e = plan_same(c, t->name, &s, err);
+    }
+    for (size_t i = 0; c->tensors && !e && i < jt_safetensors_tensors(c->tensors); i++) {
+        const jt_st_tensor *t = jt_safetensors_tensor_at(c->tensors, i);
+        if (!(e = plan_st(c->tensors, t, &s, err))) e = plan_same(c, t->name, &s, err);
+    }
+    return e;
+}
+
+/* ---- by the tables ---- */
+
+static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, char *out, size_t cap) {
+    const jt_role_row *row = &c->config.family->role[r];
+    if (r < JT_W_GLOBAL)
+        snprintf(out, cap, "%s", gguf ? row->gguf : row->hf);
+    else
+        snprintf(out, cap, gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, gguf ? row->gguf : row->hf);
+}
+
+static bool plan_has(const jt_conversion *c, int layer, int r) {
+    const jt_role_row *row = &c->config.family->role[r];
+    if (!row->gguf || !row->hf) return false;
+    return r < JT_W_GLOBAL ? layer == 0 : jt_block_roles(jt_config_block(&c->config, layer)) >> r & 1;
+}
+
+/* Rows and columns of a role as they are streamed: a vector is one column. */
+static void plan_size(const jt_conversion *c, int r, uint64_t *rows, uint64_t *cols) {
+    int a, b;
+    jt_config_shape(&c->config, (jt_role)r, &a, &b);
+    bool vector = c->config.family->role[r].vector;
+    *rows = vector ? (uint64_t)b : (uint64_t)a, *cols = vector ? 1 : (uint64_t)b;
+}
+
+/* Rows that stand before those of the role in a tensor that several roles share: these follow each other in their order. */
+static uint64_t plan_before(const jt_conversion *c, int layer, int r, const char *name) {
+    uint64_t before = 0, rows, cols;
+    char other[160];
+    for (int k = r < JT_W_GLOBAL ? 0 : JT_W_GLOBAL; k < r; k++) {
+        if (!plan_has(c, layer, k)) continue;
+        plan_name(c, layer, (jt_role)k, c->gguf != NULL, other, sizeof other);
+        if (strcmp(other, name) != 0) continue;
+        plan_size(c, k, &rows, &cols);
+        before += rows;
+    }
+    return before;
+}
+
+/* The shape of what is written, outermost first, where files have more dimensions than the network. */
+static int plan_dims(const jt_conversion *c, int r, uint64_t rows, uint64_t cols, uint64_t *dim) {
+    const jt_config *k = &c->config;
+    uint64_t taps = (uint64_t)k->ssm_taps, groups = (uint64_t)k->ssm_groups;
+    switch ((jt_role)r) {
+    case JT_W_SSM_CONV: dim[0] = rows / taps, dim[1] = c->to_gguf ? taps : 1, dim[2] = taps; return c->to_gguf ? 2 : 3;
+    case JT_W_SSM_A:
+    case JT_W_SSM_D: dim[0] = rows, dim[1] = 1; return c->to_gguf ? 2 : 1;
+    case JT_W_SSM_NORM: dim[0] = c->to_gguf ? groups : rows, dim[1] = rows / groups; return c->to_gguf ? 2 : 1;
+    default: dim[0] = rows, dim[1] = cols; return k->family->role[r].vector ? 1 : 2;
+    }
+}
+
+/* What is done to the numbers of a role. */
+static void plan_turn(const jt_conversion *c, int r, jt_convert_piece *p) {
+    const jt_config *k = &c->config;
+    if (k->family->role[r].hf_log) p->turn = c->to_gguf ? JT_TURN_NEG_EXP : JT_TURN_LOG_NEG;
+    if (k->family->gguf_interleaves && (r == JT_W_Q || r == JT_W_K))
+        p->head = k->head_dim, p->rot = k->rope_dims ? k->rope_dims : k->head_dim, p->interleave = c->to_gguf;
+}
+
+static jt_status plan_role(struct plan *p, int layer, int r, jt_error *err) {
+    jt_conversion *c = p->c;
+    const jt_role_row *row = &c->config.family->role[r];
+    char from[160], to[160];
+    struct plan_source s;
+    bool found;
+    jt_convert_tensor *t = NULL;
+    uint64_t rows, cols, whole;
+    plan_name(c, layer, (jt_role)r, c->gguf != NULL, from, sizeof from);
+    plan_name(c, layer, (jt_role)r, c->to_gguf, to, sizeof to);
+    jt_status e = plan_find(c, from, &s, &found, err);
+    if (e || (!found && row->optional)) return e;
+    if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
+    plan_size(c, r, &rows, &cols);
+    uint64_t before = plan_before(c, layer, r, from);
+    jt_convert_piece piece = {.format = s.format, .rows = rows, .cols = cols};
+    if (!jt_mul_u64(before + rows, cols, &whole) || whole > s.elements || (!row->vector && s.dim[s.n_dims - 1] != cols) ||
+        !jt_format_bytes(s.format, cols, &piece.row_bytes))
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %llu numbers; the model's settings ask for [%llu, %llu]", from,
+                            (unsigned long long)s.elements, (unsigned long long)rows, (unsigned long long)cols);
+    piece.data = s.data + before * piece.row_bytes;
+    p->used[s.index] += rows * cols;
+    plan_turn(c, r, &piece);
+    for (size_t i = c->n; !t && i-- > 0;)
+        if (!strcmp(c->made[i].name, to)) t = &c->made[i];
+    if (!t) {
+        if ((e = plan_new(c, to, from, &t, err))) return e;
+        t->format = s.format, t->cols = cols, t->matrix = !row->vector;
+    }
+    if ((e = plan_piece(t, &piece, err))) return e;
+    t->rows += rows;
+    t->n_dims = plan_dims(c, r, t->rows, cols, t->dim);
+    return JT_OK;
+}
+
+/* Every number of the input must have been used. */
+static jt_status plan_unused(const struct plan *p, jt_error *err) {
+    const jt_conversion *c = p->c;
+    size_t n = c->gguf ? jt_gguf_tensors(c->gguf) : jt_safetensors_tensors(c->tensors);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->name : jt_safetensors_tensor_at(c->tensors, i)->name;
+        uint64_t all = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->elements : jt_safetensors_tensor_at(c->tensors, i)->elements;
+        if (p->used[i] == all || strstr(name, "rotary_emb.inv_freq")) continue;
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s has no place in the %s family as this build converts it", name,
+                            c->config.family->name);
+    }
+    return JT_OK;
+}
+
+static jt_status plan_tables(jt_conversion *c, jt_error *err) {
+    size_t n = c->gguf ? jt_gguf_tensors(c->gguf) : jt_safetensors_tensors(c->tensors);
+    struct plan p = {c, jt_alloc(n, sizeof *p.used)};
+    if (!p.used) return jt_nomem(err, "list of tensors", n, sizeof *p.used);
+    jt_status s = JT_OK;
+    for (int r = 0; r < JT_W_GLOBAL && !s; r++)
+        if (plan_has(c, 0, r)) s = plan_role(&p, 0, r, err);
+    for (int i = 0; i < c->config.layers && !s; i++)
+        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
+            if (plan_has(c, i, r)) s = plan_role(&p, i, r, err);
+    if (!s) s = plan_unused(&p, err);
+    jt_free(p.used);
+    return s;
+}
+
+jt_status jt_convert_plan(jt_conversion *c, jt_error *err) {
+    jt_status s = c->to_gguf == (c->gguf != NULL) ? plan_all_same(c, err) : plan_tables(c, err);
+    for (size_t i = 0; !s && i < c->n; i++) {
+        c->info.tensors++, c->info.parameters += c->made[i].rows * c->made[i].cols;
+        for (size_t k = 0; k < c->made[i].n_piece; k++) c->info.bytes_in += c->made[i].piece[k].rows * c->made[i].piece[k].row_bytes;
+    }
+    return s;
+}

@@ -1,0 +1,106 @@
+/* convert_rows.c: the numbers of one tensor, from the pieces it is made of to the format it is written in. */
+#include <string.h>
+
+#include "core/file.h"
+#include "core/thread.h"
+#include "model/convert.h"
+#include "model/convert_quant.h"
+#include "tensor/scalar_math.h"
+
+enum { CONVERT_CHUNK = 1 << 21 /* numbers at once */, CONVERT_BLOCK = 256 /* the longest block */ };
+
+/* Row i of a piece, as a row of its data. */
+static uint64_t convert_row(const jt_convert_piece *p, uint64_t i) {
+    if (!p->head) return i;
+    uint64_t head = (uint64_t)p->head, half = (uint64_t)p->rot / 2, k = i % head;
+    if (k >= (uint64_t)p->rot) return i;
+    return i - k + (p->interleave ? k / 2 + k % 2 * half : k % half * 2 + k / half);
+}
+
+static void convert_turn(const jt_convert_piece *p, float *x, uint64_t n) {
+    for (uint64_t i = 0; i < n; i++) switch (p->turn) {
+        case JT_TURN_NEG_EXP: x[i] = (float)-jt_exp((double)x[i]); break;
+        case JT_TURN_LOG_NEG: x[i] = x[i] < 0 ? (float)jt_log(-(double)x[i]) : -87.0f; break;
+        case JT_TURN_ADD: x[i] += p->by; break;
+        case JT_TURN_NONE: return;
+        }
+}
+
+/* Row i of a piece as float32. */
+static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out) {
+    const uint8_t *row = p->data + convert_row(p, i) * p->row_bytes;
+    if (!p->across) {
+        p->format->expand(row, out, (size_t)p->cols);
+    } else {
+        float block[CONVERT_BLOCK];
+        uint64_t at = convert_row(p, i), in = at % p->format->block;
+        for (uint64_t c = 0; c < p->cols; c++) {
+            p->format->expand(p->data + c * p->line / p->format->block * p->format->bytes + at / p->format->block * p->format->bytes, block,
+                              p->format->block);
+            out[c] = block[in];
+        }
+    }
+    convert_turn(p, out, p->cols);
+}
+
+struct convert_chunk {
+    const jt_convert_tensor *t;
+    const jt_convert_piece *piece;
+    uint64_t first, base, rows; /* rows of the piece; the number in the tensor of its first */
+    uint64_t row_bytes;
+    uint8_t *out;
+    float *row; /* [threads][cols] */
+};
+
+/* Same bytes in and out. */
+static bool convert_plain(const jt_convert_tensor *t, const jt_convert_piece *p) {
+    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across;
+}
+
+static void convert_share(void *arg, int thread, int threads) {
+    const struct convert_chunk *c = arg;
+    uint64_t from = c->rows * (uint64_t)thread / (uint64_t)threads, to = c->rows * ((uint64_t)thread + 1) / (uint64_t)threads;
+    float *x = c->row + (size_t)thread * (size_t)c->t->cols;
+    for (uint64_t i = from; i < to; i++) {
+        uint8_t *out = c->out + i * c->row_bytes;
+        if (convert_plain(c->t, c->piece)) {
+            memcpy(out, c->piece->data + convert_row(c->piece, c->first + i) * c->piece->row_bytes, (size_t)c->row_bytes);
+            continue;
+        }
+        const float *w = c->t->weight;
+        if (w && c->t->expert_rows) w += (c->base + c->first + i) / c->t->expert_rows * c->t->cols;
+        convert_expand(c->piece, c->first + i, x);
+        jt_convert_quantise(c->t->format, x, out, (size_t)c->t->cols, w);
+    }
+}
+
+jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_convert_sink *sink, void *to, jt_error *err) {
+    uint64_t row_bytes, most = CONVERT_CHUNK / (t->cols ? t->cols : 1), base = 0;
+    size_t bytes;
+    int threads = jt_pool_threads(pool);
+    if (!jt_format_bytes(t->format, t->cols, &row_bytes) || t->cols > SIZE_MAX / sizeof(float))
+        return jt_error_set(err, JT_FORMAT, "tensor %.200s: rows of %llu are no whole blocks of %s", t->name, (unsigned long long)t->cols,
+                            t->format->name);
+    if (!most) most = 1;
+    if (most > t->rows) most = t->rows;
+    if (!jt_mul((size_t)most, (size_t)row_bytes, &bytes)) return jt_nomem(err, t->name, (size_t)most, (size_t)row_bytes);
+    struct convert_chunk c = {.t = t, .row_bytes = row_bytes};
+    c.out = jt_alloc(bytes, 1);
+    c.row = jt_alloc((size_t)threads * (size_t)t->cols, sizeof *c.row);
+    jt_status s = c.out && c.row ? JT_OK : jt_nomem(err, t->name, bytes, 1);
+    for (size_t k = 0; !s && k < t->n_piece; k++) {
+        c.piece = &t->piece[k], c.base = base;
+        for (c.first = 0; !s && c.first < c.piece->rows; c.first += c.rows) {
+            c.rows = c.piece->rows - c.first < most ? c.piece->rows - c.first : most;
+            if (c.rows * t->cols > 4096)
+                jt_pool_run(pool, convert_share, &c);
+            else
+                convert_share(&c, 0, 1);
+            s = sink(to, c.out, (size_t)(c.rows * row_bytes), err);
+        }
+        base += c.piece->rows;
+        jt_map_release(c.piece->data, (size_t)((c.piece->across ? c.piece->cols : c.piece->rows) * c.piece->row_bytes));
+    }
+    jt_free(c.out), jt_free(c.row);
+    return s;
+}
