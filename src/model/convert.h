@@ -25,10 +25,12 @@ typedef struct jt_convert_piece {
     const uint8_t *data; /* of its first row; unaligned */
     uint64_t rows, cols; /* as they are written */
     uint64_t row_bytes;
-    bool across;     /* the data are [cols][rows], across_rows of them in a line */
-    uint64_t line;   /* of `across`: elements of a line of the data */
+    size_t bytes; /* that may be let go afterwards */
+    bool across;  /* row i is column first + i of the data, which are [cols][line] */
+    uint64_t first, line;
     int head, rot;   /* above 0: of each `head` rows the first `rot` are reordered for the rotation */
     bool interleave; /* to pairs (2i, 2i + 1), else back */
+    jt_role role;
     jt_convert_turn turn;
     float by;
 } jt_convert_piece;
@@ -40,11 +42,13 @@ typedef struct jt_convert_tensor {
     int n_dims;
     uint64_t dim[JT_CONVERT_DIMS]; /* outermost first */
     uint64_t rows, cols;
-    bool matrix;      /* may be quantised, as far as its shape goes */
-    const char *from; /* the first tensor it is made of */
-    jt_convert_piece *piece;
+    bool matrix;             /* may be quantised, as far as its shape goes */
+    const char *from;        /* the first tensor it is made of */
+    jt_convert_piece *piece; /* one below the other, or beside it */
     size_t n_piece, cap_piece;
-    const float *weight; /* of its columns, from an importance matrix: [experts][cols]; NULL: none */
+    bool beside;
+    const jt_role *stack; /* the order of what shares the tensor; NULL: nothing does */
+    const float *weight;  /* of its columns, from an importance matrix: [experts][cols]; NULL: none */
     uint64_t expert_rows;
 } jt_convert_tensor;
 
@@ -72,8 +76,6 @@ void jt_convert_note(const jt_conversion *c, const char *fmt, ...) JT_PRINTF(2, 
 jt_status jt_convert_plan(jt_conversion *c, jt_error *err);
 /* Chooses the formats (convert_types.c). */
 jt_status jt_convert_choose(jt_conversion *c, jt_error *err);
-/* The quotient layers see: heads to key heads, experts, from the settings where they are known. */
-
 /* Settings (convert_config.c): the keys of a GGUF file, or the text of config.json. */
 jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_error *err);
 jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *err);

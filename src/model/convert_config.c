@@ -32,9 +32,9 @@ static jt_status config_unknown(const jt_conversion *c, jt_error *err) {
 static void config_plain(const jt_config *from, jt_config *to) {
     memset(to, 0, sizeof *to);
     memcpy(to, from, sizeof *to);
-    to->family = NULL, to->rope_interleaved = false;
-    to->rope_base = (double)(float)to->rope_base;
-    if (!to->rope_dims) to->rope_base = 0;
+    to->family = NULL, to->rope_interleaved = false, to->tied = false;
+    for (int i = 0; i < JT_ROPES; i++) to->rope[i].base = (double)(float)to->rope[i].base;
+    if (!to->rope_dims) memset(to->rope, 0, sizeof to->rope);
 }
 
 static jt_status config_same(const jt_config *was, const jt_config *is, const char *where, jt_error *err) {
@@ -53,7 +53,7 @@ static jt_status config_same(const jt_config *was, const jt_config *is, const ch
                {"context length", a.context, b.context},
                {"norm epsilon", (double)a.norm_eps, (double)b.norm_eps},
                {"scale of attention", (double)a.attn_scale, (double)b.attn_scale},
-               {"rotary base", a.rope_base, b.rope_base},
+               {"rotary base", a.rope[0].base, b.rope[0].base},
                {"number of rotary dimensions", a.rope_dims, b.rope_dims},
                {"window", a.window, b.window}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
@@ -114,7 +114,7 @@ static void config_gguf_keys(struct config_gguf *g, const jt_config *c) {
     config_u32(g, "attention.key_length", c->head_dim);
     config_u32(g, "attention.value_length", c->head_dim);
     config_f32(g, "attention.layer_norm_rms_epsilon", (double)c->norm_eps);
-    config_f32(g, "rope.freq_base", c->rope_base);
+    config_f32(g, "rope.freq_base", c->rope[0].base);
     if (c->rope_dims)
         config_u32(g, "rope.dimension_count", c->rope_dims);
     else
@@ -288,7 +288,7 @@ static void config_hf_keys(const jt_conversion *c, const struct config_names *na
     config_int(o, "head_dim", k->head_dim);
     config_int(o, "max_position_embeddings", k->context);
     config_real(o, "rms_norm_eps", k->norm_eps);
-    config_real(o, "rope_theta", (float)k->rope_base);
+    config_real(o, "rope_theta", (float)k->rope[0].base);
     config_text(o, "hidden_act", "silu");
     config_bool(o, "attention_bias", false);
     if (!strcmp(names->hf, "llama")) config_bool(o, "mlp_bias", false);

@@ -88,7 +88,11 @@ static jt_status plan_same(jt_conversion *c, const char *name, const struct plan
     t->matrix = s->n_dims >= 2;
     if (s->n_dims == 3) t->expert_rows = s->dim[1];
     p.rows = t->rows, p.cols = t->cols;
-    if (!jt_format_bytes(p.format, p.cols, &p.row_bytes)) return jt_error_set(err, JT_FORMAT, "tensor %.200s is too large", name);
+    uint64_t bytes;
+    if (!jt_format_bytes(p.format, p.cols, &p.row_bytes) || !jt_format_bytes(p.format, s->elements, &bytes))
+        return jt_error_set(err, JT_FORMAT, "tensor %.200s: rows of %llu are no whole blocks of %s", name, (unsigned long long)p.cols,
+                            p.format->name);
+    p.bytes = (size_t)bytes;
     return s->elements ? plan_piece(t, &p, err) : JT_OK;
 }
 
@@ -108,21 +112,30 @@ static jt_status plan_all_same(jt_conversion *c, jt_error *err) {
 
 /* ---- by the tables ---- */
 
+/* The name of a role's tensor; a folder of the bare body leaves out what the names of a whole one begin with. */
 static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, char *out, size_t cap) {
-    const jt_role_row *row = &c->config.family->role[r];
+    const jt_family *f = c->config.family;
+    const jt_role_row *row = &f->role[r];
+    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.", *base = f->hf_base ? f->hf_base : "model.";
+    size_t n = strlen(base);
     if (r < JT_W_GLOBAL)
         snprintf(out, cap, "%s", gguf ? row->gguf : row->hf);
+    else if (gguf)
+        snprintf(out, cap, "blk.%d.%s", layer, row->gguf);
     else
-        snprintf(out, cap, gguf ? "blk.%d.%s" : "model.layers.%d.%s", layer, gguf ? row->gguf : row->hf);
+        snprintf(out, cap, "%s%d.%s", layers, layer, row->hf);
+    const char *embed = f->role[JT_W_EMBED].hf;
+    if (c->tensors && !gguf && !strncmp(out, base, n) && !strncmp(embed, base, n) && jt_safetensors_tensor_named(c->tensors, embed + n))
+        memmove(out, out + n, strlen(out + n) + 1);
 }
 
 static bool plan_has(const jt_conversion *c, int layer, int r) {
     const jt_role_row *row = &c->config.family->role[r];
-    if (!row->gguf || !row->hf) return false;
+    if (!row->gguf || !row->hf || (r == JT_W_HEAD && c->config.tied)) return false;
     return r < JT_W_GLOBAL ? layer == 0 : jt_block_roles(jt_config_block(&c->config, layer)) >> r & 1;
 }
 
-/* Rows and columns of a role as they are streamed: a vector is one column. */
+/* Outputs and inputs of a role; a vector has one input. */
 static void plan_size(const jt_conversion *c, int r, uint64_t *rows, uint64_t *cols) {
     int a, b;
     jt_config_shape(&c->config, (jt_role)r, &a, &b);
@@ -130,18 +143,15 @@ static void plan_size(const jt_conversion *c, int r, uint64_t *rows, uint64_t *c
     *rows = vector ? (uint64_t)b : (uint64_t)a, *cols = vector ? 1 : (uint64_t)b;
 }
 
-/* Rows that stand before those of the role in a tensor that several roles share: these follow each other in their order. */
-static uint64_t plan_before(const jt_conversion *c, int layer, int r, const char *name) {
-    uint64_t before = 0, rows, cols;
-    char other[160];
-    for (int k = r < JT_W_GLOBAL ? 0 : JT_W_GLOBAL; k < r; k++) {
-        if (!plan_has(c, layer, k)) continue;
-        plan_name(c, layer, (jt_role)k, c->gguf != NULL, other, sizeof other);
-        if (strcmp(other, name) != 0) continue;
-        plan_size(c, k, &rows, &cols);
-        before += rows;
+/* Where the outputs of a role begin in a tensor that several share, and how many all have. */
+static void plan_stack(const jt_conversion *c, const jt_role *stack, jt_role r, uint64_t *first, uint64_t *all) {
+    uint64_t rows, cols;
+    *first = *all = 0;
+    for (; *stack != JT_W_ROLES; stack++) {
+        plan_size(c, *stack, &rows, &cols);
+        if (*stack == r) *first = *all;
+        *all += rows;
     }
-    return before;
 }
 
 /* The shape of what is written, outermost first, where files have more dimensions than the network. */
@@ -158,46 +168,90 @@ static int plan_dims(const jt_conversion *c, int r, uint64_t rows, uint64_t cols
 }
 
 /* What is done to the numbers of a role. */
-static void plan_turn(const jt_conversion *c, int r, jt_convert_piece *p) {
+static void plan_turn(const jt_conversion *c, jt_role r, jt_convert_piece *p) {
     const jt_config *k = &c->config;
-    if (k->family->role[r].hf_log) p->turn = c->to_gguf ? JT_TURN_NEG_EXP : JT_TURN_LOG_NEG;
-    if (k->family->gguf_interleaves && (r == JT_W_Q || r == JT_W_K))
+    const jt_role_row *row = &k->family->role[r];
+    if (row->hf_log) p->turn = c->to_gguf ? JT_TURN_NEG_EXP : JT_TURN_LOG_NEG;
+    if (row->hf_less_one) p->turn = JT_TURN_ADD, p->by = c->to_gguf ? 1 : -1;
+    if (k->family->gguf_interleaves && (r == JT_W_Q || r == JT_W_K || r == JT_W_Q_BIAS || r == JT_W_K_BIAS))
         p->head = k->head_dim, p->rot = k->rope_dims ? k->rope_dims : k->head_dim, p->interleave = c->to_gguf;
 }
 
-static jt_status plan_role(struct plan *p, int layer, int r, jt_error *err) {
+/* The piece of the input that is a role's. */
+static jt_status plan_take(struct plan *p, jt_role r, const char *from, const struct plan_source *s, jt_convert_piece *out, jt_error *err) {
+    const jt_conversion *c = p->c;
+    const jt_role_row *row = &c->config.family->role[r];
+    const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
+    uint64_t first = 0, all, width, whole, bytes;
+    *out = (jt_convert_piece){.format = s->format, .role = r};
+    plan_size(c, r, &out->rows, &out->cols);
+    all = out->rows;
+    if (stack) plan_stack(c, stack, r, &first, &all);
+    bool turned = row->hf_by_input && !c->gguf && !row->vector;
+    width = turned ? all : out->cols;
+    if (!jt_mul_u64(all, out->cols, &whole) || whole != s->elements || (!row->vector && s->dim[s->n_dims - 1] != width))
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %llu numbers; the model's settings ask for [%llu, %llu]", from,
+                            (unsigned long long)s->elements, (unsigned long long)all, (unsigned long long)out->cols);
+    if (!jt_format_bytes(s->format, width, &out->row_bytes) || !jt_format_bytes(s->format, s->elements, &bytes))
+        return jt_error_set(err, JT_FORMAT, "tensor %s: rows of %llu are no whole blocks of %s", from, (unsigned long long)width,
+                            s->format->name);
+    out->data = s->data, out->bytes = (size_t)bytes, out->across = turned;
+    if (turned)
+        out->first = first, out->line = all;
+    else
+        out->data += first * out->row_bytes, out->bytes = (size_t)(out->rows * out->row_bytes);
+    p->used[s->index] += out->rows * out->cols;
+    plan_turn(c, r, out);
+    return JT_OK;
+}
+
+/* Puts a piece where the order of the stack wants it. */
+static jt_status plan_put(jt_convert_tensor *t, jt_convert_piece piece, jt_error *err) {
+    jt_status s = plan_piece(t, &piece, err);
+    for (size_t i = t->n_piece - 1; !s && t->stack && i > 0; i--) {
+        size_t a = 0, b = 0;
+        while (t->stack[a] != t->piece[i - 1].role && t->stack[a] != JT_W_ROLES) a++;
+        while (t->stack[b] != piece.role && t->stack[b] != JT_W_ROLES) b++;
+        if (a < b) break;
+        t->piece[i] = t->piece[i - 1], t->piece[i - 1] = piece;
+    }
+    return s;
+}
+
+static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) {
     jt_conversion *c = p->c;
     const jt_role_row *row = &c->config.family->role[r];
     char from[160], to[160];
     struct plan_source s;
-    bool found;
+    jt_convert_piece piece;
+    bool found, turned = row->hf_by_input && !c->to_gguf && !row->vector;
     jt_convert_tensor *t = NULL;
-    uint64_t rows, cols, whole;
-    plan_name(c, layer, (jt_role)r, c->gguf != NULL, from, sizeof from);
-    plan_name(c, layer, (jt_role)r, c->to_gguf, to, sizeof to);
+    plan_name(c, layer, r, c->gguf != NULL, from, sizeof from);
+    plan_name(c, layer, r, c->to_gguf, to, sizeof to);
     jt_status e = plan_find(c, from, &s, &found, err);
-    if (e || (!found && row->optional)) return e;
+    if (e || (!found && row->optional && !(c->config.needs >> r & 1))) return e;
     if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
-    plan_size(c, r, &rows, &cols);
-    uint64_t before = plan_before(c, layer, r, from);
-    jt_convert_piece piece = {.format = s.format, .rows = rows, .cols = cols};
-    if (!jt_mul_u64(before + rows, cols, &whole) || whole > s.elements || (!row->vector && s.dim[s.n_dims - 1] != cols) ||
-        !jt_format_bytes(s.format, cols, &piece.row_bytes))
-        return jt_error_set(err, JT_FORMAT, "tensor %s has %llu numbers; the model's settings ask for [%llu, %llu]", from,
-                            (unsigned long long)s.elements, (unsigned long long)rows, (unsigned long long)cols);
-    piece.data = s.data + before * piece.row_bytes;
-    p->used[s.index] += rows * cols;
-    plan_turn(c, r, &piece);
+    if ((e = plan_take(p, r, from, &s, &piece, err))) return e;
     for (size_t i = c->n; !t && i-- > 0;)
         if (!strcmp(c->made[i].name, to)) t = &c->made[i];
     if (!t) {
         if ((e = plan_new(c, to, from, &t, err))) return e;
-        t->format = s.format, t->cols = cols, t->matrix = !row->vector;
+        t->format = s.format, t->matrix = !row->vector, t->beside = turned;
+        t->stack = c->to_gguf ? row->gguf_stack : row->hf_stack;
+        if (turned)
+            t->rows = piece.cols;
+        else
+            t->cols = piece.cols;
     }
-    if ((e = plan_piece(t, &piece, err))) return e;
-    t->rows += rows;
-    t->n_dims = plan_dims(c, r, t->rows, cols, t->dim);
-    return JT_OK;
+    if (turned) {
+        uint64_t rows = piece.rows;
+        piece.across = true, piece.line = piece.cols, piece.rows = piece.cols, piece.cols = rows;
+        t->cols += rows;
+    } else {
+        t->rows += piece.rows;
+    }
+    t->n_dims = plan_dims(c, r, t->rows, t->cols, t->dim);
+    return plan_put(t, piece, err);
 }
 
 /* Every number of the input must have been used. */
@@ -207,7 +261,8 @@ static jt_status plan_unused(const struct plan *p, jt_error *err) {
     for (size_t i = 0; i < n; i++) {
         const char *name = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->name : jt_safetensors_tensor_at(c->tensors, i)->name;
         uint64_t all = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->elements : jt_safetensors_tensor_at(c->tensors, i)->elements;
-        if (p->used[i] == all || strstr(name, "rotary_emb.inv_freq")) continue;
+        bool head = c->tensors && c->config.tied && !strcmp(name, c->config.family->role[JT_W_HEAD].hf);
+        if (p->used[i] == all || head || (c->tensors && strstr(name, "rotary_emb.inv_freq"))) continue;
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s has no place in the %s family as this build converts it", name,
                             c->config.family->name);
     }
@@ -220,10 +275,10 @@ static jt_status plan_tables(jt_conversion *c, jt_error *err) {
     if (!p.used) return jt_nomem(err, "list of tensors", n, sizeof *p.used);
     jt_status s = JT_OK;
     for (int r = 0; r < JT_W_GLOBAL && !s; r++)
-        if (plan_has(c, 0, r)) s = plan_role(&p, 0, r, err);
+        if (plan_has(c, 0, r)) s = plan_role(&p, 0, (jt_role)r, err);
     for (int i = 0; i < c->config.layers && !s; i++)
         for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
-            if (plan_has(c, i, r)) s = plan_role(&p, i, r, err);
+            if (plan_has(c, i, r)) s = plan_role(&p, i, (jt_role)r, err);
     if (!s) s = plan_unused(&p, err);
     jt_free(p.used);
     return s;
@@ -233,7 +288,7 @@ jt_status jt_convert_plan(jt_conversion *c, jt_error *err) {
     jt_status s = c->to_gguf == (c->gguf != NULL) ? plan_all_same(c, err) : plan_tables(c, err);
     for (size_t i = 0; !s && i < c->n; i++) {
         c->info.tensors++, c->info.parameters += c->made[i].rows * c->made[i].cols;
-        for (size_t k = 0; k < c->made[i].n_piece; k++) c->info.bytes_in += c->made[i].piece[k].rows * c->made[i].piece[k].row_bytes;
+        for (size_t k = 0; k < c->made[i].n_piece; k++) c->info.bytes_in += c->made[i].piece[k].bytes;
     }
     return s;
 }

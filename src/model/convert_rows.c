@@ -4,7 +4,7 @@
 #include "core/file.h"
 #include "core/thread.h"
 #include "model/convert.h"
-#include "model/convert_quant.h"
+#include "tensor/quant.h"
 #include "tensor/scalar_math.h"
 
 enum { CONVERT_CHUNK = 1 << 21 /* numbers at once */, CONVERT_BLOCK = 256 /* the longest block */ };
@@ -28,16 +28,14 @@ static void convert_turn(const jt_convert_piece *p, float *x, uint64_t n) {
 
 /* Row i of a piece as float32. */
 static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out) {
-    const uint8_t *row = p->data + convert_row(p, i) * p->row_bytes;
     if (!p->across) {
-        p->format->expand(row, out, (size_t)p->cols);
+        p->format->expand(p->data + convert_row(p, i) * p->row_bytes, out, (size_t)p->cols);
     } else {
         float block[CONVERT_BLOCK];
-        uint64_t at = convert_row(p, i), in = at % p->format->block;
+        uint64_t at = p->first + convert_row(p, i), size = p->format->block;
         for (uint64_t c = 0; c < p->cols; c++) {
-            p->format->expand(p->data + c * p->line / p->format->block * p->format->bytes + at / p->format->block * p->format->bytes, block,
-                              p->format->block);
-            out[c] = block[in];
+            p->format->expand(p->data + (c * p->line / size + at / size) * p->format->bytes, block, (size_t)size);
+            out[c] = block[at % size];
         }
     }
     convert_turn(p, out, p->cols);
@@ -49,12 +47,13 @@ struct convert_chunk {
     uint64_t first, base, rows; /* rows of the piece; the number in the tensor of its first */
     uint64_t row_bytes;
     uint8_t *out;
-    float *row; /* [threads][cols] */
+    float *row;    /* [threads][cols] */
+    jt_error *err; /* [threads]; code JT_OK: nothing failed */
 };
 
 /* Same bytes in and out. */
 static bool convert_plain(const jt_convert_tensor *t, const jt_convert_piece *p) {
-    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across;
+    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across && !t->beside;
 }
 
 static void convert_share(void *arg, int thread, int threads) {
@@ -69,8 +68,9 @@ static void convert_share(void *arg, int thread, int threads) {
         }
         const float *w = c->t->weight;
         if (w && c->t->expert_rows) w += (c->base + c->first + i) / c->t->expert_rows * c->t->cols;
-        convert_expand(c->piece, c->first + i, x);
-        jt_convert_quantise(c->t->format, x, out, (size_t)c->t->cols, w);
+        float *at = x;
+        for (size_t k = 0; k < (c->t->beside ? c->t->n_piece : 1); at += c->piece[k++].cols) convert_expand(&c->piece[k], c->first + i, at);
+        if (jt_quantise_row(c->t->format, x, (size_t)c->t->cols, w, out, &c->err[thread])) return;
     }
 }
 
@@ -87,8 +87,9 @@ jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_conver
     struct convert_chunk c = {.t = t, .row_bytes = row_bytes};
     c.out = jt_alloc(bytes, 1);
     c.row = jt_alloc((size_t)threads * (size_t)t->cols, sizeof *c.row);
-    jt_status s = c.out && c.row ? JT_OK : jt_nomem(err, t->name, bytes, 1);
-    for (size_t k = 0; !s && k < t->n_piece; k++) {
+    c.err = jt_alloc((size_t)threads, sizeof *c.err);
+    jt_status s = c.out && c.row && c.err ? JT_OK : jt_nomem(err, t->name, bytes, 1);
+    for (size_t k = 0; !s && k < (t->beside ? 1 : t->n_piece); k++) {
         c.piece = &t->piece[k], c.base = base;
         for (c.first = 0; !s && c.first < c.piece->rows; c.first += c.rows) {
             c.rows = c.piece->rows - c.first < most ? c.piece->rows - c.first : most;
@@ -96,11 +97,13 @@ jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_conver
                 jt_pool_run(pool, convert_share, &c);
             else
                 convert_share(&c, 0, 1);
-            s = sink(to, c.out, (size_t)(c.rows * row_bytes), err);
+            for (int i = 0; !s && i < threads; i++)
+                if (c.err[i].code) s = jt_error_set(err, c.err[i].code, "tensor %.200s: %s", t->name, c.err[i].message);
+            if (!s) s = sink(to, c.out, (size_t)(c.rows * row_bytes), err);
         }
         base += c.piece->rows;
-        jt_map_release(c.piece->data, (size_t)((c.piece->across ? c.piece->cols : c.piece->rows) * c.piece->row_bytes));
     }
-    jt_free(c.out), jt_free(c.row);
+    for (size_t k = 0; k < t->n_piece; k++) jt_map_release(t->piece[k].data, t->piece[k].bytes);
+    jt_free(c.out), jt_free(c.row), jt_free(c.err);
     return s;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model/convert.h"
-#include "model/convert_quant.h"
+#include "tensor/quant.h"
 
 /* Kinds of matrices that mixtures tell apart. */
 enum { KIND_EMBED = 1, KIND_HEAD = 2, KIND_V = 4, KIND_K = 8, KIND_Q = 16, KIND_O = 32, KIND_DOWN = 64, KIND_OTHER = 128 };
@@ -130,17 +130,6 @@ static const jt_format *types_mixed(const jt_convert_tensor *t, const struct cho
     return name ? jt_format_named(name) : base;
 }
 
-/* A format for rows that `f` does not divide. */
-static const jt_format *types_fallback(const jt_format *f, uint64_t cols) {
-    static const char *const to[][2] = {{"iq1_s", "iq4_nl"}, {"iq1_m", "iq4_nl"},   {"iq2_xxs", "iq4_nl"}, {"iq2_xs", "iq4_nl"},
-                                        {"iq2_s", "iq4_nl"}, {"iq3_xxs", "iq4_nl"}, {"iq3_s", "iq4_nl"},   {"iq4_xs", "iq4_nl"},
-                                        {"q2_k", "q4_0"},    {"q3_k", "q4_0"},      {"tq1_0", "q4_0"},     {"tq2_0", "q4_0"},
-                                        {"q4_k", "q5_0"},    {"q5_k", "q5_1"},      {"q6_k", "q8_0"}};
-    for (size_t i = 0; i < sizeof to / sizeof *to; i++)
-        if (!strcmp(to[i][0], f->name)) f = jt_format_named(to[i][1]);
-    return cols % f->block ? jt_format_of(JT_F16) : f;
-}
-
 static jt_status types_named(const char *name, bool mixtures_too, const jt_format **f, const struct mixture **mix, jt_error *err) {
     char low[32] = "";
     for (size_t i = 0; name[i] && i < sizeof low - 1; i++) low[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
@@ -148,14 +137,14 @@ static jt_status types_named(const char *name, bool mixtures_too, const jt_forma
     for (size_t i = 0; mixtures_too && !*f && i < sizeof mixtures / sizeof *mixtures; i++)
         if (!strcmp(mixtures[i].name, low)) *f = jt_format_named(mixtures[i].format), *mix = &mixtures[i];
     if (!*f && !mixtures_too) *f = jt_format_named(low);
-    if (*f && jt_convert_writes(*f)) return JT_OK;
+    if (*f && jt_format_is_written(*f)) return JT_OK;
     jt_str known = {0};
     int n;
     const jt_format *all = jt_formats(&n);
     for (size_t i = 0; mixtures_too && i < sizeof mixtures / sizeof *mixtures; i++)
-        if (jt_convert_writes(jt_format_named(mixtures[i].format))) jt_str_printf(&known, "%s%s", known.n ? ", " : "", mixtures[i].name);
+        if (jt_format_is_written(jt_format_named(mixtures[i].format))) jt_str_printf(&known, "%s%s", known.n ? ", " : "", mixtures[i].name);
     for (int i = 0; !mixtures_too && i < n; i++)
-        if (jt_convert_writes(&all[i])) jt_str_printf(&known, "%s%s", known.n ? ", " : "", all[i].name);
+        if (jt_format_is_written(&all[i])) jt_str_printf(&known, "%s%s", known.n ? ", " : "", all[i].name);
     jt_status s = jt_error_set(err, JT_UNKNOWN, "type \"%.32s\" %s; this build writes %s", name,
                                *f ? "is read, but not written" : "is not known", jt_str_c(&known));
     jt_str_free(&known);
@@ -234,12 +223,12 @@ jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
             want = jt_format_of(JT_F32);
         choice.i_v += kind == KIND_V, choice.i_down += kind == KIND_DOWN;
         if (t->cols % want->block) {
-            const jt_format *other = types_fallback(want, t->cols);
+            const jt_format *other = jt_format_fallback(want, t->cols);
             jt_convert_note(c, "%s: rows of %llu are no whole blocks of %s; stored as %s", t->name, (unsigned long long)t->cols, want->name,
                             other->name);
             want = other, c->info.fallbacks++;
         }
-        if (want != was && (!was->expand || !jt_convert_writes(want)))
+        if (want != was && (!was->expand || !jt_format_is_written(want)))
             s = jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s is of type %s, which this build cannot %s %s", t->name, was->name,
                              was->expand ? "write as" : "read to make it", want->name);
         t->format = want;
