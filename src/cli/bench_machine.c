@@ -1,5 +1,7 @@
 #include "cli/bench_machine.h"
 
+#include <math.h>
+
 #include "core/file.h"
 #include "core/mem.h"
 #include "model/model.h"
@@ -71,6 +73,32 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err) {
     return JT_OK;
 }
 
+static double demand_held(const jt_matrix *x) {
+    return x->packed ? (double)jt_matrix_panels(x) * (double)x->panel_bytes : (double)x->row_bytes * x->rows;
+}
+
+/* Of experts only those count that a token goes to. */
+static void demand_experts(const jt_model *m, jt_demand *d) {
+    static const jt_role role[] = {JT_W_X_GATE, JT_W_X_UP, JT_W_X_DOWN};
+    int experts = m->config.router.experts;
+    double ops = 0;
+    for (int l = 0; l < m->config.layers; l++)
+        for (int r = 0; r < 3; r++) {
+            jt_ref ref = m->ref[jt_net_ref_index(l, role[r])];
+            for (int x = 0; ref.tensor != JT_NO_TENSOR && x < experts; x++) {
+                const jt_matrix *w = &m->weights.w[ref.tensor + x].matrix;
+                d->expert_bytes += demand_held(w), ops += 2.0 * w->rows * w->cols;
+            }
+        }
+    d->expert_part = experts ? (double)m->config.router.used / experts : 1;
+    d->bytes -= (1 - d->expert_part) * d->expert_bytes;
+    d->prompt_ops -= (1 - d->expert_part) * ops;
+}
+
+double jt_demand_bytes(const jt_demand *d, double rows) {
+    return d->bytes + d->expert_bytes * (1 - d->expert_part - pow(1 - d->expert_part, rows));
+}
+
 jt_demand jt_demand_of(const jt_model *m) {
     jt_demand d = {.format = "none"};
     const jt_weight *head = &m->weights.w[m->ref[JT_W_HEAD].tensor], *embed = &m->weights.w[m->ref[JT_W_EMBED].tensor];
@@ -88,7 +116,7 @@ jt_demand jt_demand_of(const jt_model *m) {
         const jt_weight *w = &m->weights.w[k];
         const jt_matrix *x = &w->matrix;
         if (w->vector || (w == embed && w != head)) continue;
-        d.bytes += x->packed ? (double)jt_matrix_panels(x) * (double)x->panel_bytes : (double)x->row_bytes * x->rows;
+        d.bytes += demand_held(x);
         if (w == head) {
             d.head_ops = 2.0 * x->rows * x->cols;
             continue;
@@ -97,5 +125,6 @@ jt_demand jt_demand_of(const jt_model *m) {
         if (x->format->quantised) quantised += 2.0 * x->rows * x->cols;
     }
     d.int8 = m->options.activations == JT_ACT_INT8 && quantised > d.prompt_ops / 2;
+    demand_experts(m, &d);
     return d;
 }

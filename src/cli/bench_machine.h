@@ -23,12 +23,16 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err);
 
 /* What one token costs, attention and vectors left out. */
 typedef struct jt_demand {
-    double bytes;       /* of weights that generating a token reads: every matrix as held, the embedding only if it is also the head */
-    double prompt_ops;  /* operations in products for a prompt's token: every matrix but embedding and head */
-    double head_ops;    /* and of the head */
-    bool int8;          /* most of them in 8 bits */
-    const char *format; /* of most of the weights */
+    double bytes; /* of weights that generating a token reads: every matrix as held, the embedding only if it is also the head,
+                   * of experts those that it goes to */
+    double expert_bytes, expert_part; /* of all experts; and the part of them that a token goes to */
+    double prompt_ops;                /* operations in products for a prompt's token: every matrix but embedding and head, as above */
+    double head_ops;                  /* and of the head */
+    bool int8;                        /* most of them in 8 bits */
+    const char *format;               /* of most of the weights */
 } jt_demand;
 jt_demand jt_demand_of(const jt_model *m);
+/* Of weights that a pass over so many rows reads, where each goes to experts of its own at random. */
+double jt_demand_bytes(const jt_demand *d, double rows);
 
 #endif

@@ -191,7 +191,7 @@ double jt_bench_bytes(const jt_bench *b, const jt_bench_test *t) {
     if (ubatch && rows > ubatch) rows = ubatch;
     /* A chunk of a prompt reads the cache once, a generated token its own sequence's. */
     double cache = (double)b->info.read_bytes_per_token * (t->depth + (t->prompt + t->gen) / 2.0) + (double)b->info.recurrent_bytes;
-    return b->demand.bytes / rows + (t->gen ? cache : cache * t->batch / rows);
+    return jt_demand_bytes(&b->demand, rows) / rows + (t->gen ? cache : cache * t->batch / rows);
 }
 
 double jt_bench_ops(const jt_bench *b, const jt_bench_test *t) {

@@ -5,13 +5,14 @@
 
 #include "tensor/op.h"
 
-const jt_family *const jt_families[] = {&jt_family_llama, &jt_family_mistral, &jt_family_granite_hybrid, NULL};
+const jt_family *const jt_families[] = {
+    &jt_family_llama, &jt_family_mistral, &jt_family_granite_hybrid, &jt_family_mixtral, &jt_family_qwen3_moe, &jt_family_olmoe, NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
     out[0] = 0;
     for (int i = 0; jt_families[i]; i++) {
-        if (!hf && !jt_families[i]->read_gguf) continue;
+        if (!hf && (!jt_families[i]->read_gguf || jt_families[i]->takes_gguf)) continue;
         int k = snprintf(out + n, cap - n, "%s%s", n ? ", " : "", hf ? jt_families[i]->hf : jt_families[i]->name);
         if (k < 0 || (size_t)k >= cap - n) break;
         n += (size_t)k;
@@ -83,9 +84,46 @@ static jt_status config_check_recurrence(const jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
+static jt_status config_check_experts(const jt_config *c, jt_error *err) {
+    const jt_router *r = &c->router;
+    const struct {
+        const char *name;
+        int v, least, most;
+    } row[] = {{"number of experts", r->experts, 1, 4096},
+               {"number of experts used", r->used, 1, r->experts},
+               {"feed-forward size of experts", c->expert_ffn, 1, 1 << 24},
+               {"feed-forward size of shared experts", c->shared_ffn, 0, 1 << 24},
+               {"number of groups of experts", r->groups, 0, r->experts},
+               {"number of groups of experts used", r->groups_used, r->groups > 1, r->groups}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (row[i].v < row[i].least || row[i].v > row[i].most)
+            return jt_error_set(err, JT_FORMAT, "%s is %d; it must be between %d and %d", row[i].name, row[i].v, row[i].least, row[i].most);
+    if (r->groups > 1 && (r->experts % r->groups || r->experts / r->groups * r->groups_used < r->used))
+        return jt_error_set(err, JT_FORMAT, "%d of %d experts cannot be chosen from %d of %d groups", r->used, r->experts, r->groups_used,
+                            r->groups);
+    if (!(r->scale > -1e6f && r->scale < 1e6f))
+        return jt_error_set(err, JT_FORMAT, "the scale of the experts' weights is %g; it cannot be meant", (double)r->scale);
+    return JT_OK;
+}
+
+static jt_status config_check_latent(const jt_config *c, jt_error *err) {
+    enum { BIG = 1 << 20 };
+    if (c->value_dim < 0 || c->value_dim > 1024)
+        return jt_error_set(err, JT_FORMAT, "head size of values is %d; at most 1024 is supported", c->value_dim);
+    if (c->q_rank < 0 || c->q_rank > BIG || c->kv_rank < 0 || c->kv_rank > BIG)
+        return jt_error_set(err, JT_FORMAT, "ranks of the attention are %d and %d; they must be between 1 and %d", c->q_rank, c->kv_rank,
+                            (int)BIG);
+    if (c->kv_rank && (c->rope_at < 1 || c->rope_dims < 2 || c->rope_at + c->rope_dims != c->head_dim))
+        return jt_error_set(err, JT_FORMAT, "%d rotary dimensions do not fit a head of %d", c->rope_dims, c->head_dim);
+    return JT_OK;
+}
+
 static jt_status config_finish(jt_config *c, jt_error *err) {
     jt_status s = config_check(c, err);
+    if (!s && c->router.experts) s = config_check_experts(c, err);
+    if (!s) s = config_check_latent(c, err);
     if (s) return s;
+    if (!c->router.scale) c->router.scale = 1;
     for (int i = 0; i < c->layers; i++) c->ssm_layers += jt_config_recurrent(c, i);
     if (c->ssm_layers && (s = config_check_recurrence(c, err))) return s;
     float *const scale[] = {&c->embed_scale, &c->residual_scale, &c->logit_scale, &c->attn_scale};
@@ -155,7 +193,8 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
     jt_status e = jt_gguf_get_text(g, "general.architecture", &s, &n, err);
     if (e) return e;
     for (int i = 0; jt_families[i]; i++)
-        if (jt_families[i]->read_gguf && strlen(jt_families[i]->name) == n && !memcmp(jt_families[i]->name, s, n))
+        if (jt_families[i]->read_gguf && strlen(jt_families[i]->name) == n && !memcmp(jt_families[i]->name, s, n) &&
+            (!jt_families[i]->takes_gguf || jt_families[i]->takes_gguf(g)))
             c.family = jt_families[i];
     if (!c.family) {
         list_families(false, have, sizeof have);
@@ -187,7 +226,8 @@ jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
 }
 
 void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
-    int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim, inner = jt_config_ssm_inner(c), conv = jt_config_ssm_conv(c);
+    int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim, vdim = jt_config_value_dim(c);
+    int inner = jt_config_ssm_inner(c), conv = jt_config_ssm_conv(c);
     *rows = 1, *cols = c->hidden;
     switch (r) {
     case JT_W_EMBED:
@@ -197,16 +237,34 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_ROPE_LONG:
     case JT_W_ROPE_SHORT: *cols = c->rope_dims / 2; break;
     case JT_W_Q_BIAS: *cols = q; break;
-    case JT_W_K_BIAS:
-    case JT_W_V_BIAS: *cols = kv; break;
+    case JT_W_K_BIAS: *cols = kv; break;
+    case JT_W_V_BIAS: *cols = c->kv_heads * vdim; break;
+    case JT_W_SINKS: *cols = c->heads; break;
+    case JT_W_Q_A: *rows = c->q_rank; break;
+    case JT_W_Q_A_NORM: *cols = c->q_rank; break;
+    case JT_W_Q_B: *rows = q, *cols = c->q_rank; break;
+    case JT_W_KV_A: *rows = c->kv_rank + c->rope_dims; break;
+    case JT_W_KV_A_NORM: *cols = c->kv_rank; break;
+    case JT_W_KV_B: *rows = c->heads * (c->rope_at + vdim), *cols = c->kv_rank; break;
+    case JT_W_ROUTER: *rows = c->router.experts; break;
+    case JT_W_ROUTER_BIAS:
+    case JT_W_ROUTER_CHOICE: *cols = c->router.experts; break;
+    case JT_W_X_GATE:
+    case JT_W_X_UP: *rows = c->expert_ffn; break;
+    case JT_W_X_DOWN: *cols = c->expert_ffn, *rows = c->hidden; break;
+    case JT_W_X_GATE_BIAS:
+    case JT_W_X_UP_BIAS: *cols = c->expert_ffn; break;
+    case JT_W_S_GATE:
+    case JT_W_S_UP: *rows = c->shared_ffn; break;
+    case JT_W_S_DOWN: *cols = c->shared_ffn, *rows = c->hidden; break;
     case JT_W_Q_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? q : c->head_dim; break;
     case JT_W_K_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? kv : c->head_dim; break;
     case JT_W_GATE_BIAS:
     case JT_W_UP_BIAS: *cols = c->ffn; break;
     case JT_W_Q: *rows = q; break;
-    case JT_W_K:
-    case JT_W_V: *rows = kv; break;
-    case JT_W_O: *rows = c->hidden, *cols = q; break;
+    case JT_W_K: *rows = kv; break;
+    case JT_W_V: *rows = c->kv_heads * vdim; break;
+    case JT_W_O: *rows = c->hidden, *cols = c->heads * vdim; break;
     case JT_W_GATE:
     case JT_W_UP: *rows = c->ffn; break;
     case JT_W_DOWN: *rows = c->hidden, *cols = c->ffn; break;
@@ -228,6 +286,7 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_FFN_POST_NORM:
     case JT_W_O_BIAS:
     case JT_W_DOWN_BIAS:
+    case JT_W_X_DOWN_BIAS:
     case JT_W_ROLES: break;
     }
 }

@@ -38,6 +38,13 @@ typedef enum jt_role {
     JT_W_K_NORM,
     JT_W_O,
     JT_W_O_BIAS,
+    JT_W_SINKS, /* of heads (docs/numbers.md, Attention) */
+    JT_W_Q_A,   /* latent attention: queries by way of a narrow row, or JT_W_Q at once; keys and values always so */
+    JT_W_Q_A_NORM,
+    JT_W_Q_B,
+    JT_W_KV_A, /* the narrow row, then the rotated part of the key that heads share */
+    JT_W_KV_A_NORM,
+    JT_W_KV_B,           /* of each head the other part of the key, and the value */
     JT_W_ATTN_POST_NORM, /* of what the mixer adds */
     JT_W_FFN_NORM,
     JT_W_FFN_NORM_BIAS,
@@ -47,6 +54,18 @@ typedef enum jt_role {
     JT_W_UP_BIAS,
     JT_W_DOWN,
     JT_W_DOWN_BIAS,
+    JT_W_ROUTER, /* of mixtures of experts */
+    JT_W_ROUTER_BIAS,
+    JT_W_ROUTER_CHOICE, /* a bias that counts for the choice alone */
+    JT_W_X_GATE,        /* of experts: a weight each, one after the other */
+    JT_W_X_UP,
+    JT_W_X_GATE_BIAS, /* [experts][outputs] */
+    JT_W_X_UP_BIAS,
+    JT_W_X_DOWN,
+    JT_W_X_DOWN_BIAS,
+    JT_W_S_GATE, /* of the experts that all rows go to, as one */
+    JT_W_S_UP,
+    JT_W_S_DOWN,
     JT_W_FFN_POST_NORM, /* of what the MLP adds */
     JT_W_SSM_IN,
     JT_W_SSM_CONV,
@@ -71,6 +90,11 @@ typedef struct jt_role_row {
     bool hf_by_input; /* Hugging Face's matrix is [inputs][outputs] */
     /* The roles, ending with JT_W_ROLES, whose outputs lie one after the other in the tensor of that name; NULL: it is whole. */
     const jt_role *gguf_stack, *hf_stack;
+    /* There is one for each expert: GGUF and Hugging Face stack them along a first dimension, or Hugging Face names each, its
+     * number where the name has a star. hf_part: of the outputs that are there, 1, 2: the first or second half (by input, and in
+     * vectors: the even or the odd ones); 0: all. */
+    bool experts;
+    uint8_t hf_part;
 } jt_role_row;
 
 struct jt_entry;
@@ -94,9 +118,20 @@ typedef struct jt_family {
     const char *hf_layers; /* before the number of a layer; NULL: "model.layers." */
     const char *hf_base;   /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
     bool gguf_interleaves; /* GGUF files hold the rows of q and k so that rotary pairs are (2i, 2i + 1), Hugging Face's (i, i + rot / 2) */
+    bool (*takes_gguf)(const jt_gguf *g); /* of two families with one name in GGUF: whether a file is this one's; NULL: all others are */
     jt_status (*read_gguf)(const jt_gguf *g, jt_config *c, jt_error *err);
     jt_status (*read_hf)(const jt_json *j, jt_config *c, jt_error *err);
 } jt_family;
+
+/* How a row chooses experts (jt_op_route). */
+typedef struct jt_router {
+    int experts, used; /* 0: the model has none */
+    int rule;          /* jt_route_rule */
+    bool normalise;
+    int groups, groups_used; /* 0: no groups */
+    bool two;                /* a group counts by its two best */
+    float scale;             /* 0 is read as 1 */
+} jt_router;
 
 typedef enum jt_qk_norm { JT_QK_PLAIN, JT_QK_HEADS, JT_QK_WHOLE } jt_qk_norm; /* norms of queries and keys: none, of each head, of all */
 
@@ -144,6 +179,15 @@ struct jt_config {
     float logit_scale; /* logits are divided by it */
     /* Layers with a recurrence (Mamba-2): a bit for each layer, and their sizes; the convolution has ssm_taps taps. */
     uint64_t recurrent[JT_CONFIG_LAYERS / 64];
+    /* Mixtures of experts, in layers whose bit is not set in `dense`: their width, that of the experts all rows go to (0: none). */
+    jt_router router;
+    int expert_ffn, shared_ffn;
+    uint64_t dense[JT_CONFIG_LAYERS / 64];
+    float glu_alpha, glu_limit; /* of a clamped gate (jt_op_swiglu_clamped); 0: the plain one */
+    /* Latent attention: widths of the narrow rows (q_rank 0: queries have none), dimensions of values where they are not
+     * head_dim, and the first dimension of a head that is turned. */
+    int q_rank, kv_rank, value_dim, rope_at;
+    float latent_eps;
     int ssm_layers, ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_taps;
 };
 
@@ -156,6 +200,7 @@ static inline int jt_config_rope(const jt_config *c, int layer) { return c->rope
 
 extern const jt_family *const jt_families[]; /* NULL-terminated */
 extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid;
+extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe;
 
 /* Reads and checks; *c is set on success. */
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);
@@ -164,6 +209,10 @@ static inline bool jt_config_recurrent(const jt_config *c, int layer) { return c
 static inline const jt_block *jt_config_block(const jt_config *c, int layer) {
     return jt_config_recurrent(c, layer) ? c->family->recurrent : c->block;
 }
+static inline bool jt_config_sparse(const jt_config *c, int layer) {
+    return c->router.experts && !(c->dense[layer / 64] >> (layer % 64) & 1);
+}
+static inline int jt_config_value_dim(const jt_config *c) { return c->value_dim ? c->value_dim : c->head_dim; }
 /* Of layers with a recurrence: the width of its output, and of what its convolution runs over. */
 static inline int jt_config_ssm_inner(const jt_config *c) { return c->ssm_heads * c->ssm_head_dim; }
 static inline int jt_config_ssm_conv(const jt_config *c) { return jt_config_ssm_inner(c) + 2 * c->ssm_groups * c->ssm_state; }

@@ -268,7 +268,8 @@ static jt_status prepare_taps(jt_model *m, jt_env *e, const jt_want *want, jt_ar
         for (int i = 0; i < w->taps[r].n; i++)
             if (w->taps[r].tap[i].op == JT_TAP_CAPTURE) slots += w->taps[r].tap[i].layer_end - w->taps[r].tap[i].layer_first;
     }
-    int heads = m->config.heads * m->config.head_dim;
+    const jt_config *k = &m->config;
+    int heads = k->heads * (k->head_dim > jt_config_value_dim(k) ? k->head_dim : jt_config_value_dim(k));
     e->taps = w->taps;
     e->capture_width = heads > m->config.hidden ? heads : m->config.hidden;
     jt_status s =
@@ -305,7 +306,7 @@ static jt_status give_captures(jt_model *m, const jt_batch *b, const jt_env *e, 
                 /* In a layer that the row skips only the stream itself is there. */
                 if (t->site != JT_SITE_RESIDUAL && !jt_layer_in(m->work.layers[r], l)) continue;
                 if ((t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS) && jt_config_recurrent(&m->config, l)) continue;
-                int width = t->site == JT_SITE_QUERY || t->site == JT_SITE_HEADS ? m->config.heads * m->config.head_dim : m->config.hidden;
+                int width = jt_taps_width(m, t->site);
                 jt_buffer_read(e->capture, (size_t)(row->capture + t->capture_at + l - t->layer_first) * bytes, x,
                                (size_t)width * sizeof *x);
                 b->captured(b->captured_self, row->span, row->node, l, t->tag, x, width);

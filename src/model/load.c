@@ -9,7 +9,7 @@
 struct source {
     const char *name;
     const jt_format *format;
-    uint64_t rows, cols, elements;
+    uint64_t rows, cols, elements; /* of one plane, where there are three dimensions; elements of all */
     int dims;
     const void *data;
     uint64_t bytes;
@@ -31,9 +31,9 @@ static jt_status load_find(const jt_model *m, const char *name, struct source *t
         const jt_format *f = s->dtype->computed ? jt_format_named(s->dtype->computed) : NULL;
         if (!f || !f->expand)
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
-        bool two = s->n_dims == 2;
-        *t = (struct source){name,    f,        two ? s->dim[0] : 1, two ? s->dim[1] : s->dim[0], s->elements, s->n_dims,
-                             s->data, s->bytes, s->aligned};
+        int last = s->n_dims - 1;
+        *t = (struct source){
+            name, f, last >= 1 ? s->dim[last - 1] : 1, last >= 0 ? s->dim[last] : 1, s->elements, s->n_dims, s->data, s->bytes, s->aligned};
     }
     *found = true;
     return JT_OK;
@@ -126,6 +126,136 @@ static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref 
     return s || !row->vector ? s : load_turn(m, row, &m->weights.w[ref->tensor], err);
 }
 
+/* ---- experts: a weight each, one after the other ---- */
+
+static jt_status load_strange(const struct source *t, int experts, int rows, int cols, jt_error *err) {
+    return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, the last [%llu, %llu]; the model's settings ask for [%d, %d, %d]",
+                        t->name, t->dims, (unsigned long long)t->rows, (unsigned long long)t->cols, experts, rows, cols);
+}
+
+static jt_status load_copies(jt_model *m, const char *name, size_t n, size_t size, void **out, jt_error *err) {
+    jt_status s = jt_grow((void **)&m->copies, &m->cap_copies, m->n_copies + 1, sizeof *m->copies, err);
+    if (s) return s;
+    if (!(*out = jt_alloc_aligned(n, size))) return jt_nomem(err, name, n, size);
+    m->copies[m->n_copies++] = *out;
+    return JT_OK;
+}
+
+/* Adds the weight of expert x; all have the format of the first. */
+static jt_status load_expert(jt_model *m, const struct source *t, int x, int rows, int cols, const void *data, jt_ref *ref, jt_error *err) {
+    uint16_t index;
+    if (x && t->format != m->weights.w[ref->tensor].matrix.format)
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s is of type %s, the first expert's of type %s; this build needs them equal",
+                            t->name, t->format->name, m->weights.w[ref->tensor].matrix.format->name);
+    jt_status s = jt_weights_add(&m->weights, t->name, t->format, rows, cols, false, data, &index, err);
+    if (!s && !x) ref->tensor = index;
+    return s;
+}
+
+/* Elements of `size` bytes to rows [rows][cols] from a plane [cols][rows] (or, for vectors, [rows]) in which every `step`-th row is
+ * this role's, from `first` on. */
+static void load_apart(char *to, const char *from, size_t size, int rows, int cols, int step, int first) {
+    for (size_t o = 0; o < (size_t)rows; o++)
+        for (size_t i = 0; i < (size_t)cols; i++)
+            memcpy(to + (o * (size_t)cols + i) * size, from + ((i * (size_t)rows + o) * (size_t)step + (size_t)first) * size, size);
+}
+
+/* Vectors of all experts, as one. */
+static jt_status load_expert_vectors(jt_model *m, const jt_role_row *row, struct source *t, int cols, jt_ref *ref, jt_error *err) {
+    int part = m->gguf ? 0 : row->hf_part, n = m->config.router.experts * cols, step = part ? 2 : 1;
+    void *copy;
+    if (t->elements != (uint64_t)n * (uint64_t)step || t->format->block != 1)
+        return load_strange(t, 1, m->config.router.experts, cols * step, err);
+    jt_status s = load_copies(m, t->name, (size_t)n, t->format->bytes, &copy, err);
+    if (s) return s;
+    load_apart(copy, t->data, t->format->bytes, n, 1, step, part ? part - 1 : 0);
+    return jt_weights_add(&m->weights, t->name, t->format, 1, n, true, copy, &ref->tensor, err);
+}
+
+static jt_status load_planes(jt_model *m, const jt_role_row *row, struct source *t, int rows, int cols, jt_ref *ref, jt_error *err) {
+    int part = m->gguf ? 0 : row->hf_part, step = part ? 2 : 1, experts = m->config.router.experts;
+    bool turned = row->hf_by_input && !m->gguf;
+    uint64_t plane, want = (uint64_t)rows * (uint64_t)step, half = 0;
+    bool fits = turned ? t->rows == (uint64_t)cols && t->cols == want : t->rows == want && t->cols == (uint64_t)cols;
+    if (t->dims != 3 || !fits || t->elements != want * (uint64_t)cols * (uint64_t)experts)
+        return load_strange(t, experts, rows * step, cols, err);
+    if (!jt_format_bytes(t->format, want * (uint64_t)cols, &plane) ||
+        (part == 2 && !jt_format_bytes(t->format, plane ? want / 2 * (uint64_t)cols : 0, &half)))
+        return jt_error_set(err, JT_FORMAT, "tensor %s: blocks of type %s cannot be parted by experts", t->name, t->format->name);
+    jt_status s = t->aligned || turned ? JT_OK : aligned_copy(m, t, err);
+    for (int x = 0; x < experts && !s; x++) {
+        const char *data = (const char *)t->data + (size_t)x * (size_t)plane;
+        void *copy;
+        if (turned) {
+            if ((s = load_copies(m, t->name, (size_t)rows * (size_t)cols, t->format->bytes, &copy, err))) break;
+            load_apart(copy, data, t->format->bytes, rows, cols, step, part ? part - 1 : 0);
+            data = copy;
+        } else {
+            data += half;
+        }
+        s = load_expert(m, t, x, rows, cols, data, ref, err);
+    }
+    return s;
+}
+
+/* GPT-OSS in Hugging Face's files: blocks [experts][rows][blocks][16], element 2 i of a block low in byte i, and scales
+ * [experts][rows][blocks]. The rows of gate and upper matrix take turns. */
+static jt_status load_mxfp4(jt_model *m, const jt_role_row *row, const jt_st_tensor *b, const jt_st_tensor *scale, int rows, int cols,
+                            jt_ref *ref, jt_error *err) {
+    int step = row->hf_part ? 2 : 1, first = row->hf_part ? row->hf_part - 1 : 0, experts = m->config.router.experts;
+    size_t blocks = (size_t)cols / 32;
+    uint64_t all = (uint64_t)experts * (uint64_t)rows * (uint64_t)step * blocks;
+    struct source t = {
+        .name = b->name, .format = jt_format_named("mxfp4"), .rows = (uint64_t)rows, .cols = (uint64_t)cols, .dims = b->n_dims};
+    if (cols % 32 || !scale || b->bytes != all * 16 || scale->bytes != all) return load_strange(&t, experts, rows * step, cols, err);
+    for (int x = 0; x < experts; x++) {
+        void *copy;
+        jt_status s = load_copies(m, t.name, (size_t)rows * blocks, t.format->bytes, &copy, err);
+        uint8_t *to = copy;
+        for (size_t i = 0; !s && i < (size_t)rows * blocks; i++, to += 17) {
+            size_t o = i / blocks, at = (((size_t)x * (size_t)rows + o) * (size_t)step + (size_t)first) * blocks + i % blocks;
+            const uint8_t *from = (const uint8_t *)b->data + at * 16;
+            to[0] = ((const uint8_t *)scale->data)[at];
+            for (int j = 0; j < 16; j++) {
+                int low = from[j / 2] >> 4 * (j % 2) & 15, high = from[8 + j / 2] >> 4 * (j % 2) & 15;
+                to[1 + j] = (uint8_t)(low | high << 4);
+            }
+        }
+        if (!s) s = load_expert(m, &t, x, rows, cols, copy, ref, err);
+        if (s) return s;
+    }
+    return JT_OK;
+}
+
+/* All experts' weights of a role, from the name that such files give it. */
+static jt_status load_experts(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
+    const jt_role_row *row = &m->config.family->role[role];
+    const char *star = m->gguf ? NULL : strchr(name, '*');
+    char full[192];
+    struct source t;
+    int rows, cols;
+    jt_config_shape(&m->config, role, &rows, &cols);
+    jt_status s = star ? JT_OK : load_find(m, name, &t, found, err);
+    if (!s && *found) return row->vector ? load_expert_vectors(m, row, &t, cols, ref, err) : load_planes(m, row, &t, rows, cols, ref, err);
+    if (!s && !star && !m->gguf && !row->vector) {
+        snprintf(full, sizeof full, "%s_blocks", name);
+        const jt_st_tensor *b = jt_safetensors_tensor_named(m->tensors, full);
+        snprintf(full, sizeof full, "%s_scales", name);
+        *found = b != NULL;
+        if (b) return load_mxfp4(m, row, b, jt_safetensors_tensor_named(m->tensors, full), rows, cols, ref, err);
+    }
+    for (int x = 0; star && x < m->config.router.experts && !s; x++) {
+        snprintf(full, sizeof full, "%.*s%d%s", (int)(star - name), name, x, star + 1);
+        s = load_find(m, full, &t, found, err);
+        if (s || (!*found && !x)) return s;
+        if (!*found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", full);
+        if (t.dims != 2 || t.rows != (uint64_t)rows || t.cols != (uint64_t)cols) return load_strange(&t, 1, rows, cols, err);
+        if (!t.aligned) s = aligned_copy(m, &t, err);
+        if (!s) s = load_expert(m, &t, x, rows, cols, t.data, ref, err);
+    }
+    return s;
+}
+
 /* The name of a role's tensor in the open file. */
 static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
     const jt_family *f = m->config.family;
@@ -149,7 +279,7 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
     bool found = false, tied = role == JT_W_HEAD && m->config.tied;
     if (m->gguf ? !row->gguf : !row->hf) return JT_OK;
     load_name(m, layer, role, name, sizeof name);
-    jt_status s = tied ? JT_OK : add_weight(m, role, name, ref, &found, err);
+    jt_status s = tied ? JT_OK : row->experts ? load_experts(m, role, name, ref, &found, err) : add_weight(m, role, name, ref, &found, err);
     if (s || found) return s;
     if (tied || (row->optional && !(m->config.needs >> role & 1))) {
         if (role == JT_W_HEAD) *ref = m->ref[JT_W_EMBED];
@@ -159,6 +289,13 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
 }
 
 static bool load_used(const jt_model *m, const char *name) {
+    static const char scales[] = "_scales";
+    char other[192];
+    size_t n = strlen(name), tail = sizeof scales - 1;
+    if (!m->gguf && n > tail && n < sizeof other && !strcmp(name + n - tail, scales)) {
+        snprintf(other, sizeof other, "%.*s_blocks", (int)(n - tail), name);
+        name = other;
+    }
     for (size_t i = 0; i < m->weights.n; i++)
         if (!strcmp(m->weights.w[i].name, name)) return true;
     return false;
@@ -188,7 +325,7 @@ jt_status jt_model_load_weights(jt_model *m, jt_error *err) {
     for (int r = 0; r < JT_W_GLOBAL && !s; r++) s = load_role(m, 0, (jt_role)r, err);
     for (int i = 0; i < m->config.layers && !s; i++)
         for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
-            if (jt_block_roles(jt_config_block(&m->config, i)) >> r & 1) s = load_role(m, i, (jt_role)r, err);
+            if (jt_layer_roles(&m->config, i) >> r & 1) s = load_role(m, i, (jt_role)r, err);
     return s ? s : refuse_unused(m, err);
 }
 

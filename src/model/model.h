@@ -75,6 +75,8 @@ typedef struct jt_taps {
     jt_arena memory;
 } jt_taps;
 void jt_taps_put(jt_taps *t);
+/* The width of a site (jt_site). */
+int jt_taps_width(const jt_model *m, int site);
 
 /* Lists of keys of states, immutable once set. */
 typedef struct jt_key_set {

@@ -4,6 +4,7 @@
 static const uint64_t network_common[] = {
     (uint64_t)1 << JT_W_Q | (uint64_t)1 << JT_W_K | (uint64_t)1 << JT_W_V,
     (uint64_t)1 << JT_W_GATE | (uint64_t)1 << JT_W_UP,
+    (uint64_t)1 << JT_W_S_GATE | (uint64_t)1 << JT_W_S_UP,
 };
 
 /* The low-rank row of an adapter for role r; JT_NOVAL where the list has none. */
@@ -31,21 +32,31 @@ static jt_val network_lora_up(jt_net *n, int layer, jt_role r, jt_val y, jt_val 
     return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, width);
 }
 
+jt_val jt_net_quantised(jt_net *n, int layer, jt_val x) {
+    if (n->act_from != x) {
+        jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
+        q->in[0] = x;
+        q->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_ACT, jt_net_width(n, x));
+        n->act_from = x, n->act = q->out[0];
+    }
+    return n->act;
+}
+
+jt_val jt_net_rms_norm(jt_net *n, int layer, jt_role r, jt_val x, float eps) {
+    jt_opnode *p = jt_list_node(n->list, &jt_op_rms_norm, layer);
+    p->in[0] = x;
+    p->weight[0] = n->ref[jt_net_ref_index(layer, r)];
+    p->f[0] = eps;
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, jt_net_width(n, x));
+}
+
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x) { return jt_net_linear_biased(n, layer, r, JT_W_ROLES, x); }
 
 jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_val x) {
     jt_ref ref = n->ref[jt_net_ref_index(layer, r)];
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
     jt_val t = network_lora_down(n, layer, r, x);
-    if (n->int8 && m->format->quantised) {
-        if (n->act_from != x) {
-            jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
-            q->in[0] = x;
-            q->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_ACT, m->cols);
-            n->act_from = x, n->act = q->out[0];
-        }
-        x = n->act;
-    }
+    if (n->int8 && m->format->quantised) x = jt_net_quantised(n, layer, x);
     jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
     p->weight[0] = ref;
@@ -59,7 +70,7 @@ jt_val jt_net_activate(jt_net *n, int layer, jt_val x, jt_val up) {
     jt_opnode *p = jt_list_node(n->list, silu ? &jt_op_swiglu : &jt_op_activate, layer);
     p->in[0] = x, p->in[1] = up;
     p->i[0] = (int32_t)n->config->activation;
-    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->ffn);
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, jt_net_width(n, x));
 }
 
 jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b) {
@@ -132,7 +143,8 @@ static jt_val network_block(jt_net *n, int layer, jt_val x) {
     jt_val mlp_in = b->parallel ? (b->mlp_norm ? network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x) : in) : JT_NOVAL;
     x = jt_net_add(n, layer, x, network_part(n, layer, b->mixer, b->mixer_post, JT_W_ATTN_POST_NORM, JT_SITE_ATTENTION, in));
     if (!b->parallel) mlp_in = network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x);
-    return jt_net_add(n, layer, x, network_part(n, layer, b->mlp, b->mlp_post, JT_W_FFN_POST_NORM, JT_SITE_MLP, mlp_in));
+    return jt_net_add(n, layer, x,
+                      network_part(n, layer, jt_layer_mlp(n->config, layer), b->mlp_post, JT_W_FFN_POST_NORM, JT_SITE_MLP, mlp_in));
 }
 
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err) {

@@ -47,22 +47,35 @@ typedef struct jt_entry {
     jt_val (*build)(jt_net *n, int layer, jt_role role, jt_val x);
 } jt_entry;
 
-extern const jt_entry jt_entry_rms_norm, jt_entry_layer_norm, jt_entry_attention, jt_entry_mamba2, jt_entry_gated_mlp, jt_entry_mlp;
+extern const jt_entry jt_entry_rms_norm, jt_entry_layer_norm, jt_entry_attention, jt_entry_mamba2, jt_entry_gated_mlp, jt_entry_mlp,
+    jt_entry_latent, jt_entry_experts;
 
 static inline size_t jt_net_ref_index(int layer, jt_role r) {
     return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
 }
 static inline bool jt_net_has(const jt_ref *ref, int layer, jt_role r) { return ref[jt_net_ref_index(layer, r)].tensor != JT_NO_TENSOR; }
 static inline uint64_t jt_norm_roles(const jt_entry *norm, jt_role r) { return norm ? (uint64_t)(norm->biased ? 3 : 1) << r : 0; }
-/* The weights that a layer's block has, bit by role. */
-static inline uint64_t jt_block_roles(const jt_block *b) {
-    return b->mixer->roles | b->mlp->roles | jt_norm_roles(b->mixer_norm, JT_W_ATTN_NORM) | jt_norm_roles(b->mlp_norm, JT_W_FFN_NORM) |
-           jt_norm_roles(b->mixer_post, JT_W_ATTN_POST_NORM) | jt_norm_roles(b->mlp_post, JT_W_FFN_POST_NORM);
+/* What a layer's block is made of; in layers with experts they are its MLP. */
+static inline const jt_entry *jt_layer_mlp(const jt_config *c, int layer) {
+    return jt_config_sparse(c, layer) ? &jt_entry_experts : jt_config_block(c, layer)->mlp;
+}
+/* The weights that a layer has, bit by role. */
+static inline uint64_t jt_layer_roles(const jt_config *c, int layer) {
+    const jt_block *b = jt_config_block(c, layer);
+    return b->mixer->roles | jt_layer_mlp(c, layer)->roles | jt_norm_roles(b->mixer_norm, JT_W_ATTN_NORM) |
+           jt_norm_roles(b->mlp_norm, JT_W_FFN_NORM) | jt_norm_roles(b->mixer_post, JT_W_ATTN_POST_NORM) |
+           jt_norm_roles(b->mlp_post, JT_W_FFN_POST_NORM);
 }
 /* x W^T for the weight of a role, plus the bias of role `bias` where the model has it, with what adapters add; quantises x first
  * where the mode asks for it. JT_W_ROLES: no bias. */
 jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_val x);
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
+/* x as products in 8 bits want it; made once for all that read it in turn. */
+jt_val jt_net_quantised(jt_net *n, int layer, jt_val x);
+/* The RMS norm of x with the weight of a role. */
+jt_val jt_net_rms_norm(jt_net *n, int layer, jt_role r, jt_val x, float eps);
+/* The width of a value; 1 in a list that has failed. */
+static inline int jt_net_width(const jt_net *n, jt_val v) { return v == JT_NOVAL || n->list->status ? 1 : n->list->value[v].width; }
 /* act(x), or act(x) * up where `up` is not JT_NOVAL. */
 jt_val jt_net_activate(jt_net *n, int layer, jt_val x, jt_val up);
 /* The value after the taps of a site; x itself in a list without taps. */

@@ -57,6 +57,7 @@ static jt_status lay_out_cache(jt_model *m, jt_error *err) {
     m->kv = (jt_kv_layout){.layers = c->layers,
                            .heads = c->kv_heads,
                            .dim = c->head_dim,
+                           .vdim = jt_config_value_dim(c),
                            .type = t == JT_KV_F16    ? JT_F16
                                    : t == JT_KV_Q8_0 ? JT_Q8_0
                                                      : JT_F32};
@@ -209,6 +210,17 @@ static uint64_t mode_hash(const jt_model *m) {
     h = jt_hash_bytes(jt_hash_bytes(h, setting, sizeof setting), c->recurrent, sizeof c->recurrent);
     h = jt_hash_bytes(h, sizes, sizeof sizes);
     h = jt_hash_bytes(h, c->still, sizeof c->still);
+    if (c->router.experts) {
+        const jt_router *r = &c->router;
+        const float way[] = {r->scale, c->glu_alpha, c->glu_limit};
+        const int parts[] = {r->experts, r->used, r->rule, r->normalise, r->groups, r->groups_used, r->two, c->shared_ffn};
+        h = jt_hash_bytes(jt_hash_bytes(h, way, sizeof way), parts, sizeof parts);
+        h = jt_hash_bytes(h, c->dense, sizeof c->dense);
+    }
+    if (c->kv_rank) {
+        const int parts[] = {c->q_rank, c->kv_rank, c->value_dim, c->rope_at};
+        h = jt_hash_bytes(jt_hash_bytes(h, parts, sizeof parts), &c->latent_eps, sizeof c->latent_eps);
+    }
     for (int k = 0; k <= c->rope_two; k++) {
         const jt_rope *r = &c->rope[k];
         const double way[] = {r->kind, r->base, r->factor, r->original, r->low, r->high, jt_rope_attention(r), r->fractions};

@@ -20,18 +20,18 @@ static int taps_site_of(const char *name) {
     return -1;
 }
 
-static int taps_width_of(const jt_model *m, int site) {
+int jt_taps_width(const jt_model *m, int site) {
     switch (site) {
     case JT_SITE_RESIDUAL:
     case JT_SITE_ATTENTION:
     case JT_SITE_MLP: return m->config.hidden;
-    case JT_SITE_QUERY:
-    case JT_SITE_HEADS: return m->config.heads * m->config.head_dim;
+    case JT_SITE_QUERY: return m->config.heads * m->config.head_dim;
+    case JT_SITE_HEADS: return m->config.heads * jt_config_value_dim(&m->config);
     default: return 0;
     }
 }
 
-int jt_site_width(const jt_model *m, const char *site) { return taps_width_of(m, taps_site_of(site)); }
+int jt_site_width(const jt_model *m, const char *site) { return jt_taps_width(m, taps_site_of(site)); }
 
 void jt_taps_put(jt_taps *t) {
     if (!t || --t->refs) return;
@@ -78,7 +78,7 @@ static float taps_squares(const float *v, int n) {
 }
 
 static jt_status taps_copy(const jt_model *m, jt_taps *to, const jt_tap *t, int i, jt_error *err) {
-    int site = t->site ? taps_site_of(t->site) : -1, width = taps_width_of(m, site);
+    int site = t->site ? taps_site_of(t->site) : -1, width = jt_taps_width(m, site);
     if (site < 0) return taps_no_site(t->site ? t->site : "", err);
     jt_status s = taps_check(m, t, i, site, err);
     if (s) return s;
@@ -119,7 +119,7 @@ static uint64_t taps_hash_tap(uint64_t h, const jt_model *m, const jt_env_tap *t
     const int word[] = {t->site, t->op, t->layer_first, t->layer_end, t->row_first, t->row_end, t->key_first, t->key_end};
     h = jt_hash_bytes(h, word, sizeof word);
     h = jt_hash_bytes(h, &t->value, sizeof t->value);
-    if (t->vec) h = jt_hash_bytes(h, t->vec, (size_t)taps_width_of(m, t->site) * sizeof *t->vec);
+    if (t->vec) h = jt_hash_bytes(h, t->vec, (size_t)jt_taps_width(m, t->site) * sizeof *t->vec);
     return t->head ? jt_hash_bytes(h, t->head, (size_t)m->config.heads) : h;
 }
 

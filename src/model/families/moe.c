@@ -1,0 +1,128 @@
+/* moe.c: Mixtral (Jiang et al. 2024, arXiv 2401.04088), Qwen3-MoE (arXiv 2505.09388) and OLMoE (Muennighoff et al. 2024,
+ * arXiv 2409.02060): Llama's blocks with experts in place of the MLP. Mixtral's GGUF files call themselves "llama". */
+#include <string.h>
+
+#include "model/families/sparse.h"
+#include "model/network.h"
+#include "tensor/op.h"
+
+static const jt_block moe_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
+
+/* ---- Mixtral ---- */
+
+static const jt_role_row moe_mixtral_roles[JT_W_ROLES] = {
+    JT_SPARSE_ROWS, JT_SPARSE_EXPERTS("block_sparse_moe.gate.weight", "block_sparse_moe.experts.*.w1.weight",
+                                      "block_sparse_moe.experts.*.w3.weight", "block_sparse_moe.experts.*.w2.weight")};
+
+static jt_status moe_mixtral_hf(const jt_json *j, jt_config *c, jt_error *err) {
+    int64_t window;
+    jt_status s = jt_sparse_read_hf(j, c, err);
+    if (!s) s = jt_config_int_or(j, "sliding_window", 1, INT32_MAX, 0, &window, err);
+    if (s) return s;
+    c->window = window < 1 << 30 ? (int)window : 1 << 30;
+    c->router.normalise = true;
+    return JT_OK;
+}
+
+static bool moe_mixtral_takes(const jt_gguf *g) {
+    uint64_t experts;
+    return !jt_gguf_get_u64_or(g, "llama.expert_count", 0, &experts, NULL) && experts > 0;
+}
+
+static jt_status moe_mixtral_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
+    jt_status s = jt_sparse_read_gguf(g, c, err);
+    c->router.normalise = true;
+    return s;
+}
+
+const jt_family jt_family_mixtral = {.name = "llama",
+                                     .hf = "mixtral",
+                                     .role = moe_mixtral_roles,
+                                     .block = &moe_block,
+                                     .final_norm = &jt_entry_rms_norm,
+                                     .gguf_interleaves = true,
+                                     .takes_gguf = moe_mixtral_takes,
+                                     .read_gguf = moe_mixtral_gguf,
+                                     .read_hf = moe_mixtral_hf};
+
+/* ---- Qwen3-MoE ---- */
+
+#define MOE_NORMS                                                                                                                          \
+    [JT_W_Q_NORM] = {"attn_q_norm.weight", "self_attn.q_norm.weight", .vector = true}, [JT_W_K_NORM] = {"attn_k_norm.weight",              \
+                                                                                                        "self_attn.k_norm.weight",         \
+                                                                                                        .vector = true}
+#define MOE_DENSE                                                                                                                          \
+    [JT_W_GATE] = {"ffn_gate.weight", "mlp.gate_proj.weight"}, [JT_W_UP] = {"ffn_up.weight", "mlp.up_proj.weight"},                        \
+    [JT_W_DOWN] = {"ffn_down.weight", "mlp.down_proj.weight"}
+#define MOE_EXPERTS                                                                                                                        \
+    JT_SPARSE_EXPERTS("mlp.gate.weight", "mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight", "mlp.experts.*.down_proj.weight")
+
+static const jt_role_row moe_qwen3_roles[JT_W_ROLES] = {JT_SPARSE_ROWS, MOE_NORMS, MOE_DENSE, MOE_EXPERTS};
+
+/* Layers that the settings leave dense. */
+static jt_status moe_qwen3_dense(const jt_json *j, jt_config *c, jt_error *err) {
+    int64_t step, only[256];
+    size_t n = 0;
+    jt_status s = jt_config_int_or(j, "decoder_sparse_step", 1, INT32_MAX, 1, &step, err);
+    if (!s && jt_config_find(j, "mlp_only_layers")) s = jt_config_ints(j, "mlp_only_layers", only, sizeof only / sizeof *only, &n, err);
+    if (s) return s;
+    for (int l = 0; l < c->layers && l < JT_CONFIG_LAYERS; l++) {
+        bool dense = (l + 1) % step != 0;
+        for (size_t i = 0; i < n; i++) dense |= only[i] == l;
+        if (dense) jt_sparse_set_dense(c, l);
+    }
+    return JT_OK;
+}
+
+static jt_status moe_qwen3_hf(const jt_json *j, jt_config *c, jt_error *err) {
+    jt_status s;
+    if ((s = jt_sparse_read_hf(j, c, err)) || (s = jt_config_hf_off(j, "attention_bias", err)) ||
+        (s = jt_config_hf_off(j, "use_sliding_window", err)) || (s = moe_qwen3_dense(j, c, err)) ||
+        (s = jt_config_bool_or(j, "norm_topk_prob", false, &c->router.normalise, err)))
+        return s;
+    c->qk_norm = JT_QK_HEADS;
+    return JT_OK;
+}
+
+static jt_status moe_qwen3_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
+    jt_status s = jt_sparse_read_gguf(g, c, err);
+    c->router.normalise = true;
+    c->qk_norm = JT_QK_HEADS;
+    return s;
+}
+
+const jt_family jt_family_qwen3_moe = {.name = "qwen3moe",
+                                       .hf = "qwen3_moe",
+                                       .role = moe_qwen3_roles,
+                                       .block = &moe_block,
+                                       .final_norm = &jt_entry_rms_norm,
+                                       .read_gguf = moe_qwen3_gguf,
+                                       .read_hf = moe_qwen3_hf};
+
+/* ---- OLMoE ---- */
+
+static const jt_role_row moe_olmoe_roles[JT_W_ROLES] = {JT_SPARSE_ROWS, MOE_NORMS, MOE_EXPERTS};
+
+static jt_status moe_olmoe_hf(const jt_json *j, jt_config *c, jt_error *err) {
+    jt_status s;
+    if ((s = jt_sparse_read_hf(j, c, err)) || (s = jt_config_hf_off(j, "attention_bias", err)) ||
+        (s = jt_config_bool_or(j, "norm_topk_prob", false, &c->router.normalise, err)))
+        return s;
+    if (jt_config_find(j, "clip_qkv")) return jt_error_set(err, JT_UNSUPPORTED, "clip_qkv is set, which is not supported by this build");
+    c->qk_norm = JT_QK_WHOLE;
+    return JT_OK;
+}
+
+static jt_status moe_olmoe_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
+    jt_status s = jt_sparse_read_gguf(g, c, err);
+    c->qk_norm = JT_QK_WHOLE;
+    return s;
+}
+
+const jt_family jt_family_olmoe = {.name = "olmoe",
+                                   .hf = "olmoe",
+                                   .role = moe_olmoe_roles,
+                                   .block = &moe_block,
+                                   .final_norm = &jt_entry_rms_norm,
+                                   .read_gguf = moe_olmoe_gguf,
+                                   .read_hf = moe_olmoe_hf};
