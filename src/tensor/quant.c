@@ -7,7 +7,7 @@
 
 static bool quant_is_plain(const jt_format *f) { return f->type == JT_F32 || f->type == JT_F16 || f->type == JT_BF16; }
 
-bool jt_format_is_written(const jt_format *f) { return quant_is_plain(f) || jt_quant_plan_of(f->type); }
+bool jt_format_is_written(const jt_format *f) { return quant_is_plain(f) || f->type == JT_MXFP4 || jt_quant_plan_of(f->type); }
 
 static jt_status quant_plain(const jt_format *f, const float *x, size_t n, unsigned char *out, jt_error *err) {
     for (size_t i = 0; i < n; i++) {
@@ -27,12 +27,14 @@ jt_status jt_quantise_row(const jt_format *f, const float *x, size_t n, const fl
         return jt_error_set(err, JT_INVALID, "a row of %zu weights cannot be in format %s, whose blocks have %d", n, f->name, f->block);
     if (quant_is_plain(f)) return quant_plain(f, x, n, out, err);
     const jt_quant_plan *plan = jt_quant_plan_of(f->type);
-    if (!plan) return jt_error_set(err, JT_UNSUPPORTED, "format %s is read but not written", f->name);
+    if (!plan && f->type != JT_MXFP4) return jt_error_set(err, JT_UNSUPPORTED, "format %s is read but not written", f->name);
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(x[i]) <= 65504))
             return jt_error_set(err, JT_INVALID, "weight %zu is %g, which %s cannot hold; use bf16 or f32", i, (double)x[i], f->name);
-    unsigned char *to = out;
-    for (size_t i = 0; i < n; i += f->block, to += f->bytes) jt_quant_block_write(plan, x + i, importance ? importance + i : NULL, to);
+    if (plan)
+        jt_quant_write(plan, x, importance, n / f->block, out);
+    else
+        jt_quant_write_mxfp4(x, importance, n / f->block, out);
     return JT_OK;
 }
 

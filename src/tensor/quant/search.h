@@ -1,0 +1,99 @@
+/* search.h: the inner loops of the searches for scales.
+ *
+ * Loops run over a constant number of weights, sums four side by side, so that compilers can use vectors and still give
+ * the same bits. */
+#ifndef JT_TENSOR_QUANT_SEARCH_H
+#define JT_TENSOR_QUANT_SEARCH_H
+
+#include <math.h>
+#include <string.h>
+
+#include "tensor/quant/block.h"
+
+/* A scale below this counts as zero: weights are below 1. */
+#define JT_QUANT_TINY 1e-20f
+
+/* Calls f(.., n) with the length of a sub-block as a constant. */
+#define JT_QUANT_LENGTH(len, f, ...) ((len) == 16 ? f(16, __VA_ARGS__) : f(32, __VA_ARGS__))
+
+/* To the nearest integer, ties to even, for magnitudes below 2^22; vectors of every processor can do it. */
+static inline float jt_quant_rint(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+
+static inline float jt_quant_clamp(float x, float low, float high) {
+    x = x < low ? low : x;
+    return x > high ? high : x;
+}
+
+/* Four sums side by side, the same in every compiler and processor. */
+typedef float jt_quant_four __attribute__((vector_size(16)));
+
+static inline jt_quant_four jt_quant_load(const float *p) {
+    jt_quant_four v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline float jt_quant_sum(jt_quant_four s) { return (s[0] + s[2]) + (s[1] + s[3]); }
+
+/* The half nearest to d * 2^exponent, within the finite ones; *value is what it is worth, divided by that power. */
+static inline uint16_t jt_quant_half(float d, int exponent, float *value) {
+    float top = jt_quant_clamp(ldexpf(d, exponent), -65504, 65504);
+    uint16_t h = jt_f32_to_f16(top);
+    *value = ldexpf(jt_f16_to_f32(h), -exponent);
+    return h;
+}
+
+static inline uint8_t jt_quant_index(const jt_quant_levels *l, float t) {
+    t = jt_quant_clamp(t, l->low, l->high);
+    return l->values ? l->nearest[(int)(2 * (t - l->low))] : (uint8_t)(int)(jt_quant_rint(t) - l->low);
+}
+
+/* The values nearest to (x - b) * r. */
+static inline __attribute__((always_inline)) void jt_quant_round(int n, const jt_quant_levels *l, const float *restrict x, float b, float r,
+                                                                 float *restrict v) {
+    const float low = l->low, high = l->high;
+    if (l->values) {
+        int at[JT_QUANT_LEN];
+        for (int i = 0; i < n; i++) at[i] = (int)(2 * (jt_quant_clamp((x[i] - b) * r, low, high) - low));
+        for (int i = 0; i < n; i++) v[i] = l->value[at[i]];
+    } else {
+        for (int i = 0; i < n; i++) v[i] = jt_quant_rint(jt_quant_clamp((x[i] - b) * r, low, high));
+    }
+}
+
+/* The sum of w * (x - b - a * v)^2. */
+static inline __attribute__((always_inline)) float jt_quant_distance(int n, const float *x, const float *w, const float *v, float a,
+                                                                     float b) {
+    jt_quant_four sum = {0};
+    for (int i = 0; i < n; i += 4) {
+        jt_quant_four e = jt_quant_load(x + i) - b - a * jt_quant_load(v + i);
+        sum += jt_quant_load(w + i) * e * e;
+    }
+    return jt_quant_sum(sum);
+}
+
+/* The same with the best values. */
+static inline __attribute__((always_inline)) float jt_quant_error(int n, const jt_quant_levels *l, const float *x, const float *w, float a,
+                                                                  float b) {
+    float v[JT_QUANT_LEN] = {0};
+    if (fabsf(a) >= JT_QUANT_TINY) jt_quant_round(n, l, x, b, 1 / a, v);
+    return jt_quant_distance(n, x, w, v, fabsf(a) >= JT_QUANT_TINY ? a : 0, b);
+}
+
+/* Sums over a sub-block, weighted: of values, of their squares, and of values times weights. */
+typedef struct jt_quant_sums {
+    float v, vv, xv;
+} jt_quant_sums;
+
+static inline __attribute__((always_inline)) jt_quant_sums jt_quant_moments(int n, const float *x, const float *w, const float *v) {
+    jt_quant_four a = {0}, b = {0}, c = {0};
+    for (int i = 0; i < n; i += 4) {
+        jt_quant_four value = jt_quant_load(v + i), p = jt_quant_load(w + i) * value;
+        a += p;
+        b += p * value;
+        c += p * jt_quant_load(x + i);
+    }
+    return (jt_quant_sums){jt_quant_sum(a), jt_quant_sum(b), jt_quant_sum(c)};
+}
+
+#endif
