@@ -132,7 +132,7 @@ static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, c
 static bool plan_has(const jt_conversion *c, int layer, int r) {
     const jt_role_row *row = &c->config.family->role[r];
     if (!row->gguf || !row->hf || (r == JT_W_HEAD && c->config.tied)) return false;
-    return r < JT_W_GLOBAL ? layer == 0 : jt_block_roles(jt_config_block(&c->config, layer)) >> r & 1;
+    return r < JT_W_GLOBAL ? layer == 0 : jt_layer_roles(&c->config, layer) >> r & 1;
 }
 
 /* Outputs and inputs of a role; a vector has one input. */
