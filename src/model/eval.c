@@ -9,6 +9,7 @@
 
 #include "jeton/tap.h"
 #include "model/adapter.h"
+#include "model/imatrix.h"
 #include "model/model.h"
 
 /* The part of a span that a pass evaluates. */
@@ -361,6 +362,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
     e.storage = w->storage;
     set_layers(w, &e, &off);
+    if (m->sums) e.watch = jt_imatrix_watch, e.watch_self = m->sums;
     jt_list_run(&e);
     if (host) return jt_error_set(err, host, "a tap's function failed with \"%s\"", jt_status_name(host));
     if (select)

@@ -27,4 +27,22 @@ const jt_imatrix_row *jt_imatrix_find(const jt_imatrix *m, const char *name);
 /* Gives a tensor the weights of its columns, if the matrix has them; JT_INVALID when their number differs. */
 jt_status jt_imatrix_weights(const jt_imatrix *m, struct jt_convert_tensor *t, jt_error *err);
 
+/* ---- making one ---- */
+
+struct jt_model;
+struct jt_env;
+struct jt_opnode;
+typedef struct jt_imatrix_sums jt_imatrix_sums;
+/* From now on the evals of the model add up the squares of what its matrices inside the layers are multiplied with. The
+ * model must outlive *out. One at a time. */
+jt_status jt_imatrix_collect(struct jt_model *m, jt_imatrix_sums **out, jt_error *err);
+/* Writes what was added up, as llama.cpp's GGUF form; `text` and the numbers of chunks say what of. */
+jt_status jt_imatrix_save(const jt_imatrix_sums *s, const char *path, const char *text, uint64_t chunks, uint64_t chunk, jt_error *err);
+/* Matrices that were met. */
+size_t jt_imatrix_met(const jt_imatrix_sums *s);
+/* Ends the adding. NULL is fine. */
+void jt_imatrix_stop(jt_imatrix_sums *s);
+/* For eval: looks at the inputs of an operator. */
+void jt_imatrix_watch(void *self, const struct jt_env *e, const struct jt_opnode *n);
+
 #endif

@@ -153,7 +153,8 @@ struct jt_model {
     jt_eval_work work;
     size_t mark_bytes; /* of a mark; 0: the model has no recurrence */
     jt_page *free_page, *free_mark;
-    jt_arena text; /* strings of the info */
+    struct jt_imatrix_sums *sums; /* being collected in evals; NULL: none */
+    jt_arena text;                /* strings of the info */
     jt_model_info info;
 };
 

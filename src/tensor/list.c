@@ -177,6 +177,7 @@ static void list_walk(void *arg, int thread, int threads) {
         if (n->barrier) jt_pool_barrier(e->engine->pool);
         if (e->off && n->layer >= 0 && !n->op->passes && jt_layer_in(e->off, n->layer)) continue;
         share.taken = &w->taken[i];
+        if (e->watch && !thread) e->watch(e->watch_self, e, n);
         n->op->forward(e, n, &share);
     }
 }

@@ -299,6 +299,9 @@ typedef struct jt_env {
     jt_buffer *storage;               /* values */
     size_t class_at[JT_ROWS_CLASSES]; /* where each class's region begins */
     void **scratch;                   /* [threads] */
+    /* NULL, or called by the first thread before each operator, whose inputs are there. */
+    void (*watch)(void *self, const struct jt_env *e, const jt_opnode *n);
+    void *watch_self;
 } jt_env;
 
 /* Where a head's keys, or values, begin in a layer's part of a page. */
