@@ -5,8 +5,25 @@
 
 #include "tensor/op.h"
 
-const jt_family *const jt_families[] = {
-    &jt_family_llama, &jt_family_mistral, &jt_family_granite_hybrid, &jt_family_mixtral, &jt_family_qwen3_moe, &jt_family_olmoe, NULL};
+const jt_family *const jt_families[] = {&jt_family_llama,
+                                        &jt_family_mistral,
+                                        &jt_family_granite_hybrid,
+                                        &jt_family_smollm3,
+                                        &jt_family_granite,
+                                        &jt_family_qwen2,
+                                        &jt_family_qwen3,
+                                        &jt_family_gemma,
+                                        &jt_family_gemma2,
+                                        &jt_family_gemma3,
+                                        &jt_family_phi3,
+                                        &jt_family_olmo2,
+                                        &jt_family_gpt2,
+                                        &jt_family_stablelm,
+                                        &jt_family_starcoder2,
+                                        &jt_family_mixtral,
+                                        &jt_family_qwen3_moe,
+                                        &jt_family_olmoe,
+                                        NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
@@ -167,20 +184,6 @@ jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err) {
     bool v;
     jt_status s = jt_config_bool_or(j, key, false, &v, err);
     return s ? s : v ? jt_error_set(err, JT_UNSUPPORTED, "%s is true, which is not supported by this build", key) : JT_OK;
-}
-
-/* transformers 5 writes rope_parameters; earlier versions rope_theta and rope_scaling. */
-jt_status jt_config_hf_rope(const jt_json *j, jt_config *c, jt_error *err) {
-    static const char *const type_key[] = {"rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"};
-    jt_status s = jt_config_double_or(j, "rope_theta", 10000, &c->rope[0].base, err);
-    if (!s) s = jt_config_double_or(j, "rope_parameters.rope_theta", c->rope[0].base, &c->rope[0].base, err);
-    for (int i = 0; !s && i < 3; i++) {
-        const char *type;
-        s = jt_config_string_or(j, type_key[i], "default", &type, err);
-        if (!s && strcmp(type, "default"))
-            s = jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", type_key[i], type);
-    }
-    return s;
 }
 
 /* ---- ---- */

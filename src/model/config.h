@@ -115,8 +115,9 @@ typedef struct jt_family {
     const jt_block *block;     /* of layers with attention */
     const jt_block *recurrent; /* of layers with a recurrence; NULL: the family has none */
     const struct jt_entry *final_norm;
-    const char *hf_layers; /* before the number of a layer; NULL: "model.layers." */
-    const char *hf_base;   /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
+    const char *hf_layers;      /* before the number of a layer; NULL: "model.layers." */
+    const char *hf_base;        /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
+    const char *const *hf_idle; /* NULL, or ends of names of tensors that are no weights; NULL-terminated */
     bool gguf_interleaves; /* GGUF files hold the rows of q and k so that rotary pairs are (2i, 2i + 1), Hugging Face's (i, i + rot / 2) */
     bool (*takes_gguf)(const jt_gguf *g); /* of two families with one name in GGUF: whether a file is this one's; NULL: all others are */
     jt_status (*read_gguf)(const jt_gguf *g, jt_config *c, jt_error *err);
@@ -199,7 +200,9 @@ static inline bool jt_config_rotates(const jt_config *c, int layer) { return c->
 static inline int jt_config_rope(const jt_config *c, int layer) { return c->rope_two && jt_config_window(c, layer) ? 1 : 0; }
 
 extern const jt_family *const jt_families[]; /* NULL-terminated */
-extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid;
+extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid, jt_family_smollm3, jt_family_granite, jt_family_qwen2,
+    jt_family_qwen3, jt_family_gemma, jt_family_gemma2, jt_family_gemma3, jt_family_phi3, jt_family_olmo2, jt_family_gpt2,
+    jt_family_stablelm, jt_family_starcoder2;
 extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe;
 
 /* Reads and checks; *c is set on success. */
@@ -223,8 +226,41 @@ jt_status jt_config_gguf_vocab(const jt_gguf *g, const jt_role_row *embed, jt_co
 /* Reading config.json: an integer of 1 or more; and refusing a switch that is on. */
 jt_status jt_config_hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err);
 jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err);
-/* The rotary base, whose scaling is refused. */
-jt_status jt_config_hf_rope(const jt_json *j, jt_config *c, jt_error *err);
+/* Reading GGUF: keys after the family's name, with the default where they are absent (a number that is 0: it must be there). */
+jt_status jt_config_gguf_number(const jt_gguf *g, const jt_config *c, const char *tail, uint64_t otherwise, int *out, jt_error *err);
+jt_status jt_config_gguf_real(const jt_gguf *g, const jt_config *c, const char *tail, double otherwise, double *out, jt_error *err);
+bool jt_config_gguf_has(const jt_gguf *g, const jt_config *c, const char *tail);
+/* Base and scaling of the rotation. c->context must be known. */
+jt_status jt_config_gguf_rope(const jt_gguf *g, jt_config *c, jt_error *err);
+/* The window (c->window where the file gives none), over all layers but for those that the pattern leaves out: one number p
+ * (the last layer of each p sees all), a flag for each layer, or `period` where the file gives none (0: all have it). */
+jt_status jt_config_gguf_window(const jt_gguf *g, int period, jt_config *c, jt_error *err);
+/* All settings of a decoder without experts; `scales`: the family has multipliers. */
+jt_status jt_config_gguf_dense(const jt_gguf *g, int period, bool scales, jt_config *c, jt_error *err);
+
+/* Reading config.json: what a family's files leave out, and how they call what differs. Zeros: as Llama. */
+typedef struct jt_hf_defaults {
+    const char *eps_key, *act_key, *act;
+    double eps, rope_base, rope_part;
+    double rope_local; /* the base of layers with a window; 0: they have that of the others */
+    int head_dim;      /* 0: the width by the number of heads */
+} jt_hf_defaults;
+/* All settings of a decoder but its window and biases. */
+jt_status jt_config_hf_dense(const jt_json *j, const jt_hf_defaults *d, jt_config *c, jt_error *err);
+/* Base and scaling of the rotations, and how many dimensions they turn. c->context and c->head_dim must be known. */
+jt_status jt_config_hf_ropes(const jt_json *j, double base, double local, double part, jt_config *c, jt_error *err);
+jt_status jt_config_hf_rope(const jt_json *j, jt_config *c, jt_error *err); /* the same with Llama's defaults */
+jt_status jt_config_hf_activation(const char *name, jt_config *c, jt_error *err);
+/* sliding_window, or `otherwise`; over all layers but for those that layer_types, or else `period`, leaves out as above. */
+jt_status jt_config_hf_window(const jt_json *j, int64_t otherwise, int period, jt_config *c, jt_error *err);
+/* A head tied to the embedding or not; where the file does not say, its tensors do. */
+jt_status jt_config_hf_tie(const jt_json *j, jt_config *c, jt_error *err);
+/* Granite's multipliers, of which none may be 0. */
+jt_status jt_config_hf_multipliers(const jt_json *j, jt_config *c, jt_error *err);
+/* A switch that gives the roles, which end with JT_W_ROLES, biases. */
+jt_status jt_config_hf_biases(const jt_json *j, const char *key, bool otherwise, const jt_role *roles, jt_config *c, jt_error *err);
+/* 0.1 mscale ln(factor) + 1 for factors above 1. */
+double jt_rope_mscale(double factor, double mscale);
 /* Expected shape of a weight: a matrix [rows][cols], or a vector with rows = 1. */
 void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols);
 

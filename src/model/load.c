@@ -301,6 +301,15 @@ static bool load_used(const jt_model *m, const char *name) {
     return false;
 }
 
+static bool load_idle(const jt_model *m, const char *name) {
+    const char *const *tail = m->gguf ? NULL : m->config.family->hf_idle;
+    size_t n = strlen(name);
+    for (; tail && *tail; tail++)
+        if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
+    return !m->gguf && (strstr(name, "rotary_emb.inv_freq") || /* a buffer that old checkpoints carry; it follows from the settings */
+                        (m->config.tied && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)));
+}
+
 /* A tensor that the network would ignore means a model that is not what we take it for. */
 static jt_status refuse_unused(const jt_model *m, jt_error *err) {
     size_t n = m->gguf ? jt_gguf_tensors(m->gguf) : jt_safetensors_tensors(m->tensors), used = 0;
@@ -308,9 +317,7 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
     if (n == used) return JT_OK;
     for (size_t i = 0; i < n; i++) {
         const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
-        const char *tail = strstr(name, "rotary_emb.inv_freq"); /* a buffer that old checkpoints carry; it follows from the settings */
-        if ((tail && !m->gguf) || (m->config.tied && !m->gguf && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)) || load_used(m, name))
-            continue;
+        if (load_idle(m, name) || load_used(m, name)) continue;
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
                             m->config.family->name);
     }

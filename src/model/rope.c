@@ -54,9 +54,11 @@ double jt_rope_frequency(const jt_rope *r, const float *stretch, int i, int rot,
     return stretch ? f / (double)stretch[i] : f;
 }
 
+double jt_rope_mscale(double factor, double mscale) { return factor > 1 ? 0.1 * mscale * jt_log(factor) + 1 : 1; }
+
 double jt_rope_attention(const jt_rope *r) {
     if (r->attention > 0) return r->attention;
-    if (r->kind == JT_ROPE_YARN) return r->factor > 1 ? 0.1 * jt_log(r->factor) + 1 : 1;
+    if (r->kind == JT_ROPE_YARN) return jt_rope_mscale(r->factor, 1);
     if (r->kind == JT_ROPE_LONG) return r->factor > 1 ? sqrt(1 + jt_log(r->factor) / jt_log(r->original)) : 1;
     return 1;
 }

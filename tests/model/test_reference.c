@@ -1,6 +1,7 @@
 /* Logits, hidden states and greedy continuations against public references: tiny models and SmolLM2 as Hugging Face
  * transformers computes them (tests/fixtures). SmolLM2 only when JETON_TEST_MODEL names its file; JETON_TEST_LONG=1 takes all
  * 20 chunks and 16 continuations instead of a few. */
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -122,13 +124,13 @@ static void same_greedy(jt_model *m, const int32_t *prompt, int n_prompt, const 
 
 /* ---- tiny models ---- */
 
-static void tiny(const char *name) {
-    char path[512], key[32];
+static void tiny_at(const char *folder, const char *name) {
+    char path[1024], key[32];
     jt_error err;
     jt_engine *e = open_engine();
-    snprintf(path, sizeof path, FIXTURES "/%s", name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     jt_model *m = open_model(e, path, JT_ACT_FLOAT);
-    snprintf(path, sizeof path, FIXTURES "/%s/expected.safetensors", name);
+    snprintf(path, sizeof path, "%s/%s/expected.safetensors", folder, name);
     jt_safetensors *f = open_tensors(path);
     jt_model_info info;
     jt_model_get_info(m, &info);
@@ -177,6 +179,22 @@ static void tiny(const char *name) {
     jt_safetensors_free(f);
     jt_model_free(m);
     jt_engine_free(e);
+}
+
+static void tiny(const char *name) { tiny_at(FIXTURES, name); }
+
+/* All models of the folder that JETON_TEST_TINY names, as tests/fixtures/hf-tiny/make.py writes them. */
+static void test_folder(void **unused) {
+    (void)unused;
+    const char *folder = getenv("JETON_TEST_TINY");
+    DIR *d = folder && *folder ? opendir(folder) : NULL;
+    if (!d) skip();
+    for (struct dirent *x; (x = readdir(d));) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%.200s/expected.safetensors", folder, x->d_name);
+        if (!access(path, R_OK)) tiny_at(folder, x->d_name);
+    }
+    closedir(d);
 }
 
 static void test_llama(void **unused) {
@@ -355,9 +373,9 @@ static void test_smol_int8(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),         cmocka_unit_test(test_llama_tied_mha), cmocka_unit_test(test_hybrid),
-        cmocka_unit_test(test_smol_logprobs), cmocka_unit_test(test_smol_rows),      cmocka_unit_test(test_smol_greedy),
-        cmocka_unit_test(test_smol_int8),
+        cmocka_unit_test(test_folder),      cmocka_unit_test(test_llama),         cmocka_unit_test(test_llama_tied_mha),
+        cmocka_unit_test(test_hybrid),      cmocka_unit_test(test_smol_logprobs), cmocka_unit_test(test_smol_rows),
+        cmocka_unit_test(test_smol_greedy), cmocka_unit_test(test_smol_int8),
     };
     return cmocka_run_group_tests(tests, open_smol, close_smol);
 }

@@ -176,24 +176,6 @@ static jt_status granite_hf_recurrence(const jt_json *j, jt_config *c, jt_error 
     return JT_OK;
 }
 
-static jt_status granite_hf_scales(const jt_json *j, jt_config *c, jt_error *err) {
-    const struct {
-        const char *key;
-        float *to;
-    } row[] = {{"attention_multiplier", &c->attn_scale},
-               {"embedding_multiplier", &c->embed_scale},
-               {"residual_multiplier", &c->residual_scale},
-               {"logits_scaling", &c->logit_scale}};
-    for (int i = 0; i < 4; i++) {
-        double v;
-        jt_status s = jt_config_double_or(j, row[i].key, 1, &v, err);
-        if (s) return s;
-        if (v == 0) return jt_error_set(err, JT_UNSUPPORTED, "%s is 0, which is not supported by this build", row[i].key);
-        *row[i].to = (float)v;
-    }
-    return JT_OK;
-}
-
 static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s;
     double eps;
@@ -210,7 +192,7 @@ static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) 
         (s = jt_config_string_or(j, "position_embedding_type", "nope", &positions, err)) ||
         (s = jt_config_int_or(j, "num_local_experts", 0, INT32_MAX, 8, &experts, err)) ||
         (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_rope(j, c, err)) || (s = granite_hf_layers(j, c, err)) ||
-        (s = granite_hf_recurrence(j, c, err)) || (s = granite_hf_scales(j, c, err)))
+        (s = granite_hf_recurrence(j, c, err)) || (s = jt_config_hf_multipliers(j, c, err)))
         return s;
     if (experts)
         return jt_error_set(err, JT_UNSUPPORTED, "num_local_experts is %lld; mixtures of experts are not supported by this build",
