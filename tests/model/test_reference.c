@@ -183,28 +183,36 @@ static void tiny_at(const char *folder, const char *name) {
 
 static void tiny(const char *name) { tiny_at(FIXTURES, name); }
 
-/* All models of the folder that JETON_TEST_TINY names, as tests/fixtures/hf-tiny/make.py writes them. */
-static void test_folder(void **unused) {
-    (void)unused;
-    const char *folder = getenv("JETON_TEST_TINY");
-    DIR *d = folder && *folder ? opendir(folder) : NULL;
-    if (!d) skip();
+static void folder_of(const char *folder) {
+    DIR *d = opendir(folder);
+    int found = 0;
+    if (!d) fail_msg("%s: no such folder", folder);
     for (struct dirent *x; (x = readdir(d));) {
         char path[1024];
         snprintf(path, sizeof path, "%s/%.200s/expected.safetensors", folder, x->d_name);
-        if (!access(path, R_OK)) tiny_at(folder, x->d_name);
+        if (!access(path, R_OK)) tiny_at(folder, x->d_name), found++;
     }
     closedir(d);
+    assert_true(found > 0);
+}
+
+/* One model of each family, or more (tests/fixtures/families/ORIGIN.md). */
+static void test_families(void **unused) {
+    (void)unused;
+    folder_of(FIXTURES "/families");
+}
+
+/* Other seeds and sizes: all models of the folder that JETON_TEST_TINY names. */
+static void test_folder(void **unused) {
+    (void)unused;
+    const char *folder = getenv("JETON_TEST_TINY");
+    if (!folder || !*folder) skip();
+    folder_of(folder);
 }
 
 static void test_llama(void **unused) {
     (void)unused;
     tiny("hf-tiny/llama");
-}
-
-static void test_llama_tied_mha(void **unused) {
-    (void)unused;
-    tiny("hf-tiny/llama-tied-mha");
 }
 
 /* Mamba-2 and attention: one group and no positions; two groups, another convolution and rotary positions. */
@@ -373,7 +381,7 @@ static void test_smol_int8(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder),      cmocka_unit_test(test_llama),         cmocka_unit_test(test_llama_tied_mha),
+        cmocka_unit_test(test_folder),      cmocka_unit_test(test_llama),         cmocka_unit_test(test_families),
         cmocka_unit_test(test_hybrid),      cmocka_unit_test(test_smol_logprobs), cmocka_unit_test(test_smol_rows),
         cmocka_unit_test(test_smol_greedy), cmocka_unit_test(test_smol_int8),
     };
