@@ -235,6 +235,34 @@ static void test_blocks_stand_alone(void **state) {
     }
 }
 
+/* The bytes are the same with every compiler and on every processor. They change with the search alone. */
+static void test_bytes_are_the_same_everywhere(void **state) {
+    (void)state;
+    static const uint64_t want[WRITTEN] = {0xee4b6a2ac98eaffb, 0x357da1c04782026b, 0x368abb1411202e80, 0x63bab6d57698592b,
+                                           0x66d5ddfce55c2fcf, 0xf90c91b900d43932, 0x85c1a40f675b775e, 0x512ed89bb2434e39,
+                                           0xeee9a405bf1d8db7, 0x45e82dd9a9db44f4, 0xfecc719585efaef3, 0xe43463420ebd7e84,
+                                           0xacad09b90d86af43};
+    float x[MOST], importance[MOST];
+    unsigned char out[MOST * 4];
+    random_row(99, 0.02f, x, MOST);
+    uint64_t seed = 98;
+    for (int k = 0; k < MOST; k++) importance[k] = ldexpf(1 + random_weight(&seed) / 8, (int)(random_bits(&seed) % 4));
+    bool same = true;
+    for (int i = 0; i < WRITTEN; i++) {
+        const jt_format *f = jt_format_named(written[i].name);
+        uint64_t hash = 0;
+        for (int with = 0; with < 2; with++) {
+            assert_int_equal(jt_quantise_row(f, x, MOST, with ? importance : NULL, out, NULL), JT_OK);
+            for (int k = 0; k < MOST / f->block * f->bytes; k++) {
+                uint64_t at = hash + out[k];
+                hash = random_bits(&at);
+            }
+        }
+        if (hash != want[i]) print_error("%s: 0x%016llx\n", f->name, (unsigned long long)hash), same = false;
+    }
+    assert_true(same);
+}
+
 static void test_rows_that_do_not_fit_fall_back(void **state) {
     (void)state;
     static const struct {
@@ -260,6 +288,7 @@ int main(void) {
         cmocka_unit_test(test_importance_counts),
         cmocka_unit_test(test_hostile_weights),
         cmocka_unit_test(test_blocks_stand_alone),
+        cmocka_unit_test(test_bytes_are_the_same_everywhere),
         cmocka_unit_test(test_rows_that_do_not_fit_fall_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,19 +149,26 @@ static void affine_descend(const jt_quant_job *job, const affine_line *fit, floa
     }
 }
 
-/* Where d and dmin stand alone: their neighbours among the halfs, which the equations do not know of. */
+/* Where d and dmin stand alone: the halfs next to d, each with those next to its best offset; and next to the offset one
+ * quant higher or lower, where halfs may lie closer. */
 static void affine_polish(const jt_quant_job *job, affine_state *best) {
-    for (int pass = 0; pass < 2; pass++) {
-        affine_state from = *best;
-        for (int k = 0; k < 9; k++) {
-            affine_state now = from;
-            now.half[0] = (uint16_t)(from.half[0] + k % 3 - 1), now.half[1] = (uint16_t)(from.half[1] + k / 3 - 1);
-            if (k == 4 || (now.half[0] & 0x7fff) >= 0x7c00 || (now.half[1] & 0x7fff) >= 0x7c00) continue;
-            now.d = ldexpf(jt_f16_to_f32(now.half[0]), -job->exponent), now.dmin = ldexpf(jt_f16_to_f32(now.half[1]), -job->exponent);
-            now.error = JT_QUANT_LENGTH(job->plan->len, jt_quant_error, job->levels, job->x, job->w, now.d, now.dmin);
+    const affine_state from = *best;
+    int len = job->plan->len;
+    for (int k = -3; k <= 3; k++) {
+        int step = k == -3 || k == 3 ? 0 : k;
+        affine_state now = from;
+        now.half[0] = (uint16_t)(from.half[0] + step);
+        if ((now.half[0] & 0x7fff) >= 0x7c00) continue;
+        now.d = ldexpf(jt_f16_to_f32(now.half[0]), -job->exponent);
+        float b = JT_QUANT_LENGTH(len, affine_offset, job->levels, job->x, job->w, now.d, from.dmin + (float)(k / 3) * now.d);
+        uint16_t middle = jt_quant_half(b, job->exponent, &b);
+        for (int m = -1; m <= 1; m++) {
+            now.half[1] = (uint16_t)(middle + m);
+            if ((now.half[1] & 0x7fff) >= 0x7c00) continue;
+            now.dmin = ldexpf(jt_f16_to_f32(now.half[1]), -job->exponent);
+            now.error = JT_QUANT_LENGTH(len, jt_quant_error, job->levels, job->x, job->w, now.d, now.dmin);
             if (now.error < best->error) *best = now;
         }
-        if (best->half[0] == from.half[0] && best->half[1] == from.half[1]) return;
     }
 }
 
