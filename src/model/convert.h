@@ -22,14 +22,18 @@ typedef enum jt_convert_turn {
 /* Rows of a tensor that is read. */
 typedef struct jt_convert_piece {
     const jt_format *format;
-    const uint8_t *data; /* of its first row; unaligned */
-    uint64_t rows, cols; /* as they are written */
+    const uint8_t *data;  /* of its first row; unaligned */
+    const uint8_t *scale; /* of Hugging Face's MXFP4, whose blocks and scales are two tensors; else NULL */
+    uint64_t rows, cols;  /* as they are written */
     uint64_t row_bytes;
-    size_t bytes; /* that may be let go afterwards */
-    bool across;  /* row i is column first + i of the data, which are [cols][line] */
-    uint64_t first, line;
-    int head, rot;   /* above 0: of each `head` rows the first `rot` are reordered for the rotation */
-    bool interleave; /* to pairs (2i, 2i + 1), else back */
+    size_t bytes;         /* that may be let go afterwards */
+    bool across;          /* row i is column first + i * step of the data, which are [cols][line] */
+    uint64_t first, step; /* of rows that are not across, too */
+    uint64_t line;
+    uint64_t plane_rows, plane_bytes; /* of `across`, above 0: so many rows, then the same of the next plane */
+    uint64_t to, to_step;             /* where in a row of tensors beside each other the numbers go */
+    int head, rot;                    /* above 0: of each `head` rows the first `rot` are reordered for the rotation */
+    bool interleave;                  /* to pairs (2i, 2i + 1), else back */
     jt_role role;
     jt_convert_turn turn;
     float by;

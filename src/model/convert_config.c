@@ -5,15 +5,24 @@
 
 #include "core/file.h"
 #include "model/convert.h"
+#include "model/network.h"
+#include "model/rope.h"
 
 /* What the two sides call a family. */
 struct config_names {
     const char *hf, *gguf, *class; /* model_type, general.architecture, architectures[0] */
+    int period;                    /* of GGUF files that do not say which layers have a window: the last of so many has none */
 };
 static const struct config_names config_names[] = {
-    {"llama", "llama", "LlamaForCausalLM"},
-    {"mistral", "llama", "MistralForCausalLM"},
-    {"granitemoehybrid", "granitehybrid", "GraniteMoeHybridForCausalLM"},
+    {"llama", "llama", "LlamaForCausalLM", 0},           {"mistral", "llama", "MistralForCausalLM", 0},
+    {"mixtral", "llama", "MixtralForCausalLM", 0},       {"smollm3", "smollm3", "SmolLM3ForCausalLM", 0},
+    {"granite", "granite", "GraniteForCausalLM", 0},     {"granitemoehybrid", "granitehybrid", "GraniteMoeHybridForCausalLM", 0},
+    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0},           {"qwen3", "qwen3", "Qwen3ForCausalLM", 0},
+    {"qwen3_moe", "qwen3moe", "Qwen3MoeForCausalLM", 0}, {"olmoe", "olmoe", "OlmoeForCausalLM", 0},
+    {"gemma", "gemma", "GemmaForCausalLM", 0},           {"gemma2", "gemma2", "Gemma2ForCausalLM", 2},
+    {"gemma3_text", "gemma3", "Gemma3ForCausalLM", 6},   {"phi3", "phi3", "Phi3ForCausalLM", 0},
+    {"olmo2", "olmo2", "Olmo2ForCausalLM", 4},           {"gpt2", "gpt2", "GPT2LMHeadModel", 0},
+    {"stablelm", "stablelm", "StableLmForCausalLM", 0},  {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", 0},
 };
 
 static const struct config_names *config_named(const jt_conversion *c) {
@@ -24,17 +33,38 @@ static const struct config_names *config_named(const jt_conversion *c) {
     return NULL;
 }
 
+static bool config_is(const struct config_names *n, const char *hf) { return !strncmp(n->hf, hf, strlen(hf)); }
+
 static jt_status config_unknown(const jt_conversion *c, jt_error *err) {
     return jt_error_set(err, JT_UNSUPPORTED, "this build does not convert the settings of the %s family", c->config.family->name);
 }
 
+/* A rope as both kinds of files can tell it. */
+static jt_rope config_rope(const jt_rope *r, bool there) {
+    jt_rope o = {.base = (double)(float)r->base, .kind = r->kind};
+    if (!there) return (jt_rope){0};
+    o.attention = jt_rope_attention(r);
+    if (r->kind == JT_ROPE_LLAMA3) o.kind = JT_ROPE_PLAIN; /* its divisors are a tensor */
+    if (o.kind != JT_ROPE_PLAIN && o.kind != JT_ROPE_LONG) o.factor = (double)(float)r->factor;
+    if (o.kind == JT_ROPE_DYNAMIC || o.kind == JT_ROPE_YARN || o.kind == JT_ROPE_LONG) o.original = r->original;
+    if (o.kind == JT_ROPE_YARN) o.low = r->low, o.high = r->high, o.fractions = r->fractions;
+    return o;
+}
+
+static bool config_same_rope(const jt_rope *a, const jt_rope *b) {
+    return a->kind == b->kind && a->base == b->base && a->factor == b->factor && a->original == b->original && a->low == b->low &&
+           a->high == b->high && a->fractions == b->fractions && fabs(a->attention - b->attention) <= 1e-5;
+}
+
 /* The settings apart from what follows from the kind of file. */
 static void config_plain(const jt_config *from, jt_config *to) {
-    memset(to, 0, sizeof *to);
     memcpy(to, from, sizeof *to);
-    to->family = NULL, to->rope_interleaved = false, to->tied = false;
-    for (int i = 0; i < JT_ROPES; i++) to->rope[i].base = (double)(float)to->rope[i].base;
-    if (!to->rope_dims) memset(to->rope, 0, sizeof to->rope);
+    to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0;
+    memset(to->rope, 0, sizeof to->rope);
+    memset(to->rope_long, 0, sizeof to->rope_long), memset(to->rope_short, 0, sizeof to->rope_short);
+    if (!to->window) memset(to->whole, 0, sizeof to->whole);
+    for (int i = 0; i < to->layers && i < JT_CONFIG_LAYERS; i++)
+        if (!to->rope_dims || !jt_config_rotates(from, i)) to->still[i / 64] |= (uint64_t)1 << i % 64;
 }
 
 static jt_status config_same(const jt_config *was, const jt_config *is, const char *where, jt_error *err) {
@@ -53,13 +83,32 @@ static jt_status config_same(const jt_config *was, const jt_config *is, const ch
                {"context length", a.context, b.context},
                {"norm epsilon", (double)a.norm_eps, (double)b.norm_eps},
                {"scale of attention", (double)a.attn_scale, (double)b.attn_scale},
-               {"rotary base", a.rope[0].base, b.rope[0].base},
                {"number of rotary dimensions", a.rope_dims, b.rope_dims},
+               {"cap of scores", (double)a.attn_cap, (double)b.attn_cap},
+               {"cap of logits", (double)a.logit_cap, (double)b.logit_cap},
+               {"multiplier of the embedding", (double)a.embed_scale, (double)b.embed_scale},
+               {"multiplier of what layers add", (double)a.residual_scale, (double)b.residual_scale},
+               {"multiplier of the logits", (double)a.logit_scale, (double)b.logit_scale},
+               {"activation", a.activation, b.activation},
+               {"number of learned positions", a.positions, b.positions},
+               {"number of experts", a.router.experts, b.router.experts},
+               {"number of experts used", a.router.used, b.router.used},
+               {"width of experts", a.expert_ffn, b.expert_ffn},
                {"window", a.window, b.window}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].a != row[i].b)
             return jt_error_set(err, JT_UNSUPPORTED, "the model's %s is %g, but %s would say %g; it has no place for that", row[i].name,
                                 row[i].a, where, row[i].b);
+    for (int i = 0; i < JT_ROPES; i++) {
+        bool there = was->rope_dims && (!i || was->rope_two);
+        jt_rope x = config_rope(&was->rope[i], there), y = config_rope(&is->rope[i], there);
+        if (!config_same_rope(&x, &y))
+            return jt_error_set(err, JT_UNSUPPORTED, "the scaling of the model's rotary positions has no place in %s", where);
+    }
+    if (memcmp(a.whole, b.whole, sizeof a.whole) != 0)
+        return jt_error_set(err, JT_UNSUPPORTED, "which of the model's layers have a window has no place in %s", where);
+    if (memcmp(a.still, b.still, sizeof a.still) != 0)
+        return jt_error_set(err, JT_UNSUPPORTED, "which of the model's layers have no positions has no place in %s", where);
     if (memcmp(&a, &b, sizeof a) != 0)
         return jt_error_set(err, JT_UNSUPPORTED, "a setting of the model has no place in %s as this build writes it", where);
     return JT_OK;
@@ -91,16 +140,40 @@ static void config_gguf_recurrence(struct config_gguf *g, const jt_config *c) {
     config_u32(g, "ssm.time_step_rank", c->ssm_heads);
 }
 
-static void config_gguf_window(struct config_gguf *g, const jt_config *c) {
-    bool all = true;
-    for (int i = 0; i < c->layers; i++) all = all && jt_config_window(c, i);
+static void config_gguf_window(struct config_gguf *g, const jt_config *c, int period) {
+    bool usual = true;
+    for (int i = 0; i < c->layers; i++) usual = usual && (jt_config_window(c, i) != 0) == (!period || i % period < period - 1);
     config_u32(g, "attention.sliding_window", c->window);
-    if (all) return;
+    if (usual) return;
     jt_gguf_meta_array(g->m, config_key(g, "attention.sliding_window_pattern"), JT_GGUF_BOOL, (uint64_t)c->layers);
     for (int i = 0; i < c->layers; i++) jt_gguf_meta_item(g->m, JT_GGUF_BOOL, jt_config_window(c, i) != 0);
 }
 
-static void config_gguf_keys(struct config_gguf *g, const jt_config *c) {
+static void config_gguf_rope(struct config_gguf *g, const jt_config *c) {
+    static const char *const type[] = {
+        [JT_ROPE_LINEAR] = "linear", [JT_ROPE_NTK] = "ntk", [JT_ROPE_DYNAMIC] = "dynamic", [JT_ROPE_YARN] = "yarn"};
+    const jt_rope *r = &c->rope[0];
+    config_f32(g, "rope.freq_base", r->base);
+    config_u32(g, "rope.dimension_count", c->rope_dims);
+    if (c->rope_two && !strcmp(g->name, "gemma3")) config_f32(g, "rope.freq_base_swa", c->rope[1].base);
+    if (r->kind == JT_ROPE_LONG) {
+        config_u32(g, "rope.scaling.original_context_length", (int)r->original);
+        config_f32(g, "rope.scaling.attn_factor", jt_rope_attention(r));
+    }
+    if (r->kind == JT_ROPE_PLAIN || r->kind == JT_ROPE_LLAMA3 || r->kind == JT_ROPE_LONG) return;
+    jt_gguf_meta_text(g->m, config_key(g, "rope.scaling.type"), type[r->kind], strlen(type[r->kind]));
+    config_f32(g, "rope.scaling.factor", r->factor);
+    if (r->kind == JT_ROPE_LINEAR || r->kind == JT_ROPE_NTK) return;
+    config_u32(g, "rope.scaling.original_context_length", (int)r->original);
+    if (r->kind != JT_ROPE_YARN) return;
+    double by = jt_rope_attention(r) / (r->factor > 1 ? 0.1 * log(r->factor) + 1 : 1);
+    if (fabs(by - 1) > 1e-6) config_f32(g, "rope.scaling.attn_factor", by);
+    if (r->high != 32) config_f32(g, "rope.scaling.yarn_beta_fast", r->high);
+    if (r->low != 1) config_f32(g, "rope.scaling.yarn_beta_slow", r->low);
+}
+
+static void config_gguf_keys(struct config_gguf *g, const jt_config *c, const struct config_names *names) {
+    bool granite = config_is(names, "granite"), layer_norm = c->family->final_norm->biased;
     config_u32(g, "vocab_size", c->vocab);
     config_u32(g, "context_length", c->context);
     config_u32(g, "embedding_length", c->hidden);
@@ -112,46 +185,58 @@ static void config_gguf_keys(struct config_gguf *g, const jt_config *c) {
     else
         config_u32(g, "attention.head_count_kv", c->kv_heads);
     config_u32(g, "attention.key_length", c->head_dim);
-    config_u32(g, "attention.value_length", c->head_dim);
-    config_f32(g, "attention.layer_norm_rms_epsilon", (double)c->norm_eps);
-    config_f32(g, "rope.freq_base", c->rope[0].base);
+    config_u32(g, "attention.value_length", jt_config_value_dim(c));
+    config_f32(g, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (double)c->norm_eps);
     if (c->rope_dims)
-        config_u32(g, "rope.dimension_count", c->rope_dims);
-    else
+        config_gguf_rope(g, c);
+    else if (granite)
         jt_gguf_meta_bool(g->m, config_key(g, "rope.scaling.finetuned"), false);
-    if (c->window) config_gguf_window(g, c);
-    if (c->embed_scale != 1) config_f32(g, "embedding_scale", (double)c->embed_scale);
-    if (c->residual_scale != 1) config_f32(g, "residual_scale", (double)c->residual_scale);
-    if (c->logit_scale != 1) config_f32(g, "logit_scale", (double)c->logit_scale);
+    if (c->window) config_gguf_window(g, c, names->period);
+    if (granite && c->embed_scale != 1) config_f32(g, "embedding_scale", (double)c->embed_scale);
+    if (granite && c->residual_scale != 1) config_f32(g, "residual_scale", (double)c->residual_scale);
+    if (granite && c->logit_scale != 1) config_f32(g, "logit_scale", (double)c->logit_scale);
     if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim)) config_f32(g, "attention.scale", (double)c->attn_scale);
+    if (c->attn_cap > 0 || config_is(names, "gemma2")) config_f32(g, "attn_logit_softcapping", (double)c->attn_cap);
+    if (c->logit_cap > 0 || config_is(names, "gemma2")) config_f32(g, "final_logit_softcapping", (double)c->logit_cap);
+    if (config_is(names, "stablelm")) jt_gguf_meta_bool(g->m, config_key(g, "use_parallel_residual"), c->block->parallel);
+    if (c->router.experts) {
+        config_u32(g, "expert_count", c->router.experts);
+        config_u32(g, "expert_used_count", c->router.used);
+        if (c->expert_ffn != c->ffn) config_u32(g, "expert_feed_forward_length", c->expert_ffn);
+    }
 }
 
-/* Reads the keys again, with an embedding of the right shape and of no known type. */
+static void config_bytes(jt_str *b, uint64_t v, int n) {
+    for (int i = 0; i < n; i++) jt_str_putc(b, (char)(v >> (8 * i) & 255));
+}
+
+/* Reads the keys again, with tensors of the names and shapes that will be there, and of no known type. */
 static jt_status config_gguf_check(const jt_conversion *c, const jt_gguf_meta *m, jt_error *err) {
-    static const char name[] = "token_embd.weight";
     jt_str b = {0};
     jt_gguf *g = NULL;
-    jt_config again;
-    const uint64_t head[] = {1, m->count}, tail[] = {sizeof name - 1, (uint64_t)c->config.hidden, (uint64_t)c->config.vocab, 0};
-    const uint32_t version = 3, dims = 2, type = 9999;
+    jt_config *again = jt_alloc(1, sizeof *again);
+    if (!again) return jt_nomem(err, "settings", 1, sizeof *again);
     jt_str_puts(&b, "GGUF");
-    jt_str_add(&b, (const char *)&version, 4);
-    jt_str_add(&b, (const char *)head, sizeof head);
+    config_bytes(&b, 3, 4), config_bytes(&b, c->n, 8), config_bytes(&b, m->count, 8);
     jt_str_add(&b, m->bytes.s, m->bytes.n);
-    jt_str_add(&b, (const char *)&tail[0], 8);
-    jt_str_add(&b, name, sizeof name - 1);
-    jt_str_add(&b, (const char *)&dims, 4);
-    jt_str_add(&b, (const char *)&tail[1], 16);
-    jt_str_add(&b, (const char *)&type, 4);
-    jt_str_add(&b, (const char *)&tail[3], 8);
-    for (int i = 0; i < 64; i++) jt_str_putc(&b, 0);
+    for (size_t i = 0; i < c->n; i++) {
+        const jt_convert_tensor *t = &c->made[i];
+        config_bytes(&b, strlen(t->name), 8);
+        jt_str_puts(&b, t->name);
+        config_bytes(&b, (uint64_t)t->n_dims, 4);
+        for (int k = t->n_dims; k-- > 0;) config_bytes(&b, t->dim[k], 8);
+        config_bytes(&b, 9999, 4), config_bytes(&b, i * 32, 8);
+    }
+    for (size_t i = 0; i < c->n + 2; i++)
+        for (int k = 0; k < 32; k++) jt_str_putc(&b, 0);
     if (m->bytes.failed) b.failed = true;
     jt_status s = jt_str_check(&b, err);
     if (!s) s = jt_gguf_parse(b.s, b.n, &g, err);
-    if (!s) s = jt_config_from_gguf(g, &again, err);
-    if (!s) s = config_same(&c->config, &again, "the GGUF file", err);
+    if (!s) s = jt_config_from_gguf(g, again, err);
+    if (!s) s = config_same(&c->config, again, "the GGUF file", err);
     jt_gguf_free(g);
     jt_str_free(&b);
+    jt_free(again);
     return s;
 }
 
@@ -194,7 +279,7 @@ jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_err
         jt_gguf_meta_text(m, "general.architecture", names->gguf, strlen(names->gguf));
         jt_gguf_meta_text(m, "general.type", "model", 5);
         config_name(c->in, m);
-        config_gguf_keys(&g, &c->config);
+        config_gguf_keys(&g, &c->config, names);
         s = config_gguf_check(c, m, err);
     }
     if (c->tensors || c->file_type >= 0) {
@@ -211,8 +296,8 @@ static void config_bool(jt_str *o, const char *key, bool v) { jt_str_printf(o, "
 static void config_text(jt_str *o, const char *key, const char *v) { jt_str_printf(o, ",\n  \"%s\": \"%s\"", key, v); }
 
 /* The shortest decimal that is the same float32. */
-static void config_real(jt_str *o, const char *key, float v) {
-    char t[32];
+static void config_number(jt_str *o, float v) {
+    char t[40];
     double back;
     bool whole = fabsf(v) < 1e9f && v == floorf(v);
     for (int digits = whole ? 0 : 1; digits <= 9; digits++) {
@@ -221,17 +306,138 @@ static void config_real(jt_str *o, const char *key, float v) {
             if (t[i] == ',') t[i] = '.';
         if (jt_read_double(t, (size_t)n, &back) && (float)back == v) break;
     }
-    jt_str_printf(o, ",\n  \"%s\": %s%s", key, t, strpbrk(t, ".e") ? "" : ".0");
+    jt_str_printf(o, "%s%s", t, strpbrk(t, ".e") ? "" : ".0");
+}
+static void config_real(jt_str *o, const char *key, float v) {
+    jt_str_printf(o, ",\n  \"%s\": ", key);
+    config_number(o, v);
 }
 
-static void config_hf_granite(jt_str *o, const jt_config *c) {
-    config_int(o, "shared_intermediate_size", c->ffn);
-    config_int(o, "num_local_experts", 0);
-    config_int(o, "num_experts_per_tok", 0);
+/* A key without the comma before it that all others have. */
+static void config_pair(jt_str *o, const char *key, double v) {
+    jt_str_printf(o, ", \"%s\": ", key);
+    config_number(o, (float)v);
+}
+
+/* The divisors of the rotary frequencies in the GGUF file; NULL: it has none. */
+static const jt_gguf_tensor *config_divisors(const jt_conversion *c, jt_role r) {
+    const char *name = c->config.family->role[r].gguf;
+    const jt_gguf_tensor *t = name ? jt_gguf_tensor_named(c->gguf, name) : NULL;
+    return t && t->type == JT_F32 && t->elements == (uint64_t)c->config.rope_dims / 2 ? t : NULL;
+}
+
+static void config_hf_factors(const jt_conversion *c, const char *key, jt_role r, jt_str *o) {
+    const jt_gguf_tensor *t = config_divisors(c, r);
+    jt_str_printf(o, ", \"%s\": [", key);
+    for (uint64_t i = 0; t && i < t->elements; i++) {
+        float v;
+        jt_format_of(JT_F32)->expand(t->data + i * 4, &v, 1);
+        if (i) jt_str_puts(o, ", ");
+        config_number(o, v);
+    }
+    jt_str_puts(o, "]");
+}
+
+/* Finds llama3's settings whose divisors are those of the file: factor is the largest of them; of low, high and original
+ * only ratios count, so low is 1; the other two follow from two divisors between 1 and factor. */
+static bool config_fit_llama3(const jt_conversion *c, jt_rope *out) {
+    const jt_gguf_tensor *t = config_divisors(c, JT_W_ROPE_FREQS);
+    double wave[2] = {0}, smooth[2] = {0}, first = 0, last = 0;
+    int n = 0, half = c->config.rope_dims / 2;
+    float d[JT_ROPE_PAIRS];
+    jt_rope plain = {.kind = JT_ROPE_PLAIN, .base = c->config.rope[0].base};
+    if (!t || half < 1 || half > JT_ROPE_PAIRS) return false;
+    jt_format_of(JT_F32)->expand(t->data, d, (size_t)half);
+    *out = (jt_rope){.kind = JT_ROPE_LLAMA3, .base = plain.base, .factor = 1, .low = 1, .high = 4, .original = 8192};
+    for (int i = 0; i < half; i++)
+        if ((double)d[i] > out->factor) out->factor = (double)d[i];
+    for (int i = 0; i < half; i++) {
+        double w = 6.283185307179586 / jt_rope_frequency(&plain, NULL, i, c->config.rope_dims, 0);
+        if (d[i] <= 1) first = w;
+        if ((double)d[i] >= out->factor && !(last > 0)) last = w;
+        if (d[i] > 1.0001f && (double)d[i] < out->factor * 0.9999) {
+            int at = n ? 1 : 0;
+            wave[at] = w, smooth[at] = (1 / (double)d[i] - 1 / out->factor) / (1 - 1 / out->factor), n++;
+        }
+    }
+    static const double usual[][3] = {{1, 4, 8192}, {1, 4, 32}};
+    for (int k = -1; k < 2; k++) {
+        if (k < 0 && n < 1) continue;
+        if (k >= 0) out->low = usual[k][0], out->high = usual[k][1], out->original = usual[k][2];
+        if (k < 0 && n > 1) {
+            double span = (wave[1] - wave[0]) / (wave[0] * smooth[0] - wave[1] * smooth[1]);
+            out->high = round(1e4 * (1 + span)) / 1e4, out->original = round(wave[0] * (1 + smooth[0] * span));
+        } else if (k < 0) { /* one between: with the usual high */
+            out->original = round(wave[0] * (1 + 3 * smooth[0]));
+        }
+        bool fits = out->high > out->low && out->original > 0;
+        for (int i = 0; i < half && fits; i++) {
+            double by =
+                jt_rope_frequency(&plain, NULL, i, c->config.rope_dims, 0) / jt_rope_frequency(out, NULL, i, c->config.rope_dims, 0);
+            fits = fabs(by - (double)d[i]) <= 1e-5 * by;
+        }
+        if (fits) return true;
+    }
+    if (n) return false;
+    /* None between: any border there. */
+    out->low = 1, out->high = 1.001, out->original = first > 0 && last > 0 ? sqrt(first * last) : first > 0 ? first * 2 : last / 2;
+    return true;
+}
+
+static jt_status config_hf_rope(const jt_conversion *c, jt_str *o, jt_error *err) {
+    static const char *const type[] = {
+        [JT_ROPE_PLAIN] = "default", [JT_ROPE_LINEAR] = "linear", [JT_ROPE_NTK] = "ntk",      [JT_ROPE_DYNAMIC] = "dynamic",
+        [JT_ROPE_YARN] = "yarn",     [JT_ROPE_LLAMA3] = "llama3", [JT_ROPE_LONG] = "longrope"};
+    const jt_config *k = &c->config;
+    jt_rope r = k->rope[0];
+    jt_str body = {0};
+    const char *divisors = k->family->role[JT_W_ROPE_FREQS].gguf;
+    if (divisors && jt_gguf_tensor_named(c->gguf, divisors) && (r.kind != JT_ROPE_PLAIN || !config_fit_llama3(c, &r)))
+        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s: no settings of config.json give these rotary frequencies", divisors);
+    jt_str_printf(&body, "{\"rope_type\": \"%s\"", type[r.kind]);
+    config_pair(&body, "rope_theta", r.base);
+    if (r.kind != JT_ROPE_PLAIN && r.factor > 0) config_pair(&body, "factor", r.factor);
+    if (r.kind == JT_ROPE_YARN || r.kind == JT_ROPE_LLAMA3 || r.kind == JT_ROPE_LONG)
+        jt_str_printf(&body, ", \"original_max_position_embeddings\": %d", (int)r.original);
+    if (r.kind == JT_ROPE_LLAMA3) config_pair(&body, "low_freq_factor", r.low), config_pair(&body, "high_freq_factor", r.high);
+    if (r.kind == JT_ROPE_YARN) config_pair(&body, "beta_fast", r.high), config_pair(&body, "beta_slow", r.low);
+    if (r.kind == JT_ROPE_YARN && r.fractions) jt_str_puts(&body, ", \"truncate\": false");
+    if (r.kind == JT_ROPE_YARN || r.kind == JT_ROPE_LONG) config_pair(&body, "attention_factor", jt_rope_attention(&r));
+    if (r.kind == JT_ROPE_LONG) {
+        config_hf_factors(c, "short_factor", JT_W_ROPE_SHORT, &body);
+        config_hf_factors(c, "long_factor", JT_W_ROPE_LONG, &body);
+        config_int(o, "original_max_position_embeddings", (int64_t)r.original);
+    }
+    if (k->rope_dims != k->head_dim) config_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
+    jt_str_puts(&body, "}");
+    config_real(o, "rope_theta", (float)r.base);
+    if (k->rope_dims != k->head_dim) config_real(o, "partial_rotary_factor", (float)k->rope_dims / (float)k->head_dim);
+    if (r.kind != JT_ROPE_PLAIN) jt_str_printf(o, ",\n  \"rope_scaling\": %s", jt_str_c(&body));
+    if (k->rope_two) {
+        config_real(o, "rope_local_base_freq", (float)k->rope[1].base);
+        jt_str_printf(o, ",\n  \"rope_parameters\": {\"full_attention\": %s, \"sliding_attention\": {\"rope_type\": \"default\"",
+                      jt_str_c(&body));
+        config_pair(o, "rope_theta", k->rope[1].base);
+        jt_str_puts(o, "}}");
+    } else {
+        jt_str_printf(o, ",\n  \"rope_parameters\": %s", jt_str_c(&body));
+    }
+    if (body.failed) o->failed = true;
+    jt_str_free(&body);
+    return JT_OK;
+}
+
+static void config_hf_multipliers(jt_str *o, const jt_config *c) {
     config_real(o, "embedding_multiplier", c->embed_scale);
     config_real(o, "residual_multiplier", c->residual_scale);
     config_real(o, "logits_scaling", c->logit_scale);
     config_real(o, "attention_multiplier", c->attn_scale);
+}
+
+static void config_hf_hybrid(jt_str *o, const jt_config *c) {
+    config_int(o, "shared_intermediate_size", c->ffn);
+    config_int(o, "num_local_experts", 0);
+    config_int(o, "num_experts_per_tok", 0);
     config_text(o, "position_embedding_type", c->rope_dims ? "rope" : "nope");
     config_int(o, "mamba_n_heads", c->ssm_heads);
     config_int(o, "mamba_d_head", c->ssm_head_dim);
@@ -246,11 +452,19 @@ static void config_hf_granite(jt_str *o, const jt_config *c) {
     jt_str_puts(o, "]");
 }
 
-static void config_hf_windows(jt_str *o, const jt_config *c) {
+static void config_hf_windows(jt_str *o, const jt_config *c, const struct config_names *names) {
     bool all = true;
     for (int i = 0; i < c->layers; i++) all = all && jt_config_window(c, i);
+    if (config_is(names, "qwen") || config_is(names, "smollm3")) {
+        config_bool(o, "use_sliding_window", c->window > 0);
+        if (config_is(names, "qwen")) config_int(o, "max_window_layers", c->window ? 0 : c->layers);
+    }
+    if (!c->window) {
+        jt_str_puts(o, ",\n  \"sliding_window\": null");
+        return;
+    }
     config_int(o, "sliding_window", c->window);
-    if (all) return;
+    if (all && !names->period) return;
     jt_str_puts(o, ",\n  \"layer_types\": [");
     for (int i = 0; i < c->layers; i++) jt_str_printf(o, "%s\"%s_attention\"", i ? ", " : "", jt_config_window(c, i) ? "sliding" : "full");
     jt_str_puts(o, "]");
@@ -262,7 +476,10 @@ static void config_hf_ids(jt_str *o, const jt_gguf *g) {
                                          {"pad_token_id", "tokenizer.ggml.padding_token_id"}};
     for (int i = 0; i < 3; i++) {
         uint64_t id;
-        if (!jt_gguf_get_u64(g, row[i][1], &id, NULL) && id < INT32_MAX) config_int(o, row[i][0], (int64_t)id);
+        if (!jt_gguf_get_u64(g, row[i][1], &id, NULL) && id < INT32_MAX)
+            config_int(o, row[i][0], (int64_t)id);
+        else
+            jt_str_printf(o, ",\n  \"%s\": null", row[i][0]);
     }
 }
 
@@ -272,14 +489,81 @@ static const char *config_dtype(const jt_conversion *c) {
     return t == 0 ? "float32" : t == 1 ? "float16" : "bfloat16";
 }
 
-static void config_hf_keys(const jt_conversion *c, const struct config_names *names, jt_str *o) {
+/* Whether the first layer's role has a tensor in the GGUF file. */
+static bool config_has(const jt_conversion *c, jt_role r) {
+    char name[128];
+    const char *tail = c->config.family->role[r].gguf;
+    snprintf(name, sizeof name, "blk.0.%s", tail ? tail : "");
+    return tail && jt_gguf_tensor_named(c->gguf, name);
+}
+
+static void config_hf_gpt2(const jt_conversion *c, jt_str *o) {
     const jt_config *k = &c->config;
-    bool tied = true;
-    for (size_t i = 0; i < c->n; i++) tied = tied && strcmp(c->made[i].name, k->family->role[JT_W_HEAD].hf) != 0;
-    jt_str_printf(o, "{\n  \"architectures\": [\"%s\"]", names->class);
-    config_text(o, "model_type", names->hf);
-    config_text(o, "torch_dtype", config_dtype(c));
-    config_int(o, "vocab_size", k->vocab);
+    config_int(o, "n_embd", k->hidden);
+    config_int(o, "n_layer", k->layers);
+    config_int(o, "n_head", k->heads);
+    config_int(o, "n_positions", k->positions);
+    config_int(o, "n_inner", k->ffn);
+    config_real(o, "layer_norm_epsilon", k->norm_eps);
+    config_text(o, "activation_function", k->activation == JT_FN_GELU_TANH ? "gelu_new" : k->activation == JT_FN_GELU ? "gelu" : "silu");
+    config_bool(o, "scale_attn_weights", k->attn_scale != 1);
+}
+
+static void config_hf_gemma(const jt_config *c, jt_str *o) {
+    float scalar = 1 / (c->attn_scale * c->attn_scale);
+    if (1 / sqrtf(roundf(scalar)) == c->attn_scale) scalar = roundf(scalar);
+    config_real(o, "query_pre_attn_scalar", scalar);
+    const float cap[] = {c->attn_cap, c->logit_cap};
+    for (int i = 0; i < 2; i++) {
+        const char *key = i ? "final_logit_softcapping" : "attn_logit_softcapping";
+        if (cap[i] > 0)
+            config_real(o, key, cap[i]);
+        else
+            jt_str_printf(o, ",\n  \"%s\": null", key);
+    }
+}
+
+static void config_hf_experts(const jt_config *c, const struct config_names *names, jt_str *o) {
+    bool any = false;
+    config_int(o, config_is(names, "mixtral") ? "num_local_experts" : "num_experts", c->router.experts);
+    config_int(o, "num_experts_per_tok", c->router.used);
+    config_bool(o, "norm_topk_prob", c->router.normalise);
+    if (!config_is(names, "qwen3_moe")) return;
+    config_int(o, "moe_intermediate_size", c->expert_ffn);
+    config_int(o, "decoder_sparse_step", 1);
+    jt_str_puts(o, ",\n  \"mlp_only_layers\": [");
+    for (int i = 0; i < c->layers; i++) {
+        if (jt_config_sparse(c, i)) continue;
+        jt_str_printf(o, "%s%d", any ? ", " : "", i);
+        any = true;
+    }
+    jt_str_puts(o, "]");
+}
+
+/* What only some families have. */
+static void config_hf_own(const jt_conversion *c, const struct config_names *names, jt_str *o) {
+    const jt_config *k = &c->config;
+    if (config_is(names, "granite")) config_hf_multipliers(o, k);
+    if (k->ssm_layers) config_hf_hybrid(o, k);
+    if (config_is(names, "gemma2") || config_is(names, "gemma3")) config_hf_gemma(k, o);
+    if (config_is(names, "stablelm")) {
+        config_bool(o, "use_parallel_residual", k->block->parallel);
+        config_bool(o, "use_qkv_bias", config_has(c, JT_W_Q_BIAS));
+    }
+    if (config_is(names, "starcoder2")) config_bool(o, "use_bias", config_has(c, JT_W_Q_BIAS));
+    if (config_is(names, "llama") || config_is(names, "smollm3") || (config_is(names, "granite") && !k->ssm_layers))
+        config_bool(o, "mlp_bias", config_has(c, JT_W_GATE_BIAS));
+    if (k->router.experts) config_hf_experts(k, names, o);
+    if (!config_is(names, "smollm3")) return;
+    jt_str_puts(o, ",\n  \"no_rope_layers\": [");
+    for (int i = 0; i < k->layers; i++) jt_str_printf(o, "%s%d", i ? ", " : "", jt_config_rotates(k, i));
+    jt_str_puts(o, "]");
+}
+
+static jt_status config_hf_decoder(const jt_conversion *c, const struct config_names *names, jt_str *o, jt_error *err) {
+    static const char *const act[] = {[JT_FN_SILU] = "silu", [JT_FN_GELU] = "gelu", [JT_FN_GELU_TANH] = "gelu_pytorch_tanh"};
+    const jt_config *k = &c->config;
+    const char *eps = config_is(names, "stablelm") ? "layer_norm_eps" : config_is(names, "starcoder2") ? "norm_epsilon" : "rms_norm_eps";
     config_int(o, "hidden_size", k->hidden);
     config_int(o, "intermediate_size", k->ffn);
     config_int(o, "num_hidden_layers", k->layers);
@@ -287,16 +571,33 @@ static void config_hf_keys(const jt_conversion *c, const struct config_names *na
     config_int(o, "num_key_value_heads", k->kv_heads);
     config_int(o, "head_dim", k->head_dim);
     config_int(o, "max_position_embeddings", k->context);
-    config_real(o, "rms_norm_eps", k->norm_eps);
-    config_real(o, "rope_theta", (float)k->rope[0].base);
-    config_text(o, "hidden_act", "silu");
-    config_bool(o, "attention_bias", false);
-    if (!strcmp(names->hf, "llama")) config_bool(o, "mlp_bias", false);
+    config_real(o, eps, k->norm_eps);
+    config_text(o, config_is(names, "gemma") ? "hidden_activation" : "hidden_act", act[k->activation]);
+    if (config_is(names, "gemma")) config_text(o, "hidden_act", act[k->activation]);
+    config_bool(o, "attention_bias", config_has(c, JT_W_O_BIAS) || (config_has(c, JT_W_Q_BIAS) && !config_is(names, "qwen2")));
+    jt_status s = k->rope_dims ? config_hf_rope(c, o, err) : JT_OK;
+    if (!s && !k->ssm_layers) config_hf_windows(o, k, names);
+    return s;
+}
+
+static jt_status config_hf_keys(const jt_conversion *c, const struct config_names *names, jt_str *o, jt_error *err) {
+    const jt_config *k = &c->config;
+    jt_status s = JT_OK;
+    bool tied = true;
+    for (size_t i = 0; i < c->n; i++) tied = tied && strcmp(c->made[i].name, k->family->role[JT_W_HEAD].hf) != 0;
+    jt_str_printf(o, "{\n  \"architectures\": [\"%s\"]", names->class);
+    config_text(o, "model_type", names->hf);
+    config_text(o, "torch_dtype", config_dtype(c));
+    config_int(o, "vocab_size", k->vocab);
     config_bool(o, "tie_word_embeddings", tied);
-    if (k->window) config_hf_windows(o, k);
-    if (k->ssm_layers) config_hf_granite(o, k);
+    if (k->positions)
+        config_hf_gpt2(c, o);
+    else
+        s = config_hf_decoder(c, names, o, err);
+    config_hf_own(c, names, o);
     config_hf_ids(o, c->gguf);
     jt_str_puts(o, "\n}\n");
+    return s;
 }
 
 /* config.json of a folder that becomes another: as it was, its bytes. */
@@ -313,13 +614,15 @@ jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *er
     if (c->tensors) return config_hf_copy(c, out, err);
     const struct config_names *names = config_named(c);
     jt_json *j = NULL;
-    jt_config again;
     if (!names) return config_unknown(c, err);
-    config_hf_keys(c, names, out);
-    jt_status s = jt_str_check(out, err);
+    jt_config *again = jt_alloc(1, sizeof *again);
+    if (!again) return jt_nomem(err, "settings", 1, sizeof *again);
+    jt_status s = config_hf_keys(c, names, out, err);
+    if (!s) s = jt_str_check(out, err);
     if (!s) s = jt_json_parse(out->s, out->n, &j, err);
-    if (!s) s = jt_config_from_hf(j, &again, err);
-    if (!s) s = config_same(&c->config, &again, "config.json", err);
+    if (!s) s = jt_config_from_hf(j, again, err);
+    if (!s) s = config_same(&c->config, again, "config.json", err);
     jt_json_free(j);
+    jt_free(again);
     return s;
 }

@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "model/convert.h"
 #include "model/network.h"
+#include "model/rope.h"
 
 /* A tensor of either kind of file. */
 struct plan_source {
@@ -78,7 +79,7 @@ static jt_status plan_piece(jt_convert_tensor *t, const jt_convert_piece *p, jt_
 
 static jt_status plan_same(jt_conversion *c, const char *name, const struct plan_source *s, jt_error *err) {
     jt_convert_tensor *t;
-    jt_convert_piece p = {.format = s->format, .data = s->data};
+    jt_convert_piece p = {.format = s->format, .data = s->data, .step = 1, .to_step = 1};
     jt_status e = plan_new(c, name, name, &t, err);
     if (e) return e;
     t->format = s->format, t->n_dims = s->n_dims;
@@ -183,7 +184,7 @@ static jt_status plan_take(struct plan *p, jt_role r, const char *from, const st
     const jt_role_row *row = &c->config.family->role[r];
     const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
     uint64_t first = 0, all, width, whole, bytes;
-    *out = (jt_convert_piece){.format = s->format, .role = r};
+    *out = (jt_convert_piece){.format = s->format, .role = r, .step = 1, .to_step = 1};
     plan_size(c, r, &out->rows, &out->cols);
     all = out->rows;
     if (stack) plan_stack(c, stack, r, &first, &all);
@@ -199,7 +200,7 @@ static jt_status plan_take(struct plan *p, jt_role r, const char *from, const st
     if (turned)
         out->first = first, out->line = all;
     else
-        out->data += first * out->row_bytes, out->bytes = (size_t)(out->rows * out->row_bytes);
+        out->first = first;
     p->used[s->index] += out->rows * out->cols;
     plan_turn(c, r, out);
     return JT_OK;
@@ -215,7 +216,159 @@ static jt_status plan_put(jt_convert_tensor *t, jt_convert_piece piece, jt_error
         if (a < b) break;
         t->piece[i] = t->piece[i - 1], t->piece[i - 1] = piece;
     }
+    for (size_t i = 1; t->beside && i < t->n_piece; i++) t->piece[i].to = t->piece[i - 1].to + t->piece[i - 1].cols;
     return s;
+}
+
+/* ---- experts ---- */
+
+/* A tensor of all experts, or of one of them, as it is written. */
+static jt_status plan_expert_tensor(jt_conversion *c, jt_role r, const char *to, const char *from, const jt_format *f, uint64_t planes,
+                                    jt_convert_tensor **out, jt_error *err) {
+    const jt_role_row *row = &c->config.family->role[r];
+    uint64_t rows, cols, step = row->hf_part && !c->to_gguf ? 2 : 1;
+    bool turned = row->hf_by_input && !c->to_gguf && !row->vector;
+    jt_convert_tensor *t = NULL;
+    plan_size(c, r, &rows, &cols);
+    for (size_t i = c->n; !t && i-- > 0;)
+        if (!strcmp(c->made[i].name, to)) t = &c->made[i];
+    *out = t;
+    if (t) return JT_OK;
+    jt_status s = plan_new(c, to, from, &t, err);
+    if (s) return s;
+    t->format = f, t->matrix = !row->vector;
+    if (row->vector) {
+        t->n_dims = 2, t->dim[0] = planes, t->dim[1] = rows * step;
+        t->rows = planes, t->cols = rows * step, t->beside = true;
+    } else {
+        t->beside = turned;
+        t->rows = planes * (turned ? cols : rows * step), t->cols = turned ? rows * step : cols;
+        t->n_dims = planes > 1 || !strchr(c->config.family->role[r].hf, '*') || c->to_gguf ? 3 : 2;
+        t->dim[0] = planes;
+        t->dim[t->n_dims - 2] = t->rows / planes, t->dim[t->n_dims - 1] = t->cols;
+        if (!turned) t->expert_rows = t->rows / planes;
+    }
+    *out = t;
+    return JT_OK;
+}
+
+/* Puts the piece of expert x; parts of one tensor go by expert, then by part. */
+static jt_status plan_expert_put(jt_convert_tensor *t, jt_convert_piece piece, uint64_t x, int part, jt_error *err) {
+    jt_status s = plan_piece(t, &piece, err);
+    if (s || t->beside || part != 2) return s;
+    size_t to = (size_t)(2 * x + 1);
+    for (size_t i = t->n_piece - 1; i > to; i--) t->piece[i] = t->piece[i - 1];
+    if (to < t->n_piece) t->piece[to] = piece;
+    return JT_OK;
+}
+
+/* Numbers of all experts from one tensor: [experts][outputs][inputs], by input, in halves or in turns, or vectors. */
+static jt_status plan_planes(struct plan *p, jt_role r, const char *from, const char *to, const struct plan_source *s, jt_error *err) {
+    jt_conversion *c = p->c;
+    const jt_role_row *row = &c->config.family->role[r];
+    int in_part = c->gguf ? 0 : row->hf_part, out_part = c->to_gguf ? 0 : row->hf_part;
+    bool from_turned = row->hf_by_input && !c->gguf, to_turned = row->hf_by_input && !c->to_gguf;
+    uint64_t rows, cols, experts = (uint64_t)c->config.router.experts, step = in_part ? 2 : 1, plane, line_bytes;
+    const char *star = c->to_gguf ? NULL : strchr(to, '*');
+    jt_convert_tensor *t;
+    plan_size(c, r, &rows, &cols);
+    uint64_t line = from_turned || row->vector ? rows * step : cols;
+    if (s->elements != experts * rows * step * cols || s->dim[s->n_dims - 1] != line ||
+        !jt_format_bytes(s->format, rows * step * cols, &plane) || !jt_format_bytes(s->format, line, &line_bytes))
+        return jt_error_set(err, JT_FORMAT, "tensor %s has %llu numbers; the model's settings ask for [%llu, %llu, %llu]", from,
+                            (unsigned long long)s->elements, (unsigned long long)experts, (unsigned long long)(rows * step),
+                            (unsigned long long)cols);
+    p->used[s->index] += experts * rows * cols;
+    jt_convert_piece all = {.format = s->format,
+                            .data = s->data,
+                            .rows = rows,
+                            .cols = cols,
+                            .row_bytes = line_bytes,
+                            .step = 1,
+                            .to_step = 1,
+                            .role = r,
+                            .bytes = (size_t)(plane * experts)};
+    jt_status e = JT_OK;
+    if (!star && (row->vector || to_turned)) { /* all in one piece, beside that of the other part */
+        if ((e = plan_expert_tensor(c, r, to, from, s->format, experts, &t, err))) return e;
+        all.across = true, all.plane_bytes = plane, all.plane_rows = row->vector ? 1 : cols;
+        all.rows = t->rows, all.cols = rows, all.line = row->vector ? 1 : from_turned ? step : cols;
+        if (row->vector) all.line = step, all.first = in_part == 2;
+        all.to = out_part == 2, all.to_step = out_part ? 2 : 1;
+        return plan_piece(t, &all, err);
+    }
+    for (uint64_t x = 0; x < experts && !e; x++) {
+        jt_convert_piece one = all;
+        char full[200];
+        snprintf(full, sizeof full, "%s", to);
+        if (star) snprintf(full, sizeof full, "%.*s%llu%s", (int)(star - to), to, (unsigned long long)x, star + 1);
+        one.data += x * plane, one.bytes = (size_t)plane;
+        if (from_turned)
+            one.across = true, one.line = rows * step, one.step = step, one.first = in_part == 2;
+        else if (in_part == 2)
+            one.first = rows;
+        e = plan_expert_tensor(c, r, full, from, s->format, star ? 1 : experts, &t, err);
+        if (!e) e = plan_expert_put(t, one, x, out_part, err);
+    }
+    return e;
+}
+
+/* GPT-OSS's experts as Hugging Face keeps them: NAME_blocks and NAME_scales. */
+static jt_status plan_mxfp4(struct plan *p, jt_role r, const char *from, const char *to, bool *found, jt_error *err) {
+    jt_conversion *c = p->c;
+    const jt_role_row *row = &c->config.family->role[r];
+    uint64_t rows, cols, experts = (uint64_t)c->config.router.experts, step = row->hf_part ? 2 : 1, blocks;
+    char name[192];
+    jt_convert_tensor *t;
+    snprintf(name, sizeof name, "%s_blocks", from);
+    const jt_st_tensor *b = jt_safetensors_tensor_named(c->tensors, name);
+    snprintf(name, sizeof name, "%s_scales", from);
+    const jt_st_tensor *scale = jt_safetensors_tensor_named(c->tensors, name);
+    if (!(*found = b && scale)) return JT_OK;
+    plan_size(c, r, &rows, &cols);
+    blocks = experts * rows * step * (cols / 32);
+    if (cols % 32 || b->bytes != blocks * 16 || scale->bytes != blocks)
+        return jt_error_set(err, JT_FORMAT, "tensor %s: its blocks and scales are not those of [%llu, %llu, %llu]", from,
+                            (unsigned long long)experts, (unsigned long long)(rows * step), (unsigned long long)cols);
+    jt_status s = plan_expert_tensor(c, r, to, from, jt_format_of(JT_MXFP4), experts, &t, err);
+    for (uint64_t x = 0; x < experts && !s; x++) {
+        jt_convert_piece one = {.format = jt_format_of(JT_MXFP4),
+                                .data = b->data,
+                                .scale = scale->data,
+                                .rows = rows,
+                                .cols = cols,
+                                .row_bytes = cols / 32 * 17,
+                                .to_step = 1,
+                                .role = r,
+                                .step = step};
+        one.first = x * rows * step + (row->hf_part == 2);
+        s = plan_expert_put(t, one, x, 0, err);
+    }
+    p->used[b - jt_safetensors_tensor_at(c->tensors, 0)] += b->elements / step;
+    p->used[scale - jt_safetensors_tensor_at(c->tensors, 0)] += scale->elements / step;
+    return s;
+}
+
+static jt_status plan_experts(struct plan *p, jt_role r, const char *from, const char *to, bool *found, jt_error *err) {
+    jt_conversion *c = p->c;
+    const char *star = c->gguf ? NULL : strchr(from, '*');
+    struct plan_source s;
+    jt_convert_tensor *t;
+    jt_status e = star ? JT_OK : plan_find(c, from, &s, found, err);
+    if (e || (!star && *found)) return e ? e : plan_planes(p, r, from, to, &s, err);
+    if (!star) return c->gguf ? JT_OK : plan_mxfp4(p, r, from, to, found, err);
+    for (int x = 0; x < c->config.router.experts && !e; x++) {
+        char full[200];
+        jt_convert_piece piece;
+        snprintf(full, sizeof full, "%.*s%d%s", (int)(star - from), from, x, star + 1);
+        e = plan_find(c, full, &s, found, err);
+        if (e || (!*found && !x)) return e;
+        if (!*found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", full);
+        e = plan_take(p, r, full, &s, &piece, err);
+        if (!e) e = plan_expert_tensor(c, r, to, full, s.format, (uint64_t)c->config.router.experts, &t, err);
+        if (!e) e = plan_expert_put(t, piece, (uint64_t)x, 0, err);
+    }
+    return e;
 }
 
 static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) {
@@ -224,13 +377,14 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     char from[160], to[160];
     struct plan_source s;
     jt_convert_piece piece;
-    bool found, turned = row->hf_by_input && !c->to_gguf && !row->vector;
+    bool found = false, turned = row->hf_by_input && !c->to_gguf && !row->vector;
     jt_convert_tensor *t = NULL;
     plan_name(c, layer, r, c->gguf != NULL, from, sizeof from);
     plan_name(c, layer, r, c->to_gguf, to, sizeof to);
-    jt_status e = plan_find(c, from, &s, &found, err);
+    jt_status e = row->experts ? plan_experts(p, r, from, to, &found, err) : plan_find(c, from, &s, &found, err);
     if (e || (!found && row->optional && !(c->config.needs >> r & 1))) return e;
     if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
+    if (row->experts) return JT_OK;
     if ((e = plan_take(p, r, from, &s, &piece, err))) return e;
     for (size_t i = c->n; !t && i-- > 0;)
         if (!strcmp(c->made[i].name, to)) t = &c->made[i];
@@ -245,6 +399,7 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     }
     if (turned) {
         uint64_t rows = piece.rows;
+        piece.data += piece.first * piece.row_bytes, piece.first = 0;
         piece.across = true, piece.line = piece.cols, piece.rows = piece.cols, piece.cols = rows;
         t->cols += rows;
     } else {
@@ -254,6 +409,53 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     return plan_put(t, piece, err);
 }
 
+/* ---- divisors of rotary frequencies, which are tensors in GGUF and settings in config.json ---- */
+
+static jt_status plan_divisors(jt_conversion *c, jt_role r, const float *x, jt_error *err) {
+    const char *name = c->config.family->role[r].gguf;
+    uint64_t n = (uint64_t)c->config.rope_dims / 2;
+    jt_convert_tensor *t;
+    if (!name)
+        return jt_error_set(err, JT_UNSUPPORTED, "the scaling of the rotary positions has no place in GGUF files of the %s family",
+                            c->config.family->name);
+    char *data = jt_arena_copy(&c->arena, (const char *)x, (size_t)n * sizeof *x);
+    if (!data) return jt_nomem(err, name, (size_t)n, sizeof *x);
+    jt_status s = plan_new(c, name, name, &t, err);
+    if (s) return s;
+    t->format = jt_format_of(JT_F32), t->rows = 1, t->cols = n, t->n_dims = 1, t->dim[0] = n;
+    return plan_piece(
+        t,
+        &(jt_convert_piece){
+            .format = t->format, .data = (const uint8_t *)data, .rows = 1, .cols = n, .row_bytes = n * sizeof *x, .step = 1, .to_step = 1},
+        err);
+}
+
+static jt_status plan_rope(jt_conversion *c, jt_error *err) {
+    const jt_config *k = &c->config;
+    const jt_rope *r = &k->rope[0], plain = {.kind = JT_ROPE_PLAIN, .base = r->base};
+    float x[JT_ROPE_PAIRS];
+    if (!c->to_gguf || !k->rope_dims || k->rope_dims / 2 > JT_ROPE_PAIRS) return JT_OK;
+    if (r->kind == JT_ROPE_LONG) {
+        jt_status s = plan_divisors(c, JT_W_ROPE_LONG, k->rope_long, err);
+        return s ? s : plan_divisors(c, JT_W_ROPE_SHORT, k->rope_short, err);
+    }
+    if (r->kind != JT_ROPE_LLAMA3) return JT_OK;
+    for (int i = 0; i < k->rope_dims / 2; i++)
+        x[i] = (float)(jt_rope_frequency(&plain, NULL, i, k->rope_dims, 0) / jt_rope_frequency(r, NULL, i, k->rope_dims, 0));
+    return plan_divisors(c, JT_W_ROPE_FREQS, x, err);
+}
+
+/* Whether a tensor's numbers are in the settings, or no weights at all. */
+static bool plan_idle(const jt_conversion *c, const char *name) {
+    const jt_family *f = c->config.family;
+    size_t n = strlen(name);
+    for (int r = JT_W_ROPE_FREQS; c->gguf && r <= JT_W_ROPE_SHORT; r++)
+        if (f->role[r].gguf && !strcmp(f->role[r].gguf, name)) return true;
+    for (const char *const *tail = c->tensors ? f->hf_idle : NULL; tail && *tail; tail++)
+        if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
+    return c->tensors && (strstr(name, "rotary_emb.inv_freq") || (c->config.tied && !strcmp(name, f->role[JT_W_HEAD].hf)));
+}
+
 /* Every number of the input must have been used. */
 static jt_status plan_unused(const struct plan *p, jt_error *err) {
     const jt_conversion *c = p->c;
@@ -261,8 +463,7 @@ static jt_status plan_unused(const struct plan *p, jt_error *err) {
     for (size_t i = 0; i < n; i++) {
         const char *name = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->name : jt_safetensors_tensor_at(c->tensors, i)->name;
         uint64_t all = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->elements : jt_safetensors_tensor_at(c->tensors, i)->elements;
-        bool head = c->tensors && c->config.tied && !strcmp(name, c->config.family->role[JT_W_HEAD].hf);
-        if (p->used[i] == all || head || (c->tensors && strstr(name, "rotary_emb.inv_freq"))) continue;
+        if (p->used[i] == all || plan_idle(c, name)) continue;
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s has no place in the %s family as this build converts it", name,
                             c->config.family->name);
     }
@@ -279,6 +480,7 @@ static jt_status plan_tables(jt_conversion *c, jt_error *err) {
     for (int i = 0; i < c->config.layers && !s; i++)
         for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
             if (plan_has(c, i, r)) s = plan_role(&p, i, (jt_role)r, err);
+    if (!s) s = plan_rope(c, err);
     if (!s) s = plan_unused(&p, err);
     jt_free(p.used);
     return s;

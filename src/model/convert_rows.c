@@ -26,19 +26,42 @@ static void convert_turn(const jt_convert_piece *p, float *x, uint64_t n) {
         }
 }
 
-/* Row i of a piece as float32. */
-static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out) {
-    if (!p->across) {
-        p->format->expand(p->data + convert_row(p, i) * p->row_bytes, out, (size_t)p->cols);
-    } else {
-        float block[CONVERT_BLOCK];
-        uint64_t at = p->first + convert_row(p, i), size = p->format->block;
-        for (uint64_t c = 0; c < p->cols; c++) {
-            p->format->expand(p->data + (c * p->line / size + at / size) * p->format->bytes, block, (size_t)size);
-            out[c] = block[at % size];
+/* Row i of Hugging Face's MXFP4, element 2 j of a block low in byte j, as GGUF's: element j low, j + 16 high. */
+static void convert_mx(const jt_convert_piece *p, uint64_t i, uint8_t *out) {
+    uint64_t blocks = p->cols / 32, row = (p->first + i * p->step) * blocks;
+    for (uint64_t k = 0; k < blocks; k++, out += 17) {
+        const uint8_t *from = p->data + (row + k) * 16;
+        out[0] = p->scale[row + k];
+        for (int j = 0; j < 16; j++) {
+            int low = from[j / 2] >> 4 * (j % 2) & 15, high = from[8 + j / 2] >> 4 * (j % 2) & 15;
+            out[1 + j] = (uint8_t)(low | high << 4);
         }
     }
-    convert_turn(p, out, p->cols);
+}
+
+/* A row of the data that is whole in it. */
+static const uint8_t *convert_at(const jt_convert_piece *p, uint64_t i) {
+    return p->data + (p->first + convert_row(p, i) * p->step) * p->row_bytes;
+}
+
+/* Row i of a piece as float32, in its places of out; `room` is for a row of a format. */
+static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, uint8_t *room) {
+    const uint8_t *data = p->data;
+    if (p->scale) {
+        convert_mx(p, i, room);
+        p->format->expand(room, out, (size_t)p->cols);
+    } else if (!p->across) {
+        p->format->expand(convert_at(p, i), out, (size_t)p->cols);
+    } else {
+        float block[CONVERT_BLOCK];
+        if (p->plane_rows) data += i / p->plane_rows * p->plane_bytes, i %= p->plane_rows;
+        uint64_t at = p->first + convert_row(p, i) * p->step, size = p->format->block;
+        for (uint64_t c = 0; c < p->cols; c++) {
+            p->format->expand(data + (c * p->line / size + at / size) * p->format->bytes, block, (size_t)size);
+            out[p->to + c * p->to_step] = block[at % size];
+        }
+    }
+    if (!p->to_step || p->to_step == 1) convert_turn(p, out + p->to, p->cols);
 }
 
 struct convert_chunk {
@@ -48,6 +71,7 @@ struct convert_chunk {
     uint64_t row_bytes;
     uint8_t *out;
     float *row;    /* [threads][cols] */
+    uint8_t *room; /* [threads], for a row of MXFP4 */
     jt_error *err; /* [threads]; code JT_OK: nothing failed */
 };
 
@@ -63,13 +87,16 @@ static void convert_share(void *arg, int thread, int threads) {
     for (uint64_t i = from; i < to; i++) {
         uint8_t *out = c->out + i * c->row_bytes;
         if (convert_plain(c->t, c->piece)) {
-            memcpy(out, c->piece->data + convert_row(c->piece, c->first + i) * c->piece->row_bytes, (size_t)c->row_bytes);
+            if (c->piece->scale)
+                convert_mx(c->piece, c->first + i, out);
+            else
+                memcpy(out, convert_at(c->piece, c->first + i), (size_t)c->row_bytes);
             continue;
         }
         const float *w = c->t->weight;
         if (w && c->t->expert_rows) w += (c->base + c->first + i) / c->t->expert_rows * c->t->cols;
-        float *at = x;
-        for (size_t k = 0; k < (c->t->beside ? c->t->n_piece : 1); at += c->piece[k++].cols) convert_expand(&c->piece[k], c->first + i, at);
+        uint8_t *room = c->room + (size_t)thread * (size_t)c->t->cols;
+        for (size_t k = 0; k < (c->t->beside ? c->t->n_piece : 1); k++) convert_expand(&c->piece[k], c->first + i, x, room);
         if (jt_quantise_row(c->t->format, x, (size_t)c->t->cols, w, out, &c->err[thread])) return;
     }
 }
@@ -87,8 +114,9 @@ jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_conver
     struct convert_chunk c = {.t = t, .row_bytes = row_bytes};
     c.out = jt_alloc(bytes, 1);
     c.row = jt_alloc((size_t)threads * (size_t)t->cols, sizeof *c.row);
+    c.room = jt_alloc((size_t)threads * (size_t)t->cols, 1);
     c.err = jt_alloc((size_t)threads, sizeof *c.err);
-    jt_status s = c.out && c.row && c.err ? JT_OK : jt_nomem(err, t->name, bytes, 1);
+    jt_status s = c.out && c.row && c.room && c.err ? JT_OK : jt_nomem(err, t->name, bytes, 1);
     for (size_t k = 0; !s && k < (t->beside ? 1 : t->n_piece); k++) {
         c.piece = &t->piece[k], c.base = base;
         for (c.first = 0; !s && c.first < c.piece->rows; c.first += c.rows) {
@@ -104,6 +132,6 @@ jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_conver
         base += c.piece->rows;
     }
     for (size_t k = 0; k < t->n_piece; k++) jt_map_release(t->piece[k].data, t->piece[k].bytes);
-    jt_free(c.out), jt_free(c.row), jt_free(c.err);
+    jt_free(c.out), jt_free(c.row), jt_free(c.room), jt_free(c.err);
     return s;
 }
