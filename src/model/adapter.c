@@ -10,7 +10,8 @@
 enum { ADAPTER_MAX_RANK = 4096 };
 
 /* The linear maps that adapters may add to. */
-static const jt_role adapter_role[] = {JT_W_Q, JT_W_K, JT_W_V, JT_W_O, JT_W_GATE, JT_W_UP, JT_W_DOWN, JT_W_SSM_IN, JT_W_SSM_OUT};
+static const jt_role adapter_role[] = {JT_W_Q,       JT_W_K,   JT_W_V,   JT_W_O,    JT_W_GATE, JT_W_UP,     JT_W_DOWN, JT_W_SSM_IN,
+                                       JT_W_SSM_OUT, JT_W_Q_A, JT_W_Q_B, JT_W_KV_A, JT_W_KV_B, JT_W_S_GATE, JT_W_S_UP, JT_W_S_DOWN};
 enum { ADAPTER_ROLES = sizeof adapter_role / sizeof *adapter_role };
 
 /* Length of the weight's name in the adapter's kind of file. */
@@ -23,10 +24,20 @@ static size_t adapter_name_of(const jt_adapter *a, jt_role r, const char **name)
 static jt_status adapter_stranger(const jt_adapter *a, const char *name, jt_error *err) {
     static const struct {
         const char *part, *what;
-    } known[] = {{"lora_embedding", "adds to the embedding"},  {"embed_tokens", "belongs to the embedding"},
-                 {"token_embd", "belongs to the embedding"},   {"lm_head", "belongs to the head"},
-                 {"output.weight", "belongs to the head"},     {"norm", "belongs to a norm"},
-                 {"lora_magnitude_vector", "belongs to DoRA"}, {"bias", "is a bias"}};
+    } known[] = {{"lora_embedding", "adds to the embedding"},
+                 {"embed_tokens", "belongs to the embedding"},
+                 {"token_embd", "belongs to the embedding"},
+                 {"lm_head", "belongs to the head"},
+                 {"output.weight", "belongs to the head"},
+                 {"norm", "belongs to a norm"},
+                 {"lora_magnitude_vector", "belongs to DoRA"},
+                 {"bias", "is a bias"},
+                 {"experts.", "belongs to an expert"},
+                 {"exps", "belongs to experts"},
+                 {"block_sparse_moe.", "belongs to experts or their router"},
+                 {"ffn_gate_inp", "belongs to a router"},
+                 {"mlp.gate.", "belongs to a router"},
+                 {"mlp.router", "belongs to a router"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strstr(strncmp(name, "output.", 7) ? name : "lm_head", known[i].part))
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s %s, which this build does not apply with adapters", name,

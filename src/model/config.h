@@ -189,6 +189,7 @@ struct jt_config {
      * head_dim, and the first dimension of a head that is turned. */
     int q_rank, kv_rank, value_dim, rope_at;
     float latent_eps;
+    int spare_layers; /* that Hugging Face's files have after the last, for guessing several tokens; not read */
     int ssm_layers, ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_taps;
 };
 
@@ -203,7 +204,8 @@ extern const jt_family *const jt_families[]; /* NULL-terminated */
 extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid, jt_family_smollm3, jt_family_granite, jt_family_qwen2,
     jt_family_qwen3, jt_family_gemma, jt_family_gemma2, jt_family_gemma3, jt_family_phi3, jt_family_olmo2, jt_family_gpt2,
     jt_family_stablelm, jt_family_starcoder2;
-extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe;
+extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe, jt_family_gpt_oss;
+extern const jt_family jt_family_granite_moe, jt_family_granite_moe_shared, jt_family_deepseek_v2, jt_family_deepseek_v3;
 
 /* Reads and checks; *c is set on success. */
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);
@@ -229,6 +231,8 @@ jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err);
 /* Reading GGUF: keys after the family's name, with the default where they are absent (a number that is 0: it must be there). */
 jt_status jt_config_gguf_number(const jt_gguf *g, const jt_config *c, const char *tail, uint64_t otherwise, int *out, jt_error *err);
 jt_status jt_config_gguf_real(const jt_gguf *g, const jt_config *c, const char *tail, double otherwise, double *out, jt_error *err);
+/* Refuses settings that would change the numbers and are nobody's here. scales: the family has multipliers. */
+jt_status jt_config_gguf_refuse(const jt_gguf *g, const jt_config *c, bool scales, jt_error *err);
 bool jt_config_gguf_has(const jt_gguf *g, const jt_config *c, const char *tail);
 /* Base and scaling of the rotation. c->context must be known. */
 jt_status jt_config_gguf_rope(const jt_gguf *g, jt_config *c, jt_error *err);

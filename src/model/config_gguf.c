@@ -29,7 +29,7 @@ bool jt_config_gguf_has(const jt_gguf *g, const jt_config *c, const char *tail) 
     return jt_gguf_find(g, config_gguf_key(c, tail, key)) != NULL;
 }
 
-static jt_status config_gguf_refuse(const jt_gguf *g, const jt_config *c, const char *tail, double unless, jt_error *err) {
+static jt_status config_gguf_refuse_one(const jt_gguf *g, const jt_config *c, const char *tail, double unless, jt_error *err) {
     char key[CONFIG_GGUF_KEY];
     double v = unless;
     if (!jt_gguf_find(g, config_gguf_key(c, tail, key))) return JT_OK;
@@ -37,8 +37,7 @@ static jt_status config_gguf_refuse(const jt_gguf *g, const jt_config *c, const 
     return jt_error_set(err, JT_UNSUPPORTED, "%s is set, which the %s family does not have in this build", key, c->family->name);
 }
 
-/* Settings that would change the numbers and are nobody's here. */
-static jt_status config_gguf_refuse_all(const jt_gguf *g, const jt_config *c, bool scales, jt_error *err) {
+jt_status jt_config_gguf_refuse(const jt_gguf *g, const jt_config *c, bool scales, jt_error *err) {
     static const struct {
         const char *tail;
         double unless;
@@ -49,7 +48,7 @@ static jt_status config_gguf_refuse_all(const jt_gguf *g, const jt_config *c, bo
                {"residual_scale", 1, true},   {"embedding_scale", 1, true}};
     jt_status s = JT_OK;
     for (size_t i = 0; i < sizeof row / sizeof *row && !s; i++)
-        if (!row[i].scale || !scales) s = config_gguf_refuse(g, c, row[i].tail, row[i].unless, err);
+        if (!row[i].scale || !scales) s = config_gguf_refuse_one(g, c, row[i].tail, row[i].unless, err);
     char key[CONFIG_GGUF_KEY];
     bool causal;
     if (!s) s = jt_gguf_get_bool_or(g, config_gguf_key(c, "attention.causal", key), true, &causal, err);
@@ -177,7 +176,7 @@ jt_status jt_config_gguf_dense(const jt_gguf *g, int period, bool scales, jt_con
         return jt_error_set(err, JT_UNSUPPORTED, "%s is %llu; mixtures of experts are not supported by this build in the %s family", key,
                             (unsigned long long)experts, c->family->name);
     c->norm_eps = (float)eps;
-    if ((s = config_gguf_refuse_all(g, c, scales, err)) || (s = config_gguf_scales(g, c, scales, err)) ||
+    if ((s = jt_config_gguf_refuse(g, c, scales, err)) || (s = config_gguf_scales(g, c, scales, err)) ||
         (s = jt_config_gguf_window(g, period, c, err)))
         return s;
     if (c->positions) return JT_OK;

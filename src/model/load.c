@@ -256,6 +256,42 @@ static jt_status load_experts(jt_model *m, jt_role role, const char *name, jt_re
     return s;
 }
 
+/* Latent attention whose expansion later converters part: keys [heads][rank][nope], values [heads][vdim][rank]. Both become one
+ * float32 matrix [heads][nope + vdim][rank]. */
+static jt_status load_latent(jt_model *m, int layer, jt_ref *ref, bool *found, jt_error *err) {
+    const jt_config *c = &m->config;
+    size_t nope = (size_t)c->rope_at, vdim = (size_t)jt_config_value_dim(c), rank = (size_t)c->kv_rank, heads = (size_t)c->heads;
+    char key[64], value[64];
+    struct source k, v;
+    bool both = false;
+    snprintf(key, sizeof key, "blk.%d.attn_k_b.weight", layer), snprintf(value, sizeof value, "blk.%d.attn_v_b.weight", layer);
+    jt_status s = load_find(m, key, &k, found, err);
+    if (!s && *found) s = load_find(m, value, &v, &both, err);
+    if (s || !*found) return s;
+    if (!both) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", value);
+    if (k.rows != rank || k.cols != nope || k.elements != heads * rank * nope)
+        return load_strange(&k, c->heads, c->kv_rank, c->rope_at, err);
+    if (v.rows != vdim || v.cols != rank || v.elements != heads * rank * vdim)
+        return load_strange(&v, c->heads, (int)vdim, c->kv_rank, err);
+    if (nope % k.format->block || rank % v.format->block)
+        return jt_error_set(err, JT_FORMAT, "tensor %s: rows of %zu are no whole blocks of %s", key, nope, k.format->name);
+    void *to;
+    float *plane = jt_alloc(rank, nope * sizeof *plane);
+    if (!plane) return jt_nomem(err, key, rank, nope * sizeof *plane);
+    s = load_copies(m, key, heads * (nope + vdim) * rank, sizeof(float), &to, err);
+    for (size_t h = 0; h < heads && !s; h++) {
+        float *row = (float *)to + h * (nope + vdim) * rank;
+        k.format->expand((const char *)k.data + h * rank * (nope / k.format->block * k.format->bytes), plane, rank * nope);
+        for (size_t i = 0; i < nope; i++)
+            for (size_t j = 0; j < rank; j++) row[i * rank + j] = plane[j * nope + i];
+        v.format->expand((const char *)v.data + h * vdim * (rank / v.format->block * v.format->bytes), row + nope * rank, vdim * rank);
+    }
+    jt_free(plane);
+    return s ? s
+             : jt_weights_add(&m->weights, key, jt_format_of(JT_F32), (int)(heads * (nope + vdim)), (int)rank, false, to, &ref->tensor,
+                              err);
+}
+
 /* The name of a role's tensor in the open file. */
 static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
     const jt_family *f = m->config.family;
@@ -280,6 +316,7 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
     if (m->gguf ? !row->gguf : !row->hf) return JT_OK;
     load_name(m, layer, role, name, sizeof name);
     jt_status s = tied ? JT_OK : row->experts ? load_experts(m, role, name, ref, &found, err) : add_weight(m, role, name, ref, &found, err);
+    if (!s && !found && role == JT_W_KV_B && m->gguf) s = load_latent(m, layer, ref, &found, err);
     if (s || found) return s;
     if (tied || (row->optional && !(m->config.needs >> role & 1))) {
         if (role == JT_W_HEAD) *ref = m->ref[JT_W_EMBED];
@@ -288,14 +325,26 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
     return jt_error_set(err, JT_FORMAT, "tensor %s is missing", name);
 }
 
+/* Whether a name ends so; the weight that such a tensor is part of is then named in `other`. */
+static bool load_part_of(const char *name, const char *end, const char *instead, char *other, size_t cap) {
+    size_t n = strlen(name), tail = strlen(end);
+    if (n <= tail || n >= cap || strcmp(name + n - tail, end) != 0) return false;
+    snprintf(other, cap, "%.*s%s", (int)(n - tail), name, instead);
+    return true;
+}
+
 static bool load_used(const jt_model *m, const char *name) {
-    static const char scales[] = "_scales";
+    static const char layers[] = "model.layers.";
     char other[192];
-    size_t n = strlen(name), tail = sizeof scales - 1;
-    if (!m->gguf && n > tail && n < sizeof other && !strcmp(name + n - tail, scales)) {
-        snprintf(other, sizeof other, "%.*s_blocks", (int)(n - tail), name);
-        name = other;
+    if (m->config.spare_layers && !m->gguf && !strncmp(name, layers, sizeof layers - 1)) {
+        int layer = 0;
+        for (const char *p = name + sizeof layers - 1; *p >= '0' && *p <= '9' && layer < JT_CONFIG_LAYERS; p++)
+            layer = layer * 10 + *p - '0';
+        if (layer >= m->config.layers && layer < m->config.layers + m->config.spare_layers) return true;
     }
+    if (m->gguf ? load_part_of(name, "attn_v_b.weight", "attn_k_b.weight", other, sizeof other)
+                : load_part_of(name, "_scales", "_blocks", other, sizeof other))
+        name = other;
     for (size_t i = 0; i < m->weights.n; i++)
         if (!strcmp(m->weights.w[i].name, name)) return true;
     return false;

@@ -18,7 +18,8 @@
 #include "model/safetensors.h"
 
 static const double BOUND = 2e-4, GAP = 1e-3;
-static const char *const models[] = {"mixtral", "qwen3-moe", "olmoe"};
+static const char *const models[] = {"mixtral",     "qwen3-moe",          "olmoe",       "gpt-oss",
+                                     "granite-moe", "granite-hybrid-moe", "deepseek-v2", "deepseek-v3"};
 enum { MODELS = sizeof models / sizeof *models, CONTEXT = 64 };
 
 static void ok(jt_status st, const jt_error *err) {

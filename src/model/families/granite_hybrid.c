@@ -1,9 +1,11 @@
 /* granite_hybrid.c: the Granite 4 hybrids: layers of Mamba-2 and a few of attention without positions, a gated MLP in
- * each, and multipliers of the embedding, of what layers add and of the logits. The forms without experts. */
+ * each, and multipliers of the embedding, of what layers add and of the logits. With and without experts beside the MLP, which all
+ * rows go to. */
 #include <string.h>
 
-#include "model/config.h"
+#include "model/families/sparse.h"
 #include "model/network.h"
+#include "tensor/op.h"
 
 static const jt_role granite_gate_up[] = {JT_W_GATE, JT_W_UP, JT_W_ROLES};
 static const jt_role_row granite_roles[JT_W_ROLES] = {
@@ -19,6 +21,7 @@ static const jt_role_row granite_roles[JT_W_ROLES] = {
     [JT_W_GATE] = {"ffn_gate.weight", "shared_mlp.input_linear.weight", .hf_stack = granite_gate_up},
     [JT_W_UP] = {"ffn_up.weight", "shared_mlp.input_linear.weight", .hf_stack = granite_gate_up},
     [JT_W_DOWN] = {"ffn_down.weight", "shared_mlp.output_linear.weight", false, false},
+    JT_SPARSE_GRANITE,
     [JT_W_SSM_IN] = {"ssm_in.weight", "mamba.in_proj.weight", false, false},
     [JT_W_SSM_CONV] = {"ssm_conv1d.weight", "mamba.conv1d.weight", true, false, .any_shape = true, .transposed = true},
     [JT_W_SSM_CONV_BIAS] = {"ssm_conv1d.bias", "mamba.conv1d.bias", true, true},
@@ -98,10 +101,21 @@ static jt_status granite_gguf_scales(const jt_gguf *g, jt_config *c, jt_error *e
     return JT_OK;
 }
 
+static jt_status granite_gguf_experts(const jt_gguf *g, jt_config *c, jt_error *err) {
+    jt_status s;
+    if ((s = jt_sparse_gguf_maybe(g, c, "expert_count", &c->router.experts, err)) || !c->router.experts) return s;
+    if ((s = jt_sparse_gguf_maybe(g, c, "expert_used_count", &c->router.used, err)) ||
+        (s = jt_config_gguf_number(g, c, "expert_feed_forward_length", (uint64_t)c->ffn, &c->expert_ffn, err)) ||
+        (s = jt_sparse_gguf_maybe(g, c, "expert_shared_feed_forward_length", &c->shared_ffn, err)))
+        return s;
+    c->router.rule = JT_ROUTE_CHOSEN;
+    if (c->shared_ffn) c->needs |= jt_sparse_shared;
+    return JT_OK;
+}
+
 static jt_status granite_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     jt_status s;
     double eps = 0;
-    uint64_t experts = 0;
     bool rotates = true;
     if ((s = jt_config_gguf_vocab(g, &granite_roles[JT_W_EMBED], c, err)) ||
         (s = jt_config_gguf_int(g, "granitehybrid.embedding_length", 0, &c->hidden, err)) ||
@@ -113,12 +127,9 @@ static jt_status granite_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err
         (s = jt_gguf_get_double(g, "granitehybrid.attention.layer_norm_rms_epsilon", &eps, err)) ||
         (s = jt_gguf_get_double_or(g, "granitehybrid.rope.freq_base", 10000, &c->rope[0].base, err)) ||
         (s = jt_gguf_get_bool_or(g, "granitehybrid.rope.scaling.finetuned", true, &rotates, err)) ||
-        (s = jt_gguf_get_u64_or(g, "granitehybrid.expert_count", 0, &experts, err)) || (s = granite_gguf_layers(g, c, err)) ||
-        (s = granite_gguf_recurrence(g, c, err)) || (s = granite_gguf_scales(g, c, err)))
+        (s = granite_gguf_experts(g, c, err)) || (s = granite_gguf_layers(g, c, err)) || (s = granite_gguf_recurrence(g, c, err)) ||
+        (s = granite_gguf_scales(g, c, err)))
         return s;
-    if (experts)
-        return jt_error_set(err, JT_UNSUPPORTED, "granitehybrid.expert_count is %llu; mixtures of experts are not supported by this build",
-                            (unsigned long long)experts);
     if (jt_gguf_find(g, "granitehybrid.rope.scaling.type") && rotates)
         return jt_error_set(err, JT_UNSUPPORTED, "granitehybrid.rope.scaling.type is not supported by this build");
     if (rotates &&
@@ -176,10 +187,22 @@ static jt_status granite_hf_recurrence(const jt_json *j, jt_config *c, jt_error 
     return JT_OK;
 }
 
+static jt_status granite_hf_experts(const jt_json *j, jt_config *c, jt_error *err) {
+    int64_t experts;
+    jt_status s = jt_config_int_or(j, "num_local_experts", 0, INT32_MAX, 8, &experts, err);
+    c->router.experts = s ? 0 : (int)experts;
+    if (s || !experts) return s;
+    if ((s = jt_config_hf_int(j, "num_experts_per_tok", 2, &c->router.used, err)) ||
+        (s = jt_config_hf_int(j, "intermediate_size", 0, &c->expert_ffn, err)))
+        return s;
+    c->shared_ffn = c->ffn, c->needs |= jt_sparse_shared;
+    c->router.rule = JT_ROUTE_CHOSEN;
+    return JT_OK;
+}
+
 static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s;
     double eps;
-    int64_t experts;
     const char *act, *positions;
     if ((s = jt_config_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = jt_config_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
         (s = jt_config_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) ||
@@ -189,14 +212,10 @@ static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) 
         (s = jt_config_hf_int(j, "shared_intermediate_size", 1024, &c->ffn, err)) ||
         (s = jt_config_hf_int(j, "max_position_embeddings", 2048, &c->context, err)) ||
         (s = jt_config_double_or(j, "rms_norm_eps", 1e-6, &eps, err)) || (s = jt_config_string_or(j, "hidden_act", "silu", &act, err)) ||
-        (s = jt_config_string_or(j, "position_embedding_type", "nope", &positions, err)) ||
-        (s = jt_config_int_or(j, "num_local_experts", 0, INT32_MAX, 8, &experts, err)) ||
+        (s = jt_config_string_or(j, "position_embedding_type", "nope", &positions, err)) || (s = granite_hf_experts(j, c, err)) ||
         (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_rope(j, c, err)) || (s = granite_hf_layers(j, c, err)) ||
         (s = granite_hf_recurrence(j, c, err)) || (s = jt_config_hf_multipliers(j, c, err)))
         return s;
-    if (experts)
-        return jt_error_set(err, JT_UNSUPPORTED, "num_local_experts is %lld; mixtures of experts are not supported by this build",
-                            (long long)experts);
     if (strcmp(act, "silu")) return jt_error_set(err, JT_UNSUPPORTED, "hidden_act \"%.32s\" is not supported by this build", act);
     if (strcmp(positions, "nope") && strcmp(positions, "rope"))
         return jt_error_set(err, JT_UNSUPPORTED, "position_embedding_type \"%.32s\" is not supported by this build", positions);

@@ -11,8 +11,8 @@ static const jt_block moe_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_
 /* ---- Mixtral ---- */
 
 static const jt_role_row moe_mixtral_roles[JT_W_ROLES] = {
-    JT_SPARSE_ROWS, JT_SPARSE_EXPERTS("block_sparse_moe.gate.weight", "block_sparse_moe.experts.*.w1.weight",
-                                      "block_sparse_moe.experts.*.w3.weight", "block_sparse_moe.experts.*.w2.weight")};
+    JT_SPARSE_ROWS("ffn_norm.weight"), JT_SPARSE_EXPERTS("block_sparse_moe.gate.weight", "block_sparse_moe.experts.*.w1.weight",
+                                                         "block_sparse_moe.experts.*.w3.weight", "block_sparse_moe.experts.*.w2.weight")};
 
 static jt_status moe_mixtral_hf(const jt_json *j, jt_config *c, jt_error *err) {
     int64_t window;
@@ -30,7 +30,7 @@ static bool moe_mixtral_takes(const jt_gguf *g) {
 }
 
 static jt_status moe_mixtral_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
-    jt_status s = jt_sparse_read_gguf(g, c, err);
+    jt_status s = jt_sparse_read_gguf(g, false, c, err);
     c->router.normalise = true;
     return s;
 }
@@ -57,7 +57,7 @@ const jt_family jt_family_mixtral = {.name = "llama",
 #define MOE_EXPERTS                                                                                                                        \
     JT_SPARSE_EXPERTS("mlp.gate.weight", "mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight", "mlp.experts.*.down_proj.weight")
 
-static const jt_role_row moe_qwen3_roles[JT_W_ROLES] = {JT_SPARSE_ROWS, MOE_NORMS, MOE_DENSE, MOE_EXPERTS};
+static const jt_role_row moe_qwen3_roles[JT_W_ROLES] = {JT_SPARSE_ROWS("ffn_norm.weight"), MOE_NORMS, MOE_DENSE, MOE_EXPERTS};
 
 /* Layers that the settings leave dense. */
 static jt_status moe_qwen3_dense(const jt_json *j, jt_config *c, jt_error *err) {
@@ -85,7 +85,7 @@ static jt_status moe_qwen3_hf(const jt_json *j, jt_config *c, jt_error *err) {
 }
 
 static jt_status moe_qwen3_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
-    jt_status s = jt_sparse_read_gguf(g, c, err);
+    jt_status s = jt_sparse_read_gguf(g, false, c, err);
     c->router.normalise = true;
     c->qk_norm = JT_QK_HEADS;
     return s;
@@ -101,7 +101,7 @@ const jt_family jt_family_qwen3_moe = {.name = "qwen3moe",
 
 /* ---- OLMoE ---- */
 
-static const jt_role_row moe_olmoe_roles[JT_W_ROLES] = {JT_SPARSE_ROWS, MOE_NORMS, MOE_EXPERTS};
+static const jt_role_row moe_olmoe_roles[JT_W_ROLES] = {JT_SPARSE_ROWS("ffn_norm.weight"), MOE_NORMS, MOE_EXPERTS};
 
 static jt_status moe_olmoe_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s;
@@ -114,7 +114,7 @@ static jt_status moe_olmoe_hf(const jt_json *j, jt_config *c, jt_error *err) {
 }
 
 static jt_status moe_olmoe_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
-    jt_status s = jt_sparse_read_gguf(g, c, err);
+    jt_status s = jt_sparse_read_gguf(g, false, c, err);
     c->qk_norm = JT_QK_WHOLE;
     return s;
 }
