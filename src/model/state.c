@@ -5,19 +5,27 @@
 #include "model/adapter.h"
 #include "model/model.h"
 
+/* Pages of some size are made several at a time, for huge pages; small ones one by one, and very large ones too. */
+enum { STATE_MADE = 8 /* at most */, STATE_MADE_FROM = 256 << 10, STATE_MADE_BYTES = 8 << 20 };
+
+static jt_status state_pages_new(jt_model *m, jt_page **list, size_t bytes, const char *what, jt_error *err) {
+    jt_buffer *buffer[STATE_MADE];
+    jt_page *page[STATE_MADE];
+    size_t n = bytes < STATE_MADE_FROM ? 1 : STATE_MADE_BYTES / bytes, made = 0;
+    n = n < 1 ? 1 : n > STATE_MADE ? STATE_MADE : n;
+    while (made < n && (page[made] = jt_alloc(1, sizeof **page))) made++;
+    jt_status s = made == n ? jt_buffers_new(m->engine->backend, n, bytes, what, buffer, err) : jt_nomem(err, what, n, sizeof **page);
+    while (s && made) jt_free(page[--made]);
+    while (made) made--, *page[made] = (jt_page){.buffer = buffer[made], .next = *list}, *list = page[made];
+    return s;
+}
+
 /* From a free list, or new. */
 static jt_status state_page_get(jt_model *m, jt_page **list, size_t bytes, const char *what, jt_page **out, jt_error *err) {
+    jt_status s = *list ? JT_OK : state_pages_new(m, list, bytes, what, err);
+    if (s) return s;
     jt_page *p = *list;
-    if (p) {
-        *list = p->next;
-    } else {
-        if (!(p = jt_alloc(1, sizeof *p))) return jt_nomem(err, what, 1, sizeof *p);
-        jt_status s = jt_buffer_new(m->engine->backend, bytes, what, &p->buffer, err);
-        if (s) {
-            jt_free(p);
-            return s;
-        }
-    }
+    *list = p->next;
     p->refs = 1, p->next = NULL;
     *out = p;
     return JT_OK;

@@ -7,9 +7,16 @@
 
 #include "core/mem.h"
 
+/* Memory of buffers that were made together; the last to be freed frees it. */
+typedef struct buffer_block {
+    void *p;
+    size_t refs; /* under the backend's lock */
+} buffer_block;
+
 struct jt_buffer {
     jt_backend *backend;
     jt_buffer *prev, *next;
+    buffer_block *block; /* NULL: the memory is its own */
     char *p;
     size_t bytes, mapped; /* mapped: whole pages, guarded backend only */
 };
@@ -59,6 +66,15 @@ void jt_backend_leave(jt_backend *k) {
     pthread_mutex_unlock(&k->lock);
 }
 
+static void buffer_enter(jt_buffer *b) {
+    jt_backend *k = b->backend;
+    pthread_mutex_lock(&k->lock);
+    if ((b->next = k->first)) b->next->prev = b;
+    k->first = b;
+    if (!k->inside) buffer_protect(b, PROT_NONE);
+    pthread_mutex_unlock(&k->lock);
+}
+
 jt_status jt_buffer_new(jt_backend *k, size_t bytes, const char *what, jt_buffer **out, jt_error *err) {
     jt_buffer *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, what, 1, sizeof *b);
@@ -75,12 +91,38 @@ jt_status jt_buffer_new(jt_backend *k, size_t bytes, const char *what, jt_buffer
         jt_free(b);
         return jt_nomem(err, what, bytes, 1);
     }
-    pthread_mutex_lock(&k->lock);
-    if ((b->next = k->first)) b->next->prev = b;
-    k->first = b;
-    if (!k->inside) buffer_protect(b, PROT_NONE);
-    pthread_mutex_unlock(&k->lock);
+    buffer_enter(b);
     *out = b;
+    return JT_OK;
+}
+
+static jt_status buffers_apart(jt_backend *k, size_t n, size_t bytes, const char *what, jt_buffer **out, jt_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        jt_status s = jt_buffer_new(k, bytes, what, &out[i], err);
+        if (!s) continue;
+        while (i) jt_buffer_free(out[--i]);
+        return s;
+    }
+    return JT_OK;
+}
+
+jt_status jt_buffers_new(jt_backend *k, size_t n, size_t bytes, const char *what, jt_buffer **out, jt_error *err) {
+    size_t each, made = 0;
+    if (k->guarded || n < 2) return buffers_apart(k, n, bytes, what, out, err);
+    if (!jt_round_up(bytes, JT_ALIGN, &each)) return jt_nomem(err, what, n, bytes);
+    buffer_block *block = jt_alloc(1, sizeof *block);
+    char *p = block ? jt_alloc_large(n, each) : NULL;
+    while (p && made < n && (out[made] = jt_alloc(1, sizeof **out))) made++;
+    if (made < n) {
+        while (made) jt_free(out[--made]);
+        jt_free(p), jt_free(block);
+        return jt_nomem(err, what, n, each);
+    }
+    *block = (buffer_block){p, n};
+    for (size_t i = 0; i < n; i++) {
+        *out[i] = (jt_buffer){.backend = k, .block = block, .p = p + i * each, .bytes = bytes};
+        buffer_enter(out[i]);
+    }
     return JT_OK;
 }
 
@@ -93,11 +135,13 @@ void jt_buffer_free(jt_buffer *b) {
         b->prev->next = b->next;
     else
         k->first = b->next;
+    bool last = b->block && --b->block->refs == 0;
     pthread_mutex_unlock(&k->lock);
     if (k->guarded)
         munmap(b->p, b->mapped);
-    else
+    else if (!b->block)
         jt_free(b->p);
+    if (last) jt_free(b->block->p), jt_free(b->block);
     jt_free(b);
 }
 

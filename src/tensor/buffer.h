@@ -21,6 +21,8 @@ void jt_backend_free(jt_backend *b); /* all its buffers must be freed */
 
 /* `bytes` bytes, zeroed, aligned to 64. `what` names it in messages. */
 jt_status jt_buffer_new(jt_backend *b, size_t bytes, const char *what, jt_buffer **out, jt_error *err);
+/* The same for n buffers side by side, which huge pages can hold together; each is freed by itself. On failure there is none. */
+jt_status jt_buffers_new(jt_backend *b, size_t n, size_t bytes, const char *what, jt_buffer **out, jt_error *err);
 void jt_buffer_free(jt_buffer *b);
 size_t jt_buffer_bytes(const jt_buffer *b);
 void jt_buffer_read(const jt_buffer *b, size_t at, void *to, size_t n);

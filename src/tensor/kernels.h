@@ -41,12 +41,13 @@ typedef struct jt_attn_tile {
     const void *k;     /* [dim][JT_TILE]: transposed. JT_Q8_0: int8, then halves [jt_kv_blocks(dim)][JT_TILE] */
     const void *v;     /* [JT_TILE][vdim]. JT_Q8_0: int8, then halves [JT_TILE][jt_kv_blocks(vdim)] */
     float scale;
-    float cap;                /* 0, or scaled scores become cap * tanh(score / cap) */
-    const float *const *q;    /* nq pointers to [dim] */
-    const uint32_t *visible;  /* nq masks, bit i: key i of the tile; none empty */
-    const float *const *bias; /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled, capped scores */
-    float *m, *l;             /* nq running maxima and totals */
-    float *const *acc;        /* nq pointers to [vdim] */
+    float cap;                   /* 0, or scaled scores become cap * tanh(score / cap) */
+    const float *const *q;       /* nq pointers to [dim] */
+    const uint32_t *visible;     /* nq masks, bit i: key i of the tile; none empty */
+    const float *const *bias;    /* NULL, or nq pointers: NULL, or [JT_TILE] added to the scaled, capped scores */
+    float *m, *l;                /* nq running maxima and totals */
+    float *const *acc;           /* nq pointers to [vdim] */
+    const void *next_k, *next_v; /* NULL, or k and v of the tile to come: a hint */
 } jt_attn_tile;
 
 /* One step of one head of Mamba-2's recurrence, [dim][n] states: s = a * s + (dt * x[p]) * b, y[p] = c . s + d * x[p]. */
@@ -109,6 +110,16 @@ static inline void jt_soft_cap(void (*exp)(const float *x, int n, float *y), flo
         for (int i = 0; i < m; i++) e[i] = x[at + i] * by;
         exp(e, m, e);
         for (int i = 0; i < m; i++) x[at + i] = cap - twice / (e[i] + 1);
+    }
+}
+
+/* Asks memory for what belongs to dimension j of the tile to come: for kernels to call as they go through the dimensions. */
+static inline void jt_attn_soon(const jt_attn_tile *t, jt_type type, int j) {
+    size_t bytes = type == JT_F32 ? 4 : type == JT_F16 ? 2 : 1, at = (size_t)j * JT_TILE * bytes;
+    if (!t->next_k || at % 64) return;
+    for (size_t i = 0; i < JT_TILE * bytes; i += 64) {
+        __builtin_prefetch((const char *)t->next_k + at + i, 0, 2);
+        if (at + i < (size_t)t->vdim * JT_TILE * bytes) __builtin_prefetch((const char *)t->next_v + at + i, 0, 2);
     }
 }
 

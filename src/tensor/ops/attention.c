@@ -3,7 +3,7 @@
  *
  * Where depth and slot agree (the trunk of a sequence) a tile is a page; elsewhere its
  * keys are gathered. Threads take blocks of rows of one sequence and one key-value
- * head; the query heads of a group, and rows of a block, share the loads of keys. */
+ * head, or several heads where the rows are few; the query heads of a group, and rows of a block, share the loads of keys. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -39,6 +39,7 @@ static size_t op_attention_carve(struct jt_attention_work *w, char *p, size_t nq
     TAKE(turn, dim);
     TAKE(half, dim);
 #undef TAKE
+    w->next_k = w->next_v = NULL;
     return (size_t)(p - start);
 }
 
@@ -98,7 +99,9 @@ void jt_attention_meet(const jt_env *e, const jt_opnode *n, struct jt_attention_
                       .l = w->tile_l,
                       .acc = w->tile_acc,
                       .k = k,
-                      .v = v};
+                      .v = v,
+                      .next_k = w->next_k,
+                      .next_v = w->next_v};
     if (got) e->engine->kernels->attn_tile(&a);
     for (int i = 0; i < got; i++) w->m[w->of[i]] = w->tile_m[i], w->l[w->of[i]] = w->tile_l[i];
 }
@@ -182,10 +185,24 @@ void jt_attention_end(const jt_env *e, const jt_opnode *n, struct jt_attention_w
     }
 }
 
-/* Rows [r0, r1) of sequence q, key-value head h. */
-static void op_attention_item(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1,
-                              int h) {
-    int group = n->i[0] / e->kv->heads, nq = jt_attention_begin(e, n, w, r0, r1, h), first = INT_MAX, depth = 0;
+/* The k-th head's part of the work. */
+static struct jt_attention_work op_attention_view(const struct jt_attention_work *w, size_t k, size_t nq, size_t vdim) {
+    struct jt_attention_work v = *w;
+    v.q += k * nq, v.acc += k * nq, v.m += k * nq, v.l += k * nq, v.sum += k * nq * vdim;
+    v.visible += k * nq, v.bias += k * nq * JT_TILE, v.biased += k * nq;
+    return v;
+}
+
+/* Rows [r0, r1) of sequence q, key-value heads [h0, h1), of which there are at most JT_ATTENTION_ROWS / rows. Tile by tile,
+ * for the heads of a page lie beside each other in memory. */
+static void op_attention_item(const jt_env *e, const jt_opnode *n, const struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1,
+                              int h0, int h1) {
+    int group = n->i[0] / e->kv->heads, nq = (r1 - r0) * group, first = INT_MAX, depth = 0;
+    struct jt_attention_work view[JT_ATTENTION_ROWS];
+    for (int h = h0; h < h1; h++) {
+        view[h - h0] = op_attention_view(w, (size_t)(h - h0), (size_t)nq, (size_t)e->kv->vdim);
+        jt_attention_begin(e, n, &view[h - h0], r0, r1, h);
+    }
     for (int r = r0; r < r1; r++) {
         const jt_env_path *p = e->path[r];
         int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
@@ -193,8 +210,16 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, struct jt_att
         d = n->i[1] && e->depth[r] >= n->i[1] ? e->depth[r] - n->i[1] + 1 : 0;
         if (d < first) first = d;
     }
-    for (int t = first / JT_TILE; t * JT_TILE < depth; t++) op_attention_tile(e, n, w, q, r0, r1, h, group, t);
-    jt_attention_end(e, n, w, nq, r0, h);
+    for (int t = first / JT_TILE; t * JT_TILE < depth; t++)
+        for (int h = h0; h < h1; h++) {
+            struct jt_attention_work *v = &view[h - h0];
+            int page = h + 1 < h1 ? t : t + 1, head = h + 1 < h1 ? h + 1 : h0;
+            bool more = page * JT_TILE < depth;
+            v->next_k = more ? op_attention_key_base(e, n, q, page, head, 0) : NULL;
+            v->next_v = more ? op_attention_key_base(e, n, q, page, head, 1) : NULL;
+            op_attention_tile(e, n, v, q, r0, r1, h, group, t);
+        }
+    for (int h = h0; h < h1; h++) jt_attention_end(e, n, &view[h - h0], nq, r0, h);
 }
 
 /* Whether a row's keys are not simply those of its path. */
@@ -206,24 +231,48 @@ static bool op_attention_lists(const jt_env *e, int layer, int r0, int r1, int h
     return false;
 }
 
-/* Item i, from the last rows, which see most, to the first. */
+static void op_attention_heads(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1,
+                               int h0, int h1) {
+    bool lists = false;
+    for (int h = h0; h < h1 && e->keys; h++) lists |= op_attention_lists(e, n->layer, r0, r1, h);
+    for (int h = h0; h < h1 && lists; h++) {
+        if (op_attention_lists(e, n->layer, r0, r1, h))
+            jt_attention_list_item(e, n, w, q, r0, r1, h);
+        else
+            op_attention_item(e, n, w, q, r0, r1, h, h + 1);
+    }
+    if (!lists) op_attention_item(e, n, w, q, r0, r1, h0, h1);
+}
+
+static int op_attention_blocks(const jt_env_seq *q) { return (q->rows + JT_ATTENTION_ROWS - 1) / JT_ATTENTION_ROWS; }
+
+/* Key-value heads of an item: as many as there is room for while every thread has an item. */
+static int op_attention_together(const jt_env_seq *q, int kv, int most) {
+    int together = q->rows < JT_ATTENTION_ROWS ? JT_ATTENTION_ROWS / q->rows : 1;
+    if (together > most) together = most > 1 ? most : 1;
+    return together < kv ? together : kv;
+}
+
+/* Items are taken from the last rows, which see most, to the first. */
 static void op_attention_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     struct jt_attention_work w;
-    int items = 0, at = 0, kv = e->kv->heads;
+    int blocks = 0, items = 0, at = 0, kv = e->kv->heads;
     op_attention_carve(&w, s->scratch, (size_t)JT_ATTENTION_ROWS * (size_t)(n->i[0] / kv), e->kv);
-    for (int k = 0; k < e->n_seq; k++) items += (e->seq[k].rows + JT_ATTENTION_ROWS - 1) / JT_ATTENTION_ROWS * kv;
+    for (int k = 0; k < e->n_seq; k++) blocks += op_attention_blocks(&e->seq[k]);
+    int most = (int)((int64_t)blocks * kv / s->threads);
+    for (int k = 0; k < e->n_seq; k++) {
+        int together = op_attention_together(&e->seq[k], kv, most);
+        items += op_attention_blocks(&e->seq[k]) * ((kv + together - 1) / together);
+    }
     for (int k = e->n_seq - 1, i = jt_turns_take(s->taken, items); k >= 0 && i >= 0; k--) {
         const jt_env_seq *q = &e->seq[k];
-        int blocks = (q->rows + JT_ATTENTION_ROWS - 1) / JT_ATTENTION_ROWS, last = q->first + q->rows;
-        for (; i >= 0 && i - at < blocks * kv; i = jt_turns_take(s->taken, items)) {
-            int h = (i - at) % kv, r = q->first + (blocks - 1 - (i - at) / kv) * JT_ATTENTION_ROWS;
-            int end = r + JT_ATTENTION_ROWS < last ? r + JT_ATTENTION_ROWS : last;
-            if (e->keys && op_attention_lists(e, n->layer, r, end, h))
-                jt_attention_list_item(e, n, &w, q, r, end, h);
-            else
-                op_attention_item(e, n, &w, q, r, end, h);
+        int together = op_attention_together(q, kv, most), groups = (kv + together - 1) / together, last = q->first + q->rows;
+        for (; i >= 0 && i - at < op_attention_blocks(q) * groups; i = jt_turns_take(s->taken, items)) {
+            int h = (i - at) % groups * together, r = q->first + (op_attention_blocks(q) - 1 - (i - at) / groups) * JT_ATTENTION_ROWS;
+            op_attention_heads(e, n, &w, q, r, r + JT_ATTENTION_ROWS < last ? r + JT_ATTENTION_ROWS : last, h,
+                               h + together < kv ? h + together : kv);
         }
-        at += blocks * kv;
+        at += op_attention_blocks(q) * groups;
     }
 }
 

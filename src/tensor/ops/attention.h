@@ -21,6 +21,7 @@ struct jt_attention_work {
     float *raw_k, *raw_v; /* the same of raw keys, rotated: [dim][JT_TILE] and [JT_TILE][dim] */
     float *raw, *turn;    /* [dim] of one key, and of its position */
     uint16_t *half;
+    const void *next_k, *next_v; /* of jt_attn_tile */
 };
 
 /* Sets up the queries of rows [r0, r1) and key-value head h and returns their number; and divides and writes at the end. */

@@ -42,6 +42,7 @@ JT_INLINE void scores_avx2(jt_type type, int nq, const jt_attn_tile *t, int firs
                 d0 = jt_avx2_load_halfs(d), d1 = jt_avx2_load_halfs(d + 8);
             }
             for (int j = b; j < end; j++) {
+                if (!first) jt_attn_soon(t, type, j);
                 size_t at = (size_t)j * JT_TILE + (size_t)k;
                 __m256 k0 = cache8_avx2(type, t->k, at, d0), k1 = cache8_avx2(type, t->k, at + 8, d1);
                 JT_UNROLL

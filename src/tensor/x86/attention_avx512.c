@@ -106,6 +106,7 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
             d0 = jt_avx512_load_halfs(d), d1 = jt_avx512_load_halfs(d + 16);
         }
         for (int j = b; j < end; j++) {
+            if (!first) jt_attn_soon(t, type, j);
             size_t at = (size_t)j * JT_TILE;
             __m512 k0 = cache16_avx512(type, t->k, at, d0), k1 = cache16_avx512(type, t->k, at + 16, d1);
             JT_UNROLL
