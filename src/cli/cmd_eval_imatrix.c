@@ -58,7 +58,7 @@ static const jt_pos pos[] = {
     {0},
 };
 static const jt_example examples[] = {
-    {"jeton eval imatrix model-f16.gguf text.txt -o model.imatrix --activations float", "what --imatrix of jeton convert reads"},
+    {"jeton eval imatrix model-f16.gguf text.txt -o out.imatrix --activations float", "what --imatrix of jeton convert reads"},
     {0},
 };
 const jt_command jt_cmd_eval_imatrix = {
