@@ -90,19 +90,20 @@ static inline __attribute__((always_inline)) float affine_offset(int n, const jt
 /* The best integers of sub-block j near its own fit. */
 static float affine_choose(const jt_quant_job *job, int j, affine_line fit, affine_state *now) {
     const jt_quant_plan *p = job->plan;
-    const float *x = job->x + j * p->len, *w = job->w + j * p->len, limit = p->scale_high;
+    const float *x = job->x + j * p->len, *w = job->w + j * p->len;
     if (p->scale_low == p->scale_high) {
         now->scale[j] = 1, now->min[j] = -1;
         return JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, now->d, now->dmin);
     }
-    float least = INFINITY, middle = now->d < JT_QUANT_TINY ? 0 : jt_quant_rint(jt_quant_clamp(fit.a / now->d, 0, limit));
-    for (float s = middle - 1; s <= middle + 1; s++) {
-        if (s < 0 || s > limit) continue;
-        float a = now->d * s, b = JT_QUANT_LENGTH(p->len, affine_offset, job->levels, x, w, a, fit.b);
-        float from = now->dmin < JT_QUANT_TINY ? 0 : jt_quant_rint(jt_quant_clamp(-b / now->dmin, 0, limit));
-        for (float m = from - 1; m <= from + 1; m++) {
-            if (m < 0 || m > limit) continue;
-            float e = JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, a, -now->dmin * m);
+    float least = INFINITY;
+    int middle = now->d < JT_QUANT_TINY ? 0 : (int)jt_quant_rint(jt_quant_clamp(fit.a / now->d, 0, p->scale_high));
+    for (int s = middle - 1; s <= middle + 1; s++) {
+        if (s < 0 || s > p->scale_high) continue;
+        float a = now->d * (float)s, b = JT_QUANT_LENGTH(p->len, affine_offset, job->levels, x, w, a, fit.b);
+        int from = now->dmin < JT_QUANT_TINY ? 0 : (int)jt_quant_rint(jt_quant_clamp(-b / now->dmin, 0, p->scale_high));
+        for (int m = from - 1; m <= from + 1; m++) {
+            if (m < 0 || m > p->scale_high) continue;
+            float e = JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, a, -now->dmin * (float)m);
             if (e < least) least = e, now->scale[j] = (int16_t)s, now->min[j] = (int16_t)m;
         }
     }
@@ -156,11 +157,12 @@ static void affine_polish(const jt_quant_job *job, affine_state *best) {
     int len = job->plan->len;
     for (int k = -3; k <= 3; k++) {
         int step = k == -3 || k == 3 ? 0 : k;
+        float higher = k == -3 ? -1 : k == 3 ? 1 : 0;
         affine_state now = from;
         now.half[0] = (uint16_t)(from.half[0] + step);
         if ((now.half[0] & 0x7fff) >= 0x7c00) continue;
         now.d = ldexpf(jt_f16_to_f32(now.half[0]), -job->exponent);
-        float b = JT_QUANT_LENGTH(len, affine_offset, job->levels, job->x, job->w, now.d, from.dmin + (float)(k / 3) * now.d);
+        float b = JT_QUANT_LENGTH(len, affine_offset, job->levels, job->x, job->w, now.d, from.dmin + higher * now.d);
         uint16_t middle = jt_quant_half(b, job->exponent, &b);
         for (int m = -1; m <= 1; m++) {
             now.half[1] = (uint16_t)(middle + m);
@@ -175,7 +177,7 @@ static void affine_polish(const jt_quant_job *job, affine_state *best) {
 void jt_quant_affine(const jt_quant_job *job, jt_quant_block *b) {
     const jt_quant_plan *p = job->plan;
     bool whole = p->scale_low == p->scale_high;
-    affine_line fit[JT_QUANT_SUBS];
+    affine_line fit[JT_QUANT_SUBS] = {{0, 0}};
     float scale = 0, min = 0;
     for (int j = 0; j < p->subs; j++) {
         fit[j] = JT_QUANT_LENGTH(p->len, affine_fit, job->levels, job->x + j * p->len, job->w + j * p->len, !whole);

@@ -63,10 +63,11 @@ static float scaled_choose(const jt_quant_job *job, int j, float fit, float d, i
         *scale = p->scale_low;
         return JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, d, 0);
     }
-    float least = INFINITY, middle = fabsf(d) < JT_QUANT_TINY ? 0 : jt_quant_rint(jt_quant_clamp(fit / d, p->scale_low, p->scale_high));
-    for (float s = middle - 1; s <= middle + 1; s++) {
+    int middle = fabsf(d) < JT_QUANT_TINY ? 0 : (int)jt_quant_rint(jt_quant_clamp(fit / d, p->scale_low, p->scale_high));
+    float least = INFINITY;
+    for (int s = middle - 1; s <= middle + 1; s++) {
         if (s < p->scale_low || s > p->scale_high) continue;
-        float e = JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, d * s, 0);
+        float e = JT_QUANT_LENGTH(p->len, jt_quant_error, job->levels, x, w, d * (float)s, 0);
         if (e < least) least = e, *scale = (int16_t)s;
     }
     return least;
@@ -103,7 +104,7 @@ static void scaled_descend(const jt_quant_job *job, const float *fit, float d, s
 
 void jt_quant_scaled(const jt_quant_job *job, jt_quant_block *b) {
     const jt_quant_plan *p = job->plan;
-    float fit[JT_QUANT_SUBS], top = 0;
+    float fit[JT_QUANT_SUBS] = {0}, top = 0;
     for (int j = 0; j < p->subs; j++) {
         fit[j] = JT_QUANT_LENGTH(p->len, scaled_fit, job->levels, job->x + j * p->len, job->w + j * p->len);
         if (fabsf(fit[j]) > fabsf(top)) top = fit[j];

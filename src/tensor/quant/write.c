@@ -18,11 +18,13 @@ void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p) {
 /* What each weight counts: on average 1, and never nothing, so that what was not seen is not lost. */
 static void quant_counts(const float *importance, int n, float *w) {
     double sum = 0;
-    for (int i = 0; importance && i < n; i++) sum += importance[i] > 0 ? (double)importance[i] : 0;
+    for (int i = 0; i < n; i++) w[i] = 1;
+    if (!importance) return;
+    for (int i = 0; i < n; i++) sum += importance[i] > 0 ? (double)importance[i] : 0;
     double mean = sum / n;
-    bool equal = !(mean > 0) || isinf(mean);
+    if (!(mean > 0) || isinf(mean)) return;
     for (int i = 0; i < n; i++) {
-        double ratio = equal ? 1 : importance[i] > 0 ? (double)importance[i] / mean : 0;
+        double ratio = importance[i] > 0 ? (double)importance[i] / mean : 0;
         w[i] = ratio > 1e-4 ? (float)ratio : 1e-4f;
     }
 }
