@@ -10,15 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "alloc_wrap.h"
-#include "jeton/model.h"
-#include "model/safetensors.h"
+#include "jeton/adapter.h"
+#include "jeton/keys.h"
+#include "jeton/tap.h"
+#include "model/gguf_builder.h"
+#include "model/model.h"
 
 static const double BOUND = 2e-4, GAP = 1e-3;
-static const char *const models[] = {"mixtral",     "qwen3-moe",          "olmoe",       "gpt-oss",
+static const char *const models[] = {"mixtral",     "qwen3-moe",          "olmoe",       "gpt-oss",    "gpt-oss-mxfp4",
                                      "granite-moe", "granite-hybrid-moe", "deepseek-v2", "deepseek-v3"};
 enum { MODELS = sizeof models / sizeof *models, CONTEXT = 64 };
 
@@ -287,6 +291,142 @@ static void test_batches_and_trees(void **unused) {
     }
 }
 
+/* Weights are read once in a pass, of experts those that some row goes to. */
+static void test_only_chosen_experts_are_read(void **unused) {
+    (void)unused;
+    static const jt_role role[] = {JT_W_X_GATE, JT_W_X_UP, JT_W_X_DOWN};
+    for (int k = 0; k < MODELS; k++) {
+        expected x;
+        rig r;
+        expected_read(models[k], &x);
+        rig_open(models[k], true, (machine){.threads = 2, .act = JT_ACT_INT8}, &r);
+        const jt_model *m = r.model;
+        const jt_config *c = &m->config;
+        uint64_t all = 0, experts = 0;
+        for (size_t i = 0; i < m->weights.n; i++) {
+            const jt_matrix *w = &m->weights.w[i].matrix;
+            if (!m->weights.w[i].vector && i != m->ref[JT_W_EMBED].tensor) all += (uint64_t)jt_matrix_panels(w) * w->panel_bytes;
+        }
+        for (int l = 0; l < c->layers; l++)
+            for (int i = 0; i < 3; i++) {
+                jt_ref ref = m->ref[jt_net_ref_index(l, role[i])];
+                if (ref.tensor == JT_NO_TENSOR) continue;
+                const jt_matrix *w = &m->weights.w[ref.tensor].matrix;
+                experts += (uint64_t)jt_matrix_panels(w) * w->panel_bytes * (uint64_t)c->router.experts;
+            }
+        float *got = calloc((size_t)x.rows * (size_t)x.vocab, sizeof *got);
+        assert_non_null(got);
+        jt_state *s = state_new(&r);
+        uint64_t before = jt_engine_streamed(r.engine);
+        run_rows(&r, s, x.ids, 1, 1, got);
+        uint64_t one = jt_engine_streamed(r.engine) - before;
+        assert_int_equal(one, all - experts / (uint64_t)c->router.experts * (uint64_t)(c->router.experts - c->router.used));
+        run_rows(&r, s, x.ids + 1, x.rows - 1, x.rows, got);
+        uint64_t many = jt_engine_streamed(r.engine) - before - one;
+        assert_true(many > one && many <= all);
+        jt_state_free(s);
+        free(got);
+        rig_close(&r);
+        expected_free(&x);
+    }
+}
+
+/* Taps see heads of the width of values, and leave rows without effect alone; keys kept raw give the same in float32. */
+static void test_taps_and_raw_keys(void **unused) {
+    (void)unused;
+    for (int k = 0; k < MODELS; k++) {
+        expected x;
+        rig r;
+        jt_error err;
+        expected_read(models[k], &x);
+        rig_open(models[k], true, (machine){.threads = 2, .act = JT_ACT_FLOAT}, &r);
+        size_t n = (size_t)x.rows * (size_t)x.vocab;
+        float *want = calloc(3 * n, sizeof *want), *got = want + n, *raw = got + n;
+        assert_non_null(want);
+        assert_int_equal(jt_site_width(r.model, "heads"), r.model->config.heads * jt_config_value_dim(&r.model->config));
+        jt_state *s = state_new(&r), *t = state_new(&r), *u;
+        run_rows(&r, s, x.ids, x.rows, x.rows, want);
+        jt_tap tap[] = {{.site = "heads", .op = JT_TAP_SCALE, .value = 1},
+                        {.site = "mlp", .op = JT_TAP_SCALE, .value = 0.5f, .row_first = 9}};
+        ok(jt_state_set_taps(t, tap, 2, &err), &err);
+        run_rows(&r, t, x.ids, x.rows, 5, got);
+        assert_memory_equal(want, got, 9 * (size_t)x.vocab * sizeof *want);
+        assert_memory_not_equal(want + 9 * x.vocab, got + 9 * x.vocab, (size_t)x.vocab * sizeof *want);
+        ok(jt_state_new_raw(r.model, CONTEXT, &u, &err), &err);
+        run_rows(&r, u, x.ids, x.rows, 7, raw);
+        assert_memory_equal(want, raw, n * sizeof *want);
+        jt_state_free(s), jt_state_free(t), jt_state_free(u);
+        free(want);
+        rig_close(&r);
+        expected_free(&x);
+    }
+}
+
+/* A GGUF adapter with one pair of random numbers. */
+static void adapter_write(const char *path, const char *arch, const char *weight, int rows, int cols) {
+    enum { RANK = 3 };
+    static float a[RANK * 256], b[RANK * 256];
+    char name[128];
+    gguf_builder g = {0};
+    assert_true(rows <= 256 && cols <= 256);
+    for (int i = 0; i < RANK * 256; i++) a[i] = sinf((float)i), b[i] = cosf((float)(3 * i));
+    gb_text(&g, "general.architecture", arch), gb_text(&g, "general.type", "adapter"), gb_text(&g, "adapter.type", "lora");
+    gb_f32(&g, "adapter.lora.alpha", 2);
+    snprintf(name, sizeof name, "blk.1.%s.weight.lora_a", weight);
+    gb_tensor(&g, name, JT_F32, 2, (uint64_t[]){(uint64_t)cols, RANK}, a, (size_t)cols * RANK * 4);
+    snprintf(name, sizeof name, "blk.1.%s.weight.lora_b", weight);
+    gb_tensor(&g, name, JT_F32, 2, (uint64_t[]){RANK, (uint64_t)rows}, b, (size_t)rows * RANK * 4);
+    gb_save(&g, 3, path);
+}
+
+static void test_adapters(void **unused) {
+    (void)unused;
+    static const char path[] = "/tmp/jeton-test-moe-adapter.gguf";
+    static const struct {
+        const char *model, *arch, *weight, *says; /* says NULL: it acts */
+        int rows, cols;
+    } row[] = {{"mixtral", "llama", "attn_q", NULL, 32, 32},
+               {"mixtral", "llama", "ffn_gate_exps", "belongs to experts", 32, 32},
+               {"mixtral", "llama", "ffn_gate_inp", "belongs to a router", 4, 32},
+               {"deepseek-v3", "deepseek2", "attn_kv_a_mqa", NULL, 40, 32},
+               {"deepseek-v3", "deepseek2", "attn_q_b", NULL, 96, 32},
+               {"deepseek-v2", "deepseek2", "attn_kv_b", NULL, 112, 32},
+               {"deepseek-v2", "deepseek2", "ffn_up_shexp", NULL, 64, 32},
+               {"gpt-oss", "gpt-oss", "attn_output", NULL, 32, 64}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        expected x;
+        rig r;
+        jt_error err;
+        jt_adapter *a = NULL;
+        expected_read(row[i].model, &x);
+        rig_open(row[i].model, true, (machine){.threads = 2, .act = JT_ACT_INT8}, &r);
+        adapter_write(path, row[i].arch, row[i].weight, row[i].rows, row[i].cols);
+        jt_status st = jt_adapter_open(r.model, path, &a, &err);
+        if (row[i].says) {
+            assert_int_equal(st, JT_UNSUPPORTED);
+            assert_non_null(strstr(err.message, row[i].says));
+        } else {
+            ok(st, &err);
+            size_t n = (size_t)x.rows * (size_t)x.vocab;
+            float *plain = calloc(3 * n, sizeof *plain), *one = plain + n, *other = one + n;
+            assert_non_null(plain);
+            for (int k = 0; k < 3; k++) {
+                jt_state *s = state_new(&r);
+                if (k) ok(jt_state_set_adapter(s, a, 0.5f, &err), &err);
+                run_rows(&r, s, x.ids, x.rows, k == 2 ? 1 : x.rows, plain + (size_t)k * n);
+                jt_state_free(s);
+            }
+            assert_memory_equal(one, other, n * sizeof *one);
+            assert_memory_not_equal(plain, one, n * sizeof *one);
+            free(plain);
+        }
+        jt_adapter_free(a);
+        rig_close(&r);
+        expected_free(&x);
+    }
+    unlink(path);
+}
+
 static void test_failed_allocations_are_clean(void **unused) {
     (void)unused;
     jt_error err;
@@ -315,6 +455,9 @@ int main(void) {
         cmocka_unit_test(test_float_does_not_depend_on_company),
         cmocka_unit_test(test_int8_does_not_depend_on_company),
         cmocka_unit_test(test_batches_and_trees),
+        cmocka_unit_test(test_only_chosen_experts_are_read),
+        cmocka_unit_test(test_taps_and_raw_keys),
+        cmocka_unit_test(test_adapters),
         cmocka_unit_test(test_failed_allocations_are_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
