@@ -1,6 +1,6 @@
 /* experts.c: products of rows with the weights of the experts that they chose (Shazeer et al. 2017, arXiv 1701.06538).
  *
- * The rows of an expert are brought together, so that its weights are read once for all of them. Threads share panels of
+ * The rows of an expert are brought together, so that its weights are read once for all of them. Threads take panels of
  * experts by cost. A row's product is one chain for each output whatever other rows chose, and the sum over its experts
  * goes by ascending index, so that no row's result depends on the others. */
 #include "tensor/ops/experts.h"
@@ -32,30 +32,16 @@ void jt_expert_order_make(jt_expert_order *o, const float *route, int rows, int 
     o->start[0] = 0;
 }
 
-static int64_t experts_panel_cost(const jt_expert_order *o, int x) {
+/* What a panel of expert x costs: its rows, and as much again as reading it takes. */
+static int64_t experts_cost(const jt_expert_order *o, int x) {
     int n = o->start[x + 1] - o->start[x];
     return n ? n + EXPERTS_READ : 0;
-}
-
-int64_t jt_expert_cost(const jt_expert_order *o, int panels) {
-    int64_t sum = 0;
-    for (int x = 0; x < o->experts; x++) sum += experts_panel_cost(o, x) * panels;
-    return sum;
 }
 
 /* The first panel at or after cost `to`, where panels begin at `base` and cost c each. */
 static int experts_panel(int64_t to, int64_t base, int64_t c, int panels) {
     int64_t p = to <= base ? 0 : (to - base + c - 1) / c;
     return p < panels ? (int)p : panels;
-}
-
-void jt_expert_share(const jt_share *s, const jt_expert_order *o, int x, int panels, int64_t total, int64_t *base, int *first, int *end) {
-    int64_t c = experts_panel_cost(o, x);
-    *first = *end = 0;
-    if (!c) return;
-    *first = experts_panel(total * s->thread / s->threads, *base, c, panels);
-    *end = experts_panel(total * (s->thread + 1) / s->threads, *base, c, panels);
-    *base += c * panels;
 }
 
 /* ---- products ---- */
@@ -132,19 +118,35 @@ static size_t experts_product(const jt_env *e, const jt_opnode *n, const experts
     return read;
 }
 
+/* The panels that begin within [from, to) of the cost of all. */
+static size_t experts_part(const jt_env *e, const jt_opnode *n, const experts_work *w, int panels, int64_t from, int64_t to) {
+    size_t read = 0;
+    int64_t base = 0;
+    for (int x = 0; x < n->i[1] && base < to; x++) {
+        int64_t c = experts_cost(&w->order, x);
+        if (!c) continue;
+        int first = experts_panel(from, base, c, panels), end = experts_panel(to, base, c, panels);
+        if (first < end) read += experts_product(e, n, w, x, first, end);
+        base += c * panels;
+    }
+    return read;
+}
+
 static void experts_forward(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     experts_work w;
-    int rows = jt_env_rows(e, n->in[0]);
+    int rows = jt_env_rows(e, n->in[0]), chosen = 0, first, end;
     if (!rows) return;
     experts_carve(&w, e, n, s->scratch);
     jt_expert_order_make(&w.order, jt_env_f32(e, n->in[1]), rows, n->i[0], n->i[1], s->scratch);
-    int panels = jt_matrix_panels(&w.w->matrix), first, end;
-    int64_t total = jt_expert_cost(&w.order, panels), base = 0;
+    int panels = jt_matrix_panels(&w.w->matrix);
+    int64_t one = 0; /* the cost of a panel of each chosen expert */
+    for (int x = 0; x < n->i[1]; x++) one += experts_cost(&w.order, x), chosen += w.order.start[x + 1] > w.order.start[x];
+    int64_t total = one * panels, unit = total / (1 << 30) + 1;
+    int least = jt_matmul_least(&w.w->matrix, (rows * n->i[0] + chosen - 1) / chosen, s->threads);
+    int64_t cost = least * (one / chosen) / unit;
     size_t read = 0;
-    for (int x = 0; x < n->i[1]; x++) {
-        jt_expert_share(s, &w.order, x, panels, total, &base, &first, &end);
-        if (first < end) read += experts_product(e, n, &w, x, first, end);
-    }
+    while (jt_turns_part(s->taken, (int)((total + unit - 1) / unit), cost > 0 ? (int)cost : 1, s->threads, &first, &end))
+        read += experts_part(e, n, &w, panels, first * unit, end * unit);
     jt_engine_count(e->engine, s->thread, read);
 }
 

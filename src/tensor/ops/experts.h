@@ -20,9 +20,4 @@ typedef struct jt_expert_order {
 size_t jt_expert_order_bytes(int rows, int k, int experts);
 void jt_expert_order_make(jt_expert_order *o, const float *route, int rows, int k, int experts, void *memory);
 
-/* Panels [first, end) of expert `x` that a thread computes, of `panels` each: a panel costs its rows, and as much again as
- * reading it takes. *base: cost of the experts before, 0 at the first; raised. total: jt_expert_cost. */
-int64_t jt_expert_cost(const jt_expert_order *o, int panels);
-void jt_expert_share(const jt_share *s, const jt_expert_order *o, int x, int panels, int64_t total, int64_t *base, int *first, int *end);
-
 #endif
