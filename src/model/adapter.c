@@ -17,8 +17,20 @@ enum { ADAPTER_ROLES = sizeof adapter_role / sizeof *adapter_role };
 /* Length of the weight's name in the adapter's kind of file. */
 static size_t adapter_name_of(const jt_adapter *a, jt_role r, const char **name) {
     const jt_role_row *row = &a->model->config.family->role[r];
-    *name = !a->names->hf ? (row->gguf_stack ? NULL : row->gguf) : row->hf_stack ? NULL : row->hf; /* a part has no adapter of its own */
+    *name = a->names->hf ? row->hf : row->gguf;
     return *name ? strlen(*name) - (a->names->hf ? strlen(".weight") : 0) : 0;
+}
+
+/* The maps whose outputs lie one after the other in the tensor of a role, ending with JT_W_ROLES; NULL: it is alone there. */
+static const jt_role *adapter_stack(const jt_adapter *a, jt_role r) {
+    const jt_role_row *row = &a->model->config.family->role[r];
+    return a->names->hf ? row->hf_stack : row->gguf_stack;
+}
+
+/* What stands before the number of a layer. */
+static const char *adapter_layers(const jt_adapter *a) {
+    const char *own = a->model->config.family->hf_layers;
+    return !a->names->hf ? "" : own ? own : "model.layers.";
 }
 
 static jt_status adapter_stranger(const jt_adapter *a, const char *name, jt_error *err) {
@@ -43,8 +55,8 @@ static jt_status adapter_stranger(const jt_adapter *a, const char *name, jt_erro
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s %s, which this build does not apply with adapters", name,
                                 known[i].what);
     return jt_error_set(err, JT_UNSUPPORTED,
-                        "tensor %.200s is none that an adapter of this %s model can have; they are named %sN.*%s and *%s", name,
-                        a->model->config.family->name, a->names->head, a->names->tail[0], a->names->tail[1]);
+                        "tensor %.200s is none that an adapter of this %s model can have; they are named %s%sN.*%s and *%s", name,
+                        a->model->config.family->name, a->names->head, adapter_layers(a), a->names->tail[0], a->names->tail[1]);
 }
 
 /* Reads the layer's number and the dot after it; NULL: there is none. */
@@ -56,9 +68,11 @@ static const char *adapter_layer(const char *s, int *layer) {
 }
 
 jt_status jt_adapter_find(const jt_adapter *a, const char *name, jt_adapter_place *out, jt_error *err) {
-    size_t head = strlen(a->names->head);
+    const char *layers = adapter_layers(a);
+    size_t head = strlen(a->names->head), n_layers = strlen(layers);
     int layer;
-    const char *rest = strncmp(name, a->names->head, head) ? NULL : adapter_layer(name + head, &layer);
+    bool begins = !strncmp(name, a->names->head, head) && !strncmp(name + head, layers, n_layers);
+    const char *rest = begins ? adapter_layer(name + head + n_layers, &layer) : NULL;
     for (int i = 0; rest && i < 2 * ADAPTER_ROLES; i++) {
         const char *weight;
         size_t n = adapter_name_of(a, adapter_role[i / 2], &weight);
@@ -78,6 +92,8 @@ jt_status jt_adapter_check(const jt_adapter *a, const jt_adapter_place *p, const
                            jt_error *err) {
     int outputs, inputs;
     jt_config_shape(&a->model->config, p->role, &outputs, &inputs);
+    const jt_role *stack = adapter_stack(a, p->role);
+    for (int i = 1, n; stack && stack[i] != JT_W_ROLES; i++) jt_config_shape(&a->model->config, stack[i], &n, &inputs), outputs += n;
     uint64_t rank = p->half ? cols : rows, want = p->half ? (uint64_t)outputs : (uint64_t)inputs, have = p->half ? rows : cols;
     if (dims != 2 || have != want)
         return jt_error_set(err, JT_FORMAT, "tensor %.200s has %d dimensions, [%llu, %llu]; %s of a weight of [%d, %d] has %s%llu%s", name,
@@ -113,7 +129,8 @@ static jt_status adapter_permute(const jt_adapter *a, int rows, int cols, const 
     return JT_OK;
 }
 
-jt_status jt_adapter_add(jt_adapter *a, const jt_adapter_place *p, int rows, int cols, float *data, bool gguf, jt_error *err) {
+/* Packs the half of one map. */
+static jt_status adapter_pack(jt_adapter *a, const jt_adapter_place *p, int rows, int cols, float *data, bool gguf, jt_error *err) {
     jt_lora *l = jt_adapter_lora(a, p);
     float *turned = NULL;
     jt_matrix m;
@@ -127,18 +144,32 @@ jt_status jt_adapter_add(jt_adapter *a, const jt_adapter_place *p, int rows, int
         jt_matrix_pack_panels(a->model->engine->kernels, &m, 0, jt_matrix_panels(&m));
         m.data = NULL;
         *(p->half ? &l->b : &l->a) = m;
-        a->info.parameters += (uint64_t)rows * (uint64_t)cols;
         a->info.bytes += (uint64_t)jt_matrix_panels(&m) * m.panel_bytes;
     }
     jt_free(turned);
     return s;
 }
 
+jt_status jt_adapter_add(jt_adapter *a, const jt_adapter_place *p, int rows, int cols, float *data, bool gguf, jt_error *err) {
+    const jt_role *stack = adapter_stack(a, p->role);
+    jt_status s = JT_OK;
+    a->info.parameters += (uint64_t)rows * (uint64_t)cols;
+    if (!stack) return adapter_pack(a, p, rows, cols, data, gguf, err);
+    for (; *stack != JT_W_ROLES && !s; stack++) { /* they share A, and have parts of B */
+        int outputs, inputs;
+        jt_config_shape(&a->model->config, *stack, &outputs, &inputs);
+        s = adapter_pack(a, &(jt_adapter_place){p->layer, p->half, *stack}, p->half ? outputs : rows, cols, data, gguf, err);
+        if (p->half) data += (size_t)outputs * (size_t)cols;
+    }
+    return s;
+}
+
 static jt_status adapter_lonely(const jt_adapter *a, int layer, jt_role r, bool has_a, jt_error *err) {
     const char *weight;
     int n = (int)adapter_name_of(a, r, &weight);
-    return jt_error_set(err, JT_FORMAT, "tensor %s%d.%.*s%s has no partner %s%d.%.*s%s", a->names->head, layer, n, weight,
-                        a->names->tail[has_a ? 0 : 1], a->names->head, layer, n, weight, a->names->tail[has_a ? 1 : 0]);
+    const char *head = a->names->head, *layers = adapter_layers(a);
+    return jt_error_set(err, JT_FORMAT, "tensor %s%s%d.%.*s%s has no partner %s%s%d.%.*s%s", head, layers, layer, n, weight,
+                        a->names->tail[has_a ? 0 : 1], head, layers, layer, n, weight, a->names->tail[has_a ? 1 : 0]);
 }
 
 /* Every pair must be whole; sums up what the info tells. */
@@ -149,8 +180,10 @@ static jt_status adapter_finish(jt_adapter *a, jt_error *err) {
     for (int layer = 0; layer < a->model->config.layers; layer++)
         for (int k = 0; k < ADAPTER_ROLES; k++) {
             size_t at = jt_net_ref_index(layer, adapter_role[k]);
-            const jt_lora *l = &a->lora[at];
+            jt_lora *l = &a->lora[at];
+            const jt_role *stack = adapter_stack(a, adapter_role[k]);
             if (!l->a.rows && !l->b.rows) continue;
+            if (stack) l->scale = a->lora[jt_net_ref_index(layer, stack[0])].scale;
             if (!l->a.rows || !l->b.rows) return adapter_lonely(a, layer, adapter_role[k], l->a.rows, err);
             if (!(fabs(l->scale) <= 1e30))
                 return jt_error_set(err, JT_FORMAT, "the scale of layer %d is %g; its alpha cannot be meant", layer, l->scale);

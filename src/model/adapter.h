@@ -7,7 +7,7 @@
 
 /* As files name their tensors. */
 typedef struct jt_adapter_names {
-    const char *head;    /* before the number of the layer */
+    const char *head;    /* before the number of the layer; hf: before what the family's names of layers begin with */
     const char *tail[2]; /* after the name of the weight: of A and of B */
     bool hf;             /* weights are named as Hugging Face does, without ".weight" */
 } jt_adapter_names;
@@ -33,7 +33,8 @@ jt_status jt_adapter_find(const jt_adapter *a, const char *name, jt_adapter_plac
 /* Checks the shape [rows][cols] that the file gives for a tensor. */
 jt_status jt_adapter_check(const jt_adapter *a, const jt_adapter_place *p, const char *name, int dims, uint64_t rows, uint64_t cols,
                            jt_error *err);
-/* Packs the half; `data` [rows][cols] stays the caller's. gguf: q and k lie as GGUF files of the family have them. */
+/* Packs the half, for all maps that lie in the tensor it belongs to; `data` [rows][cols] stays the caller's. gguf: q and k lie as GGUF
+ * files of the family have them. */
 jt_status jt_adapter_add(jt_adapter *a, const jt_adapter_place *p, int rows, int cols, float *data, bool gguf, jt_error *err);
 static inline jt_lora *jt_adapter_lora(const jt_adapter *a, const jt_adapter_place *p) {
     return &a->lora[jt_net_ref_index(p->layer, p->role)];

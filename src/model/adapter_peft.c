@@ -9,7 +9,7 @@
 #include "core/file.h"
 #include "model/adapter.h"
 
-static const jt_adapter_names adapter_peft_names = {"base_model.model.model.layers.", {".lora_A.weight", ".lora_B.weight"}, true};
+static const jt_adapter_names adapter_peft_names = {"base_model.model.", {".lora_A.weight", ".lora_B.weight"}, true};
 enum { ADAPTER_PEFT_ROOT = sizeof "base_model.model." - 1 }; /* what stands before the names of modules */
 
 /* Read by adapter_peft_settings or adapter_peft_tensor. */
@@ -85,7 +85,8 @@ static jt_status adapter_peft_pattern(const jt_json *c, const char *key, bool wh
     return s;
 }
 
-static jt_status adapter_peft_settings(const jt_json *c, jt_error *err) {
+/* `turned`: the model's files have maps by input, of which PEFT says so. */
+static jt_status adapter_peft_settings(const jt_json *c, bool turned, jt_error *err) {
     const char *name, *type;
     const jt_json *v;
     void *iter = NULL;
@@ -94,7 +95,8 @@ static jt_status adapter_peft_settings(const jt_json *c, jt_error *err) {
     if (strcmp(type, "LORA")) return jt_error_set(err, JT_UNSUPPORTED, "peft_type is \"%.40s\"; this build applies \"LORA\" alone", type);
     while (jt_json_each(c, &iter, &name, &v))
         if (!adapter_peft_in(adapter_peft_applied, sizeof adapter_peft_applied / sizeof *adapter_peft_applied, name) &&
-            !adapter_peft_in(adapter_peft_idle, sizeof adapter_peft_idle / sizeof *adapter_peft_idle, name) && !adapter_peft_off(v))
+            !adapter_peft_in(adapter_peft_idle, sizeof adapter_peft_idle / sizeof *adapter_peft_idle, name) && !adapter_peft_off(v) &&
+            !(turned && !strcmp(name, "fan_in_fan_out")))
             return jt_error_set(err, JT_UNSUPPORTED, "%.100s is set, which this build does not apply to an adapter", name);
     if ((s = adapter_peft_start(c, err)) || (s = adapter_peft_pattern(c, "rank_pattern", true, err))) return s;
     return adapter_peft_pattern(c, "alpha_pattern", false, err);
@@ -172,7 +174,7 @@ static jt_status adapter_peft_read(jt_adapter *a, const char *config, const char
     jt_json *c = NULL;
     jt_safetensors *f = NULL;
     jt_status s = jt_json_read(config, &c, err);
-    if (!s && (s = adapter_peft_settings(c, err))) s = jt_error_in(err, s, "%s", config);
+    if (!s && (s = adapter_peft_settings(c, a->model->config.family->role[JT_W_O].hf_by_input, err))) s = jt_error_in(err, s, "%s", config);
     if (!s) s = jt_safetensors_open(tensors, &f, err);
     for (size_t i = 0; !s && i < jt_safetensors_tensors(f); i++)
         if ((s = adapter_peft_tensor(a, jt_safetensors_tensor_at(f, i), c, err))) s = jt_error_in(err, s, "%s", tensors);

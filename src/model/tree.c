@@ -41,8 +41,9 @@ static jt_status tree_make_node(const jt_span *p, const jt_tree_node *row, int s
         return jt_error_set(err, JT_UNSUPPORTED,
                             "span %d, row %d: rank %d is not above its parent's %d; a recurrence runs along the path and cannot honour it",
                             span, i, out->rank, above);
-    if (out->position >= 0 && out->position < MAX_POSITION) return p->layers ? make_layers(p, span, i, &out->layers, err) : JT_OK;
-    return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, MAX_POSITION - 1);
+    int most = s->model->config.positions ? s->model->config.positions : MAX_POSITION;
+    if (out->position >= 0 && out->position < most) return p->layers ? make_layers(p, span, i, &out->layers, err) : JT_OK;
+    return jt_error_set(err, JT_INVALID, "span %d, row %d: position %d must be between 0 and %d", span, i, out->position, most - 1);
 }
 
 /* The path that ends at new row i: its ancestors and itself. */

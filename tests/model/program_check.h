@@ -26,7 +26,9 @@ enum {
     SPANS = 4,
     ROWS = 44, /* of a span, at most */
     TOP = 8,
-    MODES = 9,
+    FAMILIES = 8,
+    MODES = 9 + FAMILIES,
+    LAYERS = 8, /* of a model, at most */
     FAST = 3,
     SETS = 1024,
     TAPS = 3,

@@ -36,8 +36,16 @@ static struct mode modes[MODES] = {
     {"q8_0, float, q8_0", JT_Q8_0, JT_ACT_FLOAT, JT_KV_Q8_0, 0, {0}, NULL, {NULL}, NULL, {NULL}},
     {"hybrid, int8, f16", JT_Q8_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}, true},
     {"hf-tiny", JT_F32, JT_ACT_FLOAT, JT_KV_F32, 2e-4, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"gemma2", JT_BF16, JT_ACT_FLOAT, JT_KV_F32, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"gemma3", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"qwen2", JT_BF16, JT_ACT_FLOAT, JT_KV_Q8_0, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"qwen3", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"phi4-mini", JT_BF16, JT_ACT_FLOAT, JT_KV_F32, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"olmo2", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"stablelm-parallel", JT_BF16, JT_ACT_FLOAT, JT_KV_F32, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"starcoder2", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
 };
-enum { HYBRID = MODES - 2, HF = MODES - 1 };
+enum { FIRST_FAMILY = MODES - FAMILIES, HYBRID = FIRST_FAMILY - 2, HF = FIRST_FAMILY - 1, OF_FAMILIES = 1 << 20 };
 
 /* ---- the program's calls ---- */
 
@@ -272,7 +280,7 @@ struct job {
     bool over, ranks, host;
     struct arrays a[SPANS];
     struct captures captures;
-    float residual[(REF_LAYERS + 1) * SPANS * ROWS * REF_HIDDEN];
+    float residual[(LAYERS + 1) * SPANS * ROWS * REF_HIDDEN];
 };
 
 static void random_job(struct program *p, struct job *j) {
@@ -430,10 +438,11 @@ static void run(uint32_t seed, int often) {
     static struct program program;
     struct program *p = &program;
     static const int ubatch[FAST] = {0, 3, 7};
-    int kind = seed % 97 == 6 ? HF : (int)(seed % (MODES - 1)), fast = (int)(seed / (MODES - 1) % FAST);
+    int kind = seed % 97 == 6 ? HF : (int)(seed % HF), fast = (int)(seed / HF % FAST);
+    if (seed >= OF_FAMILIES) kind = FIRST_FAMILY + (int)((seed - OF_FAMILIES) % FAMILIES);
     if (fast == 2 && seed % 5) fast = 1; /* the one with threads: slow where processors are taken */
     memset(p, 0, sizeof *p);
-    p->seed = seed, p->often = often, p->wild = (seed + seed / (MODES - 1)) % 4 != 3, p->mode = &modes[kind];
+    p->seed = seed, p->often = often, p->wild = (seed + seed / HF) % 4 != 3, p->mode = &modes[kind];
     p->model = p->mode->fast[fast], p->ubatch = ubatch[fast], p->adapter = p->mode->fast_adapter[fast];
     for (p->call = 0; p->call < CALLS; p->call++) {
         uint32_t what = pick(p, 100);
@@ -473,6 +482,7 @@ static void random_programs(void **unused) {
     }
     memset(&did, 0, sizeof did);
     for (uint32_t seed = 0; seed < (all ? 10000 : 21); seed++) run(seed, all ? 64 : 6);
+    for (uint32_t seed = 0; seed < (all ? 2000 : FAMILIES); seed++) run(OF_FAMILIES + seed, all ? 64 : 8);
     print_message("%ld evals; %ld rows bit for bit, %ld in double (%ld adapted, %ld under lists of keys), %ld by neither; %ld captures, "
                   "%ld projections; refused %ld, "
                   "out of memory %ld, cancelled %ld, failed in a function %ld, at a limit %ld\n",
@@ -501,6 +511,8 @@ static int begin(void **unused) {
         if (i == HF) {
             snprintf(path, sizeof path, "%s", FIXTURES "/hf-tiny/llama");
             ref_open_hf(&m->ref, path);
+        } else if (i >= FIRST_FAMILY) {
+            snprintf(path, sizeof path, "%s/families/%s", FIXTURES, m->name);
         } else if (i == HYBRID) {
             hybrid_write(FIXTURES "/hybrid/one", path, 1);
             m->ref = (ref_model){.vocab = HYBRID_VOCAB,
@@ -516,12 +528,22 @@ static int begin(void **unused) {
         m->ref.half = m->kv == JT_KV_F16;
         jt_model_options o = {.activations = m->act, .kv_type = m->kv};
         jt_status s = jt_model_open(engine[0], path, &o, &m->slow, &err);
+        if (!s && i >= FIRST_FAMILY) {
+            jt_model_info info;
+            jt_model_get_info(m->slow, &info);
+            m->ref = (ref_model){.vocab = info.vocab,
+                                 .hidden = info.hidden,
+                                 .layers = info.layers,
+                                 .heads = info.heads,
+                                 .kv = info.kv_heads,
+                                 .dim = info.head_dim};
+        }
         if (!s) s = jt_model_open(engine[1], path, &o, &m->fast[0], &err);
         o.ubatch = 3, o.no_repack = 1;
         if (!s) s = jt_model_open(engine[1], path, &o, &m->fast[1], &err);
         o.ubatch = 7, o.no_repack = 0;
         if (!s) s = jt_model_open(engine[2], path, &o, &m->fast[2], &err);
-        if (i != HF) unlink(path);
+        if (i < HF) unlink(path);
         if (i < HYBRID && !s) {
             tiny_adapter_write(path, &t, 4, 127, JT_F32, 40u + (uint32_t)i);
             ref_open_adapter(&m->ref, path, 4, 3.5);
@@ -537,7 +559,7 @@ static int begin(void **unused) {
 static int end(void **unused) {
     (void)unused;
     for (int i = 0; i < MODES; i++) {
-        ref_close(&modes[i].ref);
+        if (i < FIRST_FAMILY) ref_close(&modes[i].ref);
         jt_adapter_free(modes[i].slow_adapter);
         jt_model_free(modes[i].slow);
         for (int k = 0; k < FAST; k++) jt_adapter_free(modes[i].fast_adapter[k]), jt_model_free(modes[i].fast[k]);

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "jeton/adapter.h"
 #include "jeton/model.h"
 #include "model/safetensors.h"
 #include "score/score.h"
@@ -124,11 +125,39 @@ static void same_greedy(jt_model *m, const int32_t *prompt, int n_prompt, const 
 
 /* ---- tiny models ---- */
 
+/* The logits of one sequence with the adapter that lies in the model's folder. */
+static void tiny_adapted(jt_model *m, const jt_safetensors *f, const char *path, const int32_t *ids, int n) {
+    jt_error err;
+    jt_model_info info;
+    jt_adapter *a;
+    jt_model_get_info(m, &info);
+    size_t vocab = (size_t)info.vocab;
+    float *expected = floats(f, "lora_logits"), *logits = calloc((size_t)n * vocab, sizeof *logits);
+    jt_want *want = calloc((size_t)n, sizeof *want);
+    assert_non_null(logits);
+    assert_non_null(want);
+    ok(jt_adapter_open(m, path, &a, &err), &err);
+    jt_state *s = open_state(m, n);
+    ok(jt_state_set_adapter(s, a, 1, &err), &err);
+    for (int i = 0; i < n; i++) want[i] = (jt_want){.row = i, .logits = logits + (size_t)i * vocab};
+    jt_span span = {.state = s, .ids = ids, .n = n};
+    ok(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = want, .n_want = n}, &err), &err);
+    double most = largest_difference(logits, expected, (size_t)n * vocab);
+    print_message("  with an adapter: %.3g\n", most);
+    assert_true(most <= LOGIT_BOUND);
+    jt_state_free(s);
+    jt_adapter_free(a);
+    free(want);
+    free(logits);
+    free(expected);
+}
+
 static void tiny_at(const char *folder, const char *name) {
     char path[1024], key[32];
     jt_error err;
     jt_engine *e = open_engine();
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s/model.gguf", folder, name);
+    if (access(path, R_OK)) snprintf(path, sizeof path, "%s/%s", folder, name);
     jt_model *m = open_model(e, path, JT_ACT_FLOAT);
     snprintf(path, sizeof path, "%s/%s/expected.safetensors", folder, name);
     jt_safetensors *f = open_tensors(path);
@@ -168,6 +197,8 @@ static void tiny_at(const char *folder, const char *name) {
     int32_t *generated = integers(f, "generated", &n_generated);
     float *gap = floats(f, "generated_gap");
     same_greedy(m, ids, 8, generated, gap, (int)n_generated, name);
+    snprintf(path, sizeof path, "%s/%s/lora", folder, name);
+    if (!access(path, R_OK)) tiny_adapted(m, f, path, ids, rows);
     for (int i = 0; i < n_span; i++) jt_state_free(span[i].state);
     free(generated);
     free(gap);
@@ -202,7 +233,7 @@ static void test_families(void **unused) {
     folder_of(FIXTURES "/families");
 }
 
-/* Other seeds and sizes: all models of the folder that JETON_TEST_TINY names. */
+/* Other seeds and sizes: all models of the folder that JETON_TEST_TINY names; of those with a model.gguf, that. */
 static void test_folder(void **unused) {
     (void)unused;
     const char *folder = getenv("JETON_TEST_TINY");

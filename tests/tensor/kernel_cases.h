@@ -446,6 +446,7 @@ static void cases_attention(cases *c, int nq, int dim, jt_type type, int kind, i
                               .k = kk,
                               .v = vv,
                               .scale = 0.125f * (float)(tile + 1),
+                              .cap = tile == 2 ? 0.5f * (float)nq : 0,
                               .q = q,
                               .visible = visible,
                               .bias = tile == 1 ? bias : NULL,
