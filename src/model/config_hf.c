@@ -7,7 +7,7 @@
 
 enum { CONFIG_HF_WINDOW = 1 << 30 /* no depth is above it */ };
 
-static jt_status config_hf_factors(const jt_json *p, const char *key, const jt_config *c, float *out, jt_error *err) {
+static jt_status config_hf_stretch(const jt_json *p, const char *key, const jt_config *c, float *out, jt_error *err) {
     double x[JT_ROPE_PAIRS];
     size_t n;
     jt_status s = jt_config_doubles(p, key, x, JT_ROPE_PAIRS, &n, err);
@@ -30,8 +30,8 @@ static jt_status config_hf_rope_kind(const jt_json *p, jt_config *c, jt_rope *r,
         (s = jt_config_double_or(p, "attention_factor", 0, &r->attention, err)))
         return s;
     if (r->kind == JT_ROPE_LONG) {
-        if ((s = config_hf_factors(p, "long_factor", c, c->rope_long, err))) return s;
-        return config_hf_factors(p, "short_factor", c, c->rope_short, err);
+        if ((s = config_hf_stretch(p, "long_factor", c, c->rope_long, err))) return s;
+        return config_hf_stretch(p, "short_factor", c, c->rope_short, err);
     }
     if ((s = jt_config_double_or(p, "beta_fast", 32, &r->high, err)) || (s = jt_config_double_or(p, "beta_slow", 1, &r->low, err)) ||
         (s = jt_config_bool_or(p, "truncate", true, &whole, err)) || (s = jt_config_double_or(p, "mscale", 0, &mscale, err)) ||
