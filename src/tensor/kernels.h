@@ -113,14 +113,18 @@ static inline void jt_soft_cap(void (*exp)(const float *x, int n, float *y), flo
     }
 }
 
-/* Asks memory for what belongs to dimension j of the tile to come: for kernels to call as they go through the dimensions. */
-static inline void jt_attn_soon(const jt_attn_tile *t, jt_type type, int j) {
-    size_t bytes = type == JT_F32 ? 4 : type == JT_F16 ? 2 : 1, at = (size_t)j * JT_TILE * bytes;
-    if (!t->next_k || at % 64) return;
-    for (size_t i = 0; i < JT_TILE * bytes; i += 64) {
-        __builtin_prefetch((const char *)t->next_k + at + i, 0, 2);
-        if (at + i < (size_t)t->vdim * JT_TILE * bytes) __builtin_prefetch((const char *)t->next_v + at + i, 0, 2);
-    }
+/* Asks for the lines that begin in [at, at + bytes) of p, to come into the second-level cache. */
+static inline void jt_attn_part(const void *p, size_t at, size_t bytes) {
+    for (size_t i = (at + 63) & ~(size_t)63; i < at + bytes; i += 64) __builtin_prefetch((const char *)p + i, 0, 2);
+}
+/* For kernels to call with each dimension j of the keys, and each key k: memory is then asked evenly for the tile to come. */
+static inline void jt_attn_soon_keys(const jt_attn_tile *t, jt_type type, int j) {
+    size_t bytes = type == JT_F32 ? 4 : type == JT_F16 ? 2 : 1;
+    if (t->next_k) jt_attn_part(t->next_k, (size_t)j * JT_TILE * bytes, JT_TILE * bytes);
+}
+static inline void jt_attn_soon_values(const jt_attn_tile *t, jt_type type, int k) {
+    size_t bytes = type == JT_F32 ? 4 : type == JT_F16 ? 2 : 1;
+    if (t->next_v) jt_attn_part(t->next_v, (size_t)k * (size_t)t->vdim * bytes, (size_t)t->vdim * bytes);
 }
 
 extern const jt_kernels jt_kernels_scalar;

@@ -42,7 +42,7 @@ JT_INLINE void scores_avx2(jt_type type, int nq, const jt_attn_tile *t, int firs
                 d0 = jt_avx2_load_halfs(d), d1 = jt_avx2_load_halfs(d + 8);
             }
             for (int j = b; j < end; j++) {
-                if (!first) jt_attn_soon(t, type, j);
+                if (!first && !k) jt_attn_soon_keys(t, type, j);
                 size_t at = (size_t)j * JT_TILE + (size_t)k;
                 __m256 k0 = cache8_avx2(type, t->k, at, d0), k1 = cache8_avx2(type, t->k, at + 8, d1);
                 JT_UNROLL
@@ -99,6 +99,7 @@ JT_INLINE void values_avx2(jt_type type, int nq, int wide, const jt_attn_tile *t
     }
     for (; any; any &= any - 1) {
         int k = __builtin_ctz(any);
+        if (!first && !j) jt_attn_soon_values(t, type, k);
         __m256 v[2], d = value_scale_avx2(type, t, k, j);
         JT_UNROLL
         for (int h = 0; h < wide; h++) v[h] = cache8_avx2(type, t->v, (size_t)k * (size_t)t->vdim + (size_t)(j + 8 * h), d);

@@ -71,6 +71,7 @@ JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, co
     for (; any; any &= any - 1) {
         int k = __builtin_ctz(any);
         __m512 v[4];
+        if (!first && !j) jt_attn_soon_values(t, type, k);
         JT_UNROLL
         for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t, k, j + 16 * h, lanes);
         bool shared = all >> k & 1;
@@ -106,7 +107,7 @@ JT_INLINE void queries_avx512(jt_type type, int nq, const jt_attn_tile *t, int f
             d0 = jt_avx512_load_halfs(d), d1 = jt_avx512_load_halfs(d + 16);
         }
         for (int j = b; j < end; j++) {
-            if (!first) jt_attn_soon(t, type, j);
+            if (!first) jt_attn_soon_keys(t, type, j);
             size_t at = (size_t)j * JT_TILE;
             __m512 k0 = cache16_avx512(type, t->k, at, d0), k1 = cache16_avx512(type, t->k, at + 16, d1);
             JT_UNROLL
