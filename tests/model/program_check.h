@@ -26,7 +26,8 @@ enum {
     SPANS = 4,
     ROWS = 44, /* of a span, at most */
     TOP = 8,
-    FAMILIES = 8,
+    FAMILIES = 12,
+    WIDEST = 96, /* of a row at a site, at most */
     MODES = 9 + FAMILIES,
     LAYERS = 8, /* of a model, at most */
     FAST = 3,
@@ -66,7 +67,7 @@ struct wish {
 
 struct capture {
     int span, node, layer, tag, width;
-    float x[REF_HIDDEN];
+    float x[WIDEST];
 };
 struct captures {
     int n;
@@ -77,7 +78,7 @@ struct program;
 struct tap_set {
     int n;
     jt_tap tap[TAPS];
-    float vec[TAPS][REF_HIDDEN];
+    float vec[TAPS][WIDEST];
     int head[TAPS][2];
     bool host;
 };
@@ -193,7 +194,7 @@ static jt_want make_want(const struct wish *w, int row, struct result *r) {
 
 static void captured(void *self, int span, int node, int layer, int tag, const float *x, int width) {
     struct captures *c = self;
-    assert_true(c->n < CAPTURES && width <= REF_HIDDEN);
+    assert_true(c->n < CAPTURES && width <= WIDEST);
     struct capture *to = &c->c[c->n++];
     *to = (struct capture){.span = span, .node = node, .layer = layer, .tag = tag, .width = width};
     memcpy(to->x, x, (size_t)width * sizeof *x);

@@ -44,6 +44,10 @@ static struct mode modes[MODES] = {
     {"olmo2", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
     {"stablelm-parallel", JT_BF16, JT_ACT_FLOAT, JT_KV_F32, 0, {0}, NULL, {NULL}, NULL, {NULL}},
     {"starcoder2", JT_BF16, JT_ACT_FLOAT, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"moe/mixtral.gguf", JT_Q8_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"moe/gpt-oss.gguf", JT_Q8_0, JT_ACT_INT8, JT_KV_Q8_0, 0, {0}, NULL, {NULL}, NULL, {NULL}},
+    {"moe/granite-hybrid-moe.gguf", JT_Q8_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}, true},
+    {"moe/deepseek-v3.gguf", JT_Q8_0, JT_ACT_INT8, JT_KV_F16, 0, {0}, NULL, {NULL}, NULL, {NULL}},
 };
 enum { FIRST_FAMILY = MODES - FAMILIES, HYBRID = FIRST_FAMILY - 2, HF = FIRST_FAMILY - 1, OF_FAMILIES = 1 << 20 };
 
@@ -512,7 +516,7 @@ static int begin(void **unused) {
             snprintf(path, sizeof path, "%s", FIXTURES "/hf-tiny/llama");
             ref_open_hf(&m->ref, path);
         } else if (i >= FIRST_FAMILY) {
-            snprintf(path, sizeof path, "%s/families/%s", FIXTURES, m->name);
+            snprintf(path, sizeof path, "%s/%s%s", FIXTURES, strchr(m->name, '/') ? "" : "families/", m->name);
         } else if (i == HYBRID) {
             hybrid_write(FIXTURES "/hybrid/one", path, 1);
             m->ref = (ref_model){.vocab = HYBRID_VOCAB,
