@@ -108,8 +108,29 @@ static jt_status convert_to_gguf(jt_conversion *c, jt_error *err) {
     return s;
 }
 
+static void convert_member(jt_str *o, const char *key, const char *s, size_t n) {
+    jt_str_putc(o, ',');
+    jt_str_json(o, key, strlen(key));
+    jt_str_putc(o, ':');
+    jt_str_json(o, s, n);
+}
+
+/* What the input says of itself. */
+static void convert_metadata(const jt_conversion *c, jt_str *o) {
+    const char *key, *text;
+    size_t n;
+    for (size_t i = 0; c->tensors && jt_safetensors_metadata_at(c->tensors, i, &key, &text); i++)
+        if (strcmp(key, "format") != 0) convert_member(o, key, text, strlen(text));
+    for (size_t i = 0; c->gguf && i < jt_gguf_values(c->gguf); i++) {
+        const jt_gguf_value *v = jt_gguf_value_at(c->gguf, i);
+        if (v->type == JT_GGUF_STRING && !strncmp(v->key, "general.", 8) && jt_gguf_item_text(v, 0, &text, &n))
+            convert_member(o, v->key, text, n);
+    }
+}
+
 static jt_status convert_weights_hf(jt_conversion *c, const char *folder, jt_error *err) {
     struct convert_st to = {0};
+    jt_str metadata = {0};
     jt_st_spec *spec = jt_alloc(c->n, sizeof *spec);
     if (!spec) return jt_nomem(err, "list of tensors", c->n, sizeof *spec);
     for (size_t i = 0; i < c->n; i++) {
@@ -118,7 +139,8 @@ static jt_status convert_weights_hf(jt_conversion *c, const char *folder, jt_err
         spec[i] = (jt_st_spec){.name = t->name, .dtype = dtype, .n_dims = t->n_dims};
         memcpy(spec[i].dim, t->dim, sizeof spec[i].dim);
     }
-    jt_status s = jt_st_set_create(folder, spec, c->n, c->options->part_bytes, c->tensors, &to.set, err);
+    convert_metadata(c, &metadata);
+    jt_status s = jt_st_set_create(folder, spec, c->n, c->options->part_bytes, &metadata, &to.set, err);
     if (!s) s = convert_stream_all(c, convert_sink_st, &to, &to.tensor, err);
     if (!s) {
         c->info.files = jt_st_set_files(to.set);
@@ -126,6 +148,7 @@ static jt_status convert_weights_hf(jt_conversion *c, const char *folder, jt_err
         to.set = NULL;
     }
     jt_st_set_abandon(to.set);
+    jt_str_free(&metadata);
     jt_free(spec);
     return s;
 }

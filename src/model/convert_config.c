@@ -9,11 +9,11 @@
 #include "model/rope.h"
 
 /* What the two sides call a family. */
-struct config_names {
+struct settings_names {
     const char *hf, *gguf, *class; /* model_type, general.architecture, architectures[0] */
     int period;                    /* of GGUF files that do not say which layers have a window: the last of so many has none */
 };
-static const struct config_names config_names[] = {
+static const struct settings_names settings_names[] = {
     {"llama", "llama", "LlamaForCausalLM", 0},           {"mistral", "llama", "MistralForCausalLM", 0},
     {"mixtral", "llama", "MixtralForCausalLM", 0},       {"smollm3", "smollm3", "SmolLM3ForCausalLM", 0},
     {"granite", "granite", "GraniteForCausalLM", 0},     {"granitemoehybrid", "granitehybrid", "GraniteMoeHybridForCausalLM", 0},
@@ -25,22 +25,22 @@ static const struct config_names config_names[] = {
     {"stablelm", "stablelm", "StableLmForCausalLM", 0},  {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", 0},
 };
 
-static const struct config_names *config_named(const jt_conversion *c) {
+static const struct settings_names *settings_named(const jt_conversion *c) {
     const char *hf = c->config.family->hf;
     if (!strcmp(hf, "llama") && c->config.window) hf = "mistral";
-    for (size_t i = 0; i < sizeof config_names / sizeof *config_names; i++)
-        if (!strcmp(config_names[i].hf, hf)) return &config_names[i];
+    for (size_t i = 0; i < sizeof settings_names / sizeof *settings_names; i++)
+        if (!strcmp(settings_names[i].hf, hf)) return &settings_names[i];
     return NULL;
 }
 
-static bool config_is(const struct config_names *n, const char *hf) { return !strncmp(n->hf, hf, strlen(hf)); }
+static bool settings_is(const struct settings_names *n, const char *hf) { return !strncmp(n->hf, hf, strlen(hf)); }
 
-static jt_status config_unknown(const jt_conversion *c, jt_error *err) {
+static jt_status settings_unknown(const jt_conversion *c, jt_error *err) {
     return jt_error_set(err, JT_UNSUPPORTED, "this build does not convert the settings of the %s family", c->config.family->name);
 }
 
 /* A rope as both kinds of files can tell it. */
-static jt_rope config_rope(const jt_rope *r, bool there) {
+static jt_rope settings_rope(const jt_rope *r, bool there) {
     jt_rope o = {.base = (double)(float)r->base, .kind = r->kind};
     if (!there) return (jt_rope){0};
     o.attention = jt_rope_attention(r);
@@ -51,13 +51,13 @@ static jt_rope config_rope(const jt_rope *r, bool there) {
     return o;
 }
 
-static bool config_same_rope(const jt_rope *a, const jt_rope *b) {
+static bool settings_same_rope(const jt_rope *a, const jt_rope *b) {
     return a->kind == b->kind && a->base == b->base && a->factor == b->factor && a->original == b->original && a->low == b->low &&
            a->high == b->high && a->fractions == b->fractions && fabs(a->attention - b->attention) <= 1e-5;
 }
 
 /* The settings apart from what follows from the kind of file. */
-static void config_plain(const jt_config *from, jt_config *to) {
+static void settings_plain(const jt_config *from, jt_config *to) {
     memcpy(to, from, sizeof *to);
     to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0;
     memset(to->rope, 0, sizeof to->rope);
@@ -67,9 +67,9 @@ static void config_plain(const jt_config *from, jt_config *to) {
         if (!to->rope_dims || !jt_config_rotates(from, i)) to->still[i / 64] |= (uint64_t)1 << i % 64;
 }
 
-static jt_status config_same(const jt_config *was, const jt_config *is, const char *where, jt_error *err) {
+static jt_status settings_same(const jt_config *was, const jt_config *is, const char *where, jt_error *err) {
     jt_config a, b;
-    config_plain(was, &a), config_plain(is, &b);
+    settings_plain(was, &a), settings_plain(is, &b);
     const struct {
         const char *name;
         double a, b;
@@ -101,8 +101,8 @@ static jt_status config_same(const jt_config *was, const jt_config *is, const ch
                                 row[i].a, where, row[i].b);
     for (int i = 0; i < JT_ROPES; i++) {
         bool there = was->rope_dims && (!i || was->rope_two);
-        jt_rope x = config_rope(&was->rope[i], there), y = config_rope(&is->rope[i], there);
-        if (!config_same_rope(&x, &y))
+        jt_rope x = settings_rope(&was->rope[i], there), y = settings_rope(&is->rope[i], there);
+        if (!settings_same_rope(&x, &y))
             return jt_error_set(err, JT_UNSUPPORTED, "the scaling of the model's rotary positions has no place in %s", where);
     }
     if (memcmp(a.whole, b.whole, sizeof a.whole) != 0)
@@ -117,115 +117,115 @@ static jt_status config_same(const jt_config *was, const jt_config *is, const ch
 /* ---- GGUF ---- */
 
 /* Keys are NAME.key. */
-struct config_gguf {
+struct settings_gguf {
     jt_gguf_meta *m;
     const char *name;
     char key[96];
 };
 
-static const char *config_key(struct config_gguf *g, const char *key) {
+static const char *settings_key(struct settings_gguf *g, const char *key) {
     snprintf(g->key, sizeof g->key, "%s.%s", g->name, key);
     return g->key;
 }
-static void config_u32(struct config_gguf *g, const char *key, int v) { jt_gguf_meta_u32(g->m, config_key(g, key), (uint64_t)v); }
-static void config_f32(struct config_gguf *g, const char *key, double v) { jt_gguf_meta_f32(g->m, config_key(g, key), v); }
+static void settings_u32(struct settings_gguf *g, const char *key, int v) { jt_gguf_meta_u32(g->m, settings_key(g, key), (uint64_t)v); }
+static void settings_f32(struct settings_gguf *g, const char *key, double v) { jt_gguf_meta_f32(g->m, settings_key(g, key), v); }
 
-static void config_gguf_recurrence(struct config_gguf *g, const jt_config *c) {
-    jt_gguf_meta_array(g->m, config_key(g, "attention.head_count_kv"), JT_GGUF_I32, (uint64_t)c->layers);
+static void settings_gguf_recurrence(struct settings_gguf *g, const jt_config *c) {
+    jt_gguf_meta_array(g->m, settings_key(g, "attention.head_count_kv"), JT_GGUF_I32, (uint64_t)c->layers);
     for (int i = 0; i < c->layers; i++) jt_gguf_meta_item(g->m, JT_GGUF_I32, jt_config_recurrent(c, i) ? 0 : (uint64_t)c->kv_heads);
-    config_u32(g, "ssm.conv_kernel", c->ssm_taps);
-    config_u32(g, "ssm.state_size", c->ssm_state);
-    config_u32(g, "ssm.group_count", c->ssm_groups);
-    config_u32(g, "ssm.inner_size", jt_config_ssm_inner(c));
-    config_u32(g, "ssm.time_step_rank", c->ssm_heads);
+    settings_u32(g, "ssm.conv_kernel", c->ssm_taps);
+    settings_u32(g, "ssm.state_size", c->ssm_state);
+    settings_u32(g, "ssm.group_count", c->ssm_groups);
+    settings_u32(g, "ssm.inner_size", jt_config_ssm_inner(c));
+    settings_u32(g, "ssm.time_step_rank", c->ssm_heads);
 }
 
-static void config_gguf_window(struct config_gguf *g, const jt_config *c, int period) {
+static void settings_gguf_window(struct settings_gguf *g, const jt_config *c, int period) {
     bool usual = true;
     for (int i = 0; i < c->layers; i++) usual = usual && (jt_config_window(c, i) != 0) == (!period || i % period < period - 1);
-    config_u32(g, "attention.sliding_window", c->window);
+    settings_u32(g, "attention.sliding_window", c->window);
     if (usual) return;
-    jt_gguf_meta_array(g->m, config_key(g, "attention.sliding_window_pattern"), JT_GGUF_BOOL, (uint64_t)c->layers);
+    jt_gguf_meta_array(g->m, settings_key(g, "attention.sliding_window_pattern"), JT_GGUF_BOOL, (uint64_t)c->layers);
     for (int i = 0; i < c->layers; i++) jt_gguf_meta_item(g->m, JT_GGUF_BOOL, jt_config_window(c, i) != 0);
 }
 
-static void config_gguf_rope(struct config_gguf *g, const jt_config *c) {
+static void settings_gguf_rope(struct settings_gguf *g, const jt_config *c) {
     static const char *const type[] = {
         [JT_ROPE_LINEAR] = "linear", [JT_ROPE_NTK] = "ntk", [JT_ROPE_DYNAMIC] = "dynamic", [JT_ROPE_YARN] = "yarn"};
     const jt_rope *r = &c->rope[0];
-    config_f32(g, "rope.freq_base", r->base);
-    config_u32(g, "rope.dimension_count", c->rope_dims);
-    if (c->rope_two && !strcmp(g->name, "gemma3")) config_f32(g, "rope.freq_base_swa", c->rope[1].base);
+    settings_f32(g, "rope.freq_base", r->base);
+    settings_u32(g, "rope.dimension_count", c->rope_dims);
+    if (c->rope_two && !strcmp(g->name, "gemma3")) settings_f32(g, "rope.freq_base_swa", c->rope[1].base);
     if (r->kind == JT_ROPE_LONG) {
-        config_u32(g, "rope.scaling.original_context_length", (int)r->original);
-        config_f32(g, "rope.scaling.attn_factor", jt_rope_attention(r));
+        settings_u32(g, "rope.scaling.original_context_length", (int)r->original);
+        settings_f32(g, "rope.scaling.attn_factor", jt_rope_attention(r));
     }
     if (r->kind == JT_ROPE_PLAIN || r->kind == JT_ROPE_LLAMA3 || r->kind == JT_ROPE_LONG) return;
-    jt_gguf_meta_text(g->m, config_key(g, "rope.scaling.type"), type[r->kind], strlen(type[r->kind]));
-    config_f32(g, "rope.scaling.factor", r->factor);
+    jt_gguf_meta_text(g->m, settings_key(g, "rope.scaling.type"), type[r->kind], strlen(type[r->kind]));
+    settings_f32(g, "rope.scaling.factor", r->factor);
     if (r->kind == JT_ROPE_LINEAR || r->kind == JT_ROPE_NTK) return;
-    config_u32(g, "rope.scaling.original_context_length", (int)r->original);
+    settings_u32(g, "rope.scaling.original_context_length", (int)r->original);
     if (r->kind != JT_ROPE_YARN) return;
     double by = jt_rope_attention(r) / (r->factor > 1 ? 0.1 * log(r->factor) + 1 : 1);
-    if (fabs(by - 1) > 1e-6) config_f32(g, "rope.scaling.attn_factor", by);
-    if (r->high != 32) config_f32(g, "rope.scaling.yarn_beta_fast", r->high);
-    if (r->low != 1) config_f32(g, "rope.scaling.yarn_beta_slow", r->low);
+    if (fabs(by - 1) > 1e-6) settings_f32(g, "rope.scaling.attn_factor", by);
+    if (r->high != 32) settings_f32(g, "rope.scaling.yarn_beta_fast", r->high);
+    if (r->low != 1) settings_f32(g, "rope.scaling.yarn_beta_slow", r->low);
 }
 
-static void config_gguf_keys(struct config_gguf *g, const jt_config *c, const struct config_names *names) {
-    bool granite = config_is(names, "granite"), layer_norm = c->family->final_norm->biased;
-    config_u32(g, "vocab_size", c->vocab);
-    config_u32(g, "context_length", c->context);
-    config_u32(g, "embedding_length", c->hidden);
-    config_u32(g, "block_count", c->layers);
-    config_u32(g, "feed_forward_length", c->ffn);
-    config_u32(g, "attention.head_count", c->heads);
+static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, const struct settings_names *names) {
+    bool granite = settings_is(names, "granite"), layer_norm = c->family->final_norm->biased;
+    settings_u32(g, "vocab_size", c->vocab);
+    settings_u32(g, "context_length", c->context);
+    settings_u32(g, "embedding_length", c->hidden);
+    settings_u32(g, "block_count", c->layers);
+    settings_u32(g, "feed_forward_length", c->ffn);
+    settings_u32(g, "attention.head_count", c->heads);
     if (c->ssm_layers)
-        config_gguf_recurrence(g, c);
+        settings_gguf_recurrence(g, c);
     else
-        config_u32(g, "attention.head_count_kv", c->kv_heads);
-    config_u32(g, "attention.key_length", c->head_dim);
-    config_u32(g, "attention.value_length", jt_config_value_dim(c));
-    config_f32(g, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (double)c->norm_eps);
+        settings_u32(g, "attention.head_count_kv", c->kv_heads);
+    settings_u32(g, "attention.key_length", c->head_dim);
+    settings_u32(g, "attention.value_length", jt_config_value_dim(c));
+    settings_f32(g, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", (double)c->norm_eps);
     if (c->rope_dims)
-        config_gguf_rope(g, c);
+        settings_gguf_rope(g, c);
     else if (granite)
-        jt_gguf_meta_bool(g->m, config_key(g, "rope.scaling.finetuned"), false);
-    if (c->window) config_gguf_window(g, c, names->period);
-    if (granite && c->embed_scale != 1) config_f32(g, "embedding_scale", (double)c->embed_scale);
-    if (granite && c->residual_scale != 1) config_f32(g, "residual_scale", (double)c->residual_scale);
-    if (granite && c->logit_scale != 1) config_f32(g, "logit_scale", (double)c->logit_scale);
-    if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim)) config_f32(g, "attention.scale", (double)c->attn_scale);
-    if (c->attn_cap > 0 || config_is(names, "gemma2")) config_f32(g, "attn_logit_softcapping", (double)c->attn_cap);
-    if (c->logit_cap > 0 || config_is(names, "gemma2")) config_f32(g, "final_logit_softcapping", (double)c->logit_cap);
-    if (config_is(names, "stablelm")) jt_gguf_meta_bool(g->m, config_key(g, "use_parallel_residual"), c->block->parallel);
+        jt_gguf_meta_bool(g->m, settings_key(g, "rope.scaling.finetuned"), false);
+    if (c->window) settings_gguf_window(g, c, names->period);
+    if (granite && c->embed_scale != 1) settings_f32(g, "embedding_scale", (double)c->embed_scale);
+    if (granite && c->residual_scale != 1) settings_f32(g, "residual_scale", (double)c->residual_scale);
+    if (granite && c->logit_scale != 1) settings_f32(g, "logit_scale", (double)c->logit_scale);
+    if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim)) settings_f32(g, "attention.scale", (double)c->attn_scale);
+    if (c->attn_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "attn_logit_softcapping", (double)c->attn_cap);
+    if (c->logit_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "final_logit_softcapping", (double)c->logit_cap);
+    if (settings_is(names, "stablelm")) jt_gguf_meta_bool(g->m, settings_key(g, "use_parallel_residual"), c->block->parallel);
     if (c->router.experts) {
-        config_u32(g, "expert_count", c->router.experts);
-        config_u32(g, "expert_used_count", c->router.used);
-        if (c->expert_ffn != c->ffn) config_u32(g, "expert_feed_forward_length", c->expert_ffn);
+        settings_u32(g, "expert_count", c->router.experts);
+        settings_u32(g, "expert_used_count", c->router.used);
+        if (c->expert_ffn != c->ffn) settings_u32(g, "expert_feed_forward_length", c->expert_ffn);
     }
 }
 
-static void config_bytes(jt_str *b, uint64_t v, int n) {
+static void settings_bytes(jt_str *b, uint64_t v, int n) {
     for (int i = 0; i < n; i++) jt_str_putc(b, (char)(v >> (8 * i) & 255));
 }
 
 /* Reads the keys again, with tensors of the names and shapes that will be there, and of no known type. */
-static jt_status config_gguf_check(const jt_conversion *c, const jt_gguf_meta *m, jt_error *err) {
+static jt_status settings_gguf_check(const jt_conversion *c, const jt_gguf_meta *m, jt_error *err) {
     jt_str b = {0};
     jt_gguf *g = NULL;
     jt_config *again = jt_alloc(1, sizeof *again);
     if (!again) return jt_nomem(err, "settings", 1, sizeof *again);
     jt_str_puts(&b, "GGUF");
-    config_bytes(&b, 3, 4), config_bytes(&b, c->n, 8), config_bytes(&b, m->count, 8);
+    settings_bytes(&b, 3, 4), settings_bytes(&b, c->n, 8), settings_bytes(&b, m->count, 8);
     jt_str_add(&b, m->bytes.s, m->bytes.n);
     for (size_t i = 0; i < c->n; i++) {
         const jt_convert_tensor *t = &c->made[i];
-        config_bytes(&b, strlen(t->name), 8);
+        settings_bytes(&b, strlen(t->name), 8);
         jt_str_puts(&b, t->name);
-        config_bytes(&b, (uint64_t)t->n_dims, 4);
-        for (int k = t->n_dims; k-- > 0;) config_bytes(&b, t->dim[k], 8);
-        config_bytes(&b, 9999, 4), config_bytes(&b, i * 32, 8);
+        settings_bytes(&b, (uint64_t)t->n_dims, 4);
+        for (int k = t->n_dims; k-- > 0;) settings_bytes(&b, t->dim[k], 8);
+        settings_bytes(&b, 9999, 4), settings_bytes(&b, i * 32, 8);
     }
     for (size_t i = 0; i < c->n + 2; i++)
         for (int k = 0; k < 32; k++) jt_str_putc(&b, 0);
@@ -233,15 +233,26 @@ static jt_status config_gguf_check(const jt_conversion *c, const jt_gguf_meta *m
     jt_status s = jt_str_check(&b, err);
     if (!s) s = jt_gguf_parse(b.s, b.n, &g, err);
     if (!s) s = jt_config_from_gguf(g, again, err);
-    if (!s) s = config_same(&c->config, again, "the GGUF file", err);
+    if (!s) s = settings_same(&c->config, again, "the GGUF file", err);
     jt_gguf_free(g);
     jt_str_free(&b);
     jt_free(again);
     return s;
 }
 
-/* The name of the model: the last part of its folder's path. */
-static void config_name(const char *path, jt_gguf_meta *m) {
+/* What the input says of itself, and the name of the model: if it has none, the last part of its folder's path. */
+static void settings_general(const jt_conversion *c, jt_gguf_meta *m) {
+    static const char *const own[] = {"general.architecture", "general.type", "general.file_type", "general.quantization_version"};
+    const char *key, *text, *path = c->in;
+    bool named = false;
+    for (size_t i = 0; jt_safetensors_metadata_at(c->tensors, i, &key, &text); i++) {
+        bool skip = strncmp(key, "general.", 8) != 0;
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++) skip = skip || !strcmp(key, own[k]);
+        if (skip) continue;
+        jt_gguf_meta_text(m, key, text, strlen(text));
+        named = named || !strcmp(key, "general.name");
+    }
+    if (named) return;
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     size_t from = n;
@@ -249,7 +260,7 @@ static void config_name(const char *path, jt_gguf_meta *m) {
     jt_gguf_meta_text(m, "general.name", path + from, n - from);
 }
 
-static void config_copy(const jt_conversion *c, jt_gguf_meta *m) {
+static void settings_copy(const jt_conversion *c, jt_gguf_meta *m) {
     for (size_t i = 0; i < jt_gguf_values(c->gguf); i++) {
         const jt_gguf_value *v = jt_gguf_value_at(c->gguf, i);
         bool changed = c->file_type >= 0 && (!strcmp(v->key, "general.file_type") || !strcmp(v->key, "general.quantization_version"));
@@ -258,7 +269,7 @@ static void config_copy(const jt_conversion *c, jt_gguf_meta *m) {
 }
 
 /* The type of most numbers, for a folder whose types stay as they are. */
-static int config_file_type(const jt_conversion *c) {
+static int settings_file_type(const jt_conversion *c) {
     uint64_t n[3] = {0};
     if (c->file_type >= 0) return c->file_type;
     for (size_t i = 0; i < c->n; i++) {
@@ -271,19 +282,19 @@ static int config_file_type(const jt_conversion *c) {
 jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_error *err) {
     jt_status s = JT_OK;
     if (c->gguf) {
-        config_copy(c, m);
+        settings_copy(c, m);
     } else {
-        const struct config_names *names = config_named(c);
-        if (!names) return config_unknown(c, err);
-        struct config_gguf g = {.m = m, .name = names->gguf};
+        const struct settings_names *names = settings_named(c);
+        if (!names) return settings_unknown(c, err);
+        struct settings_gguf g = {.m = m, .name = names->gguf};
         jt_gguf_meta_text(m, "general.architecture", names->gguf, strlen(names->gguf));
         jt_gguf_meta_text(m, "general.type", "model", 5);
-        config_name(c->in, m);
-        config_gguf_keys(&g, &c->config, names);
-        s = config_gguf_check(c, m, err);
+        settings_general(c, m);
+        settings_gguf_keys(&g, &c->config, names);
+        s = settings_gguf_check(c, m, err);
     }
     if (c->tensors || c->file_type >= 0) {
-        jt_gguf_meta_u32(m, "general.file_type", (uint64_t)config_file_type(c));
+        jt_gguf_meta_u32(m, "general.file_type", (uint64_t)settings_file_type(c));
         jt_gguf_meta_u32(m, "general.quantization_version", 2);
     }
     return s;
@@ -291,12 +302,12 @@ jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_err
 
 /* ---- config.json ---- */
 
-static void config_int(jt_str *o, const char *key, int64_t v) { jt_str_printf(o, ",\n  \"%s\": %lld", key, (long long)v); }
-static void config_bool(jt_str *o, const char *key, bool v) { jt_str_printf(o, ",\n  \"%s\": %s", key, v ? "true" : "false"); }
-static void config_text(jt_str *o, const char *key, const char *v) { jt_str_printf(o, ",\n  \"%s\": \"%s\"", key, v); }
+static void settings_int(jt_str *o, const char *key, int64_t v) { jt_str_printf(o, ",\n  \"%s\": %lld", key, (long long)v); }
+static void settings_bool(jt_str *o, const char *key, bool v) { jt_str_printf(o, ",\n  \"%s\": %s", key, v ? "true" : "false"); }
+static void settings_text(jt_str *o, const char *key, const char *v) { jt_str_printf(o, ",\n  \"%s\": \"%s\"", key, v); }
 
 /* The shortest decimal that is the same float32. */
-static void config_number(jt_str *o, float v) {
+static void settings_number(jt_str *o, float v) {
     char t[40];
     double back;
     bool whole = fabsf(v) < 1e9f && v == floorf(v);
@@ -308,40 +319,40 @@ static void config_number(jt_str *o, float v) {
     }
     jt_str_printf(o, "%s%s", t, strpbrk(t, ".e") ? "" : ".0");
 }
-static void config_real(jt_str *o, const char *key, float v) {
+static void settings_real(jt_str *o, const char *key, float v) {
     jt_str_printf(o, ",\n  \"%s\": ", key);
-    config_number(o, v);
+    settings_number(o, v);
 }
 
 /* A key without the comma before it that all others have. */
-static void config_pair(jt_str *o, const char *key, double v) {
+static void settings_pair(jt_str *o, const char *key, double v) {
     jt_str_printf(o, ", \"%s\": ", key);
-    config_number(o, (float)v);
+    settings_number(o, (float)v);
 }
 
 /* The divisors of the rotary frequencies in the GGUF file; NULL: it has none. */
-static const jt_gguf_tensor *config_divisors(const jt_conversion *c, jt_role r) {
+static const jt_gguf_tensor *settings_divisors(const jt_conversion *c, jt_role r) {
     const char *name = c->config.family->role[r].gguf;
     const jt_gguf_tensor *t = name ? jt_gguf_tensor_named(c->gguf, name) : NULL;
     return t && t->type == JT_F32 && t->elements == (uint64_t)c->config.rope_dims / 2 ? t : NULL;
 }
 
-static void config_hf_factors(const jt_conversion *c, const char *key, jt_role r, jt_str *o) {
-    const jt_gguf_tensor *t = config_divisors(c, r);
+static void settings_hf_factors(const jt_conversion *c, const char *key, jt_role r, jt_str *o) {
+    const jt_gguf_tensor *t = settings_divisors(c, r);
     jt_str_printf(o, ", \"%s\": [", key);
     for (uint64_t i = 0; t && i < t->elements; i++) {
         float v;
         jt_format_of(JT_F32)->expand(t->data + i * 4, &v, 1);
         if (i) jt_str_puts(o, ", ");
-        config_number(o, v);
+        settings_number(o, v);
     }
     jt_str_puts(o, "]");
 }
 
 /* Finds llama3's settings whose divisors are those of the file: factor is the largest of them; of low, high and original
  * only ratios count, so low is 1; the other two follow from two divisors between 1 and factor. */
-static bool config_fit_llama3(const jt_conversion *c, jt_rope *out) {
-    const jt_gguf_tensor *t = config_divisors(c, JT_W_ROPE_FREQS);
+static bool settings_fit_llama3(const jt_conversion *c, jt_rope *out) {
+    const jt_gguf_tensor *t = settings_divisors(c, JT_W_ROPE_FREQS);
     double wave[2] = {0}, smooth[2] = {0}, first = 0, last = 0;
     int n = 0, half = c->config.rope_dims / 2;
     float d[JT_ROPE_PAIRS];
@@ -384,7 +395,7 @@ static bool config_fit_llama3(const jt_conversion *c, jt_rope *out) {
     return true;
 }
 
-static jt_status config_hf_rope(const jt_conversion *c, jt_str *o, jt_error *err) {
+static jt_status settings_hf_rope(const jt_conversion *c, jt_str *o, jt_error *err) {
     static const char *const type[] = {
         [JT_ROPE_PLAIN] = "default", [JT_ROPE_LINEAR] = "linear", [JT_ROPE_NTK] = "ntk",      [JT_ROPE_DYNAMIC] = "dynamic",
         [JT_ROPE_YARN] = "yarn",     [JT_ROPE_LLAMA3] = "llama3", [JT_ROPE_LONG] = "longrope"};
@@ -392,32 +403,32 @@ static jt_status config_hf_rope(const jt_conversion *c, jt_str *o, jt_error *err
     jt_rope r = k->rope[0];
     jt_str body = {0};
     const char *divisors = k->family->role[JT_W_ROPE_FREQS].gguf;
-    if (divisors && jt_gguf_tensor_named(c->gguf, divisors) && (r.kind != JT_ROPE_PLAIN || !config_fit_llama3(c, &r)))
+    if (divisors && jt_gguf_tensor_named(c->gguf, divisors) && (r.kind != JT_ROPE_PLAIN || !settings_fit_llama3(c, &r)))
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %s: no settings of config.json give these rotary frequencies", divisors);
     jt_str_printf(&body, "{\"rope_type\": \"%s\"", type[r.kind]);
-    config_pair(&body, "rope_theta", r.base);
-    if (r.kind != JT_ROPE_PLAIN && r.factor > 0) config_pair(&body, "factor", r.factor);
+    settings_pair(&body, "rope_theta", r.base);
+    if (r.kind != JT_ROPE_PLAIN && r.factor > 0) settings_pair(&body, "factor", r.factor);
     if (r.kind == JT_ROPE_YARN || r.kind == JT_ROPE_LLAMA3 || r.kind == JT_ROPE_LONG)
         jt_str_printf(&body, ", \"original_max_position_embeddings\": %d", (int)r.original);
-    if (r.kind == JT_ROPE_LLAMA3) config_pair(&body, "low_freq_factor", r.low), config_pair(&body, "high_freq_factor", r.high);
-    if (r.kind == JT_ROPE_YARN) config_pair(&body, "beta_fast", r.high), config_pair(&body, "beta_slow", r.low);
+    if (r.kind == JT_ROPE_LLAMA3) settings_pair(&body, "low_freq_factor", r.low), settings_pair(&body, "high_freq_factor", r.high);
+    if (r.kind == JT_ROPE_YARN) settings_pair(&body, "beta_fast", r.high), settings_pair(&body, "beta_slow", r.low);
     if (r.kind == JT_ROPE_YARN && r.fractions) jt_str_puts(&body, ", \"truncate\": false");
-    if (r.kind == JT_ROPE_YARN || r.kind == JT_ROPE_LONG) config_pair(&body, "attention_factor", jt_rope_attention(&r));
+    if (r.kind == JT_ROPE_YARN || r.kind == JT_ROPE_LONG) settings_pair(&body, "attention_factor", jt_rope_attention(&r));
     if (r.kind == JT_ROPE_LONG) {
-        config_hf_factors(c, "short_factor", JT_W_ROPE_SHORT, &body);
-        config_hf_factors(c, "long_factor", JT_W_ROPE_LONG, &body);
-        config_int(o, "original_max_position_embeddings", (int64_t)r.original);
+        settings_hf_factors(c, "short_factor", JT_W_ROPE_SHORT, &body);
+        settings_hf_factors(c, "long_factor", JT_W_ROPE_LONG, &body);
+        settings_int(o, "original_max_position_embeddings", (int64_t)r.original);
     }
-    if (k->rope_dims != k->head_dim) config_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
+    if (k->rope_dims != k->head_dim) settings_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
     jt_str_puts(&body, "}");
-    config_real(o, "rope_theta", (float)r.base);
-    if (k->rope_dims != k->head_dim) config_real(o, "partial_rotary_factor", (float)k->rope_dims / (float)k->head_dim);
+    settings_real(o, "rope_theta", (float)r.base);
+    if (k->rope_dims != k->head_dim) settings_real(o, "partial_rotary_factor", (float)k->rope_dims / (float)k->head_dim);
     if (r.kind != JT_ROPE_PLAIN) jt_str_printf(o, ",\n  \"rope_scaling\": %s", jt_str_c(&body));
     if (k->rope_two) {
-        config_real(o, "rope_local_base_freq", (float)k->rope[1].base);
+        settings_real(o, "rope_local_base_freq", (float)k->rope[1].base);
         jt_str_printf(o, ",\n  \"rope_parameters\": {\"full_attention\": %s, \"sliding_attention\": {\"rope_type\": \"default\"",
                       jt_str_c(&body));
-        config_pair(o, "rope_theta", k->rope[1].base);
+        settings_pair(o, "rope_theta", k->rope[1].base);
         jt_str_puts(o, "}}");
     } else {
         jt_str_printf(o, ",\n  \"rope_parameters\": %s", jt_str_c(&body));
@@ -427,110 +438,110 @@ static jt_status config_hf_rope(const jt_conversion *c, jt_str *o, jt_error *err
     return JT_OK;
 }
 
-static void config_hf_multipliers(jt_str *o, const jt_config *c) {
-    config_real(o, "embedding_multiplier", c->embed_scale);
-    config_real(o, "residual_multiplier", c->residual_scale);
-    config_real(o, "logits_scaling", c->logit_scale);
-    config_real(o, "attention_multiplier", c->attn_scale);
+static void settings_hf_multipliers(jt_str *o, const jt_config *c) {
+    settings_real(o, "embedding_multiplier", c->embed_scale);
+    settings_real(o, "residual_multiplier", c->residual_scale);
+    settings_real(o, "logits_scaling", c->logit_scale);
+    settings_real(o, "attention_multiplier", c->attn_scale);
 }
 
-static void config_hf_hybrid(jt_str *o, const jt_config *c) {
-    config_int(o, "shared_intermediate_size", c->ffn);
-    config_int(o, "num_local_experts", 0);
-    config_int(o, "num_experts_per_tok", 0);
-    config_text(o, "position_embedding_type", c->rope_dims ? "rope" : "nope");
-    config_int(o, "mamba_n_heads", c->ssm_heads);
-    config_int(o, "mamba_d_head", c->ssm_head_dim);
-    config_int(o, "mamba_d_state", c->ssm_state);
-    config_int(o, "mamba_n_groups", c->ssm_groups);
-    config_int(o, "mamba_d_conv", c->ssm_taps);
-    config_int(o, "mamba_expand", jt_config_ssm_inner(c) / c->hidden);
-    config_bool(o, "mamba_proj_bias", false);
-    config_bool(o, "mamba_conv_bias", true);
+static void settings_hf_hybrid(jt_str *o, const jt_config *c) {
+    settings_int(o, "shared_intermediate_size", c->ffn);
+    settings_int(o, "num_local_experts", 0);
+    settings_int(o, "num_experts_per_tok", 0);
+    settings_text(o, "position_embedding_type", c->rope_dims ? "rope" : "nope");
+    settings_int(o, "mamba_n_heads", c->ssm_heads);
+    settings_int(o, "mamba_d_head", c->ssm_head_dim);
+    settings_int(o, "mamba_d_state", c->ssm_state);
+    settings_int(o, "mamba_n_groups", c->ssm_groups);
+    settings_int(o, "mamba_d_conv", c->ssm_taps);
+    settings_int(o, "mamba_expand", jt_config_ssm_inner(c) / c->hidden);
+    settings_bool(o, "mamba_proj_bias", false);
+    settings_bool(o, "mamba_conv_bias", true);
     jt_str_puts(o, ",\n  \"layer_types\": [");
     for (int i = 0; i < c->layers; i++) jt_str_printf(o, "%s\"%s\"", i ? ", " : "", jt_config_recurrent(c, i) ? "mamba" : "attention");
     jt_str_puts(o, "]");
 }
 
-static void config_hf_windows(jt_str *o, const jt_config *c, const struct config_names *names) {
+static void settings_hf_windows(jt_str *o, const jt_config *c, const struct settings_names *names) {
     bool all = true;
     for (int i = 0; i < c->layers; i++) all = all && jt_config_window(c, i);
-    if (config_is(names, "qwen") || config_is(names, "smollm3")) {
-        config_bool(o, "use_sliding_window", c->window > 0);
-        if (config_is(names, "qwen")) config_int(o, "max_window_layers", c->window ? 0 : c->layers);
+    if (settings_is(names, "qwen") || settings_is(names, "smollm3")) {
+        settings_bool(o, "use_sliding_window", c->window > 0);
+        if (settings_is(names, "qwen")) settings_int(o, "max_window_layers", c->window ? 0 : c->layers);
     }
     if (!c->window) {
         jt_str_puts(o, ",\n  \"sliding_window\": null");
         return;
     }
-    config_int(o, "sliding_window", c->window);
+    settings_int(o, "sliding_window", c->window);
     if (all && !names->period) return;
     jt_str_puts(o, ",\n  \"layer_types\": [");
     for (int i = 0; i < c->layers; i++) jt_str_printf(o, "%s\"%s_attention\"", i ? ", " : "", jt_config_window(c, i) ? "sliding" : "full");
     jt_str_puts(o, "]");
 }
 
-static void config_hf_ids(jt_str *o, const jt_gguf *g) {
+static void settings_hf_ids(jt_str *o, const jt_gguf *g) {
     static const char *const row[][2] = {{"bos_token_id", "tokenizer.ggml.bos_token_id"},
                                          {"eos_token_id", "tokenizer.ggml.eos_token_id"},
                                          {"pad_token_id", "tokenizer.ggml.padding_token_id"}};
     for (int i = 0; i < 3; i++) {
         uint64_t id;
         if (!jt_gguf_get_u64(g, row[i][1], &id, NULL) && id < INT32_MAX)
-            config_int(o, row[i][0], (int64_t)id);
+            settings_int(o, row[i][0], (int64_t)id);
         else
             jt_str_printf(o, ",\n  \"%s\": null", row[i][0]);
     }
 }
 
 /* As transformers calls the type of most numbers. */
-static const char *config_dtype(const jt_conversion *c) {
-    int t = config_file_type(&(jt_conversion){.file_type = -1, .made = c->made, .n = c->n});
+static const char *settings_dtype(const jt_conversion *c) {
+    int t = settings_file_type(&(jt_conversion){.file_type = -1, .made = c->made, .n = c->n});
     return t == 0 ? "float32" : t == 1 ? "float16" : "bfloat16";
 }
 
 /* Whether the first layer's role has a tensor in the GGUF file. */
-static bool config_has(const jt_conversion *c, jt_role r) {
+static bool settings_has(const jt_conversion *c, jt_role r) {
     char name[128];
     const char *tail = c->config.family->role[r].gguf;
     snprintf(name, sizeof name, "blk.0.%s", tail ? tail : "");
     return tail && jt_gguf_tensor_named(c->gguf, name);
 }
 
-static void config_hf_gpt2(const jt_conversion *c, jt_str *o) {
+static void settings_hf_gpt2(const jt_conversion *c, jt_str *o) {
     const jt_config *k = &c->config;
-    config_int(o, "n_embd", k->hidden);
-    config_int(o, "n_layer", k->layers);
-    config_int(o, "n_head", k->heads);
-    config_int(o, "n_positions", k->positions);
-    config_int(o, "n_inner", k->ffn);
-    config_real(o, "layer_norm_epsilon", k->norm_eps);
-    config_text(o, "activation_function", k->activation == JT_FN_GELU_TANH ? "gelu_new" : k->activation == JT_FN_GELU ? "gelu" : "silu");
-    config_bool(o, "scale_attn_weights", k->attn_scale != 1);
+    settings_int(o, "n_embd", k->hidden);
+    settings_int(o, "n_layer", k->layers);
+    settings_int(o, "n_head", k->heads);
+    settings_int(o, "n_positions", k->positions);
+    settings_int(o, "n_inner", k->ffn);
+    settings_real(o, "layer_norm_epsilon", k->norm_eps);
+    settings_text(o, "activation_function", k->activation == JT_FN_GELU_TANH ? "gelu_new" : k->activation == JT_FN_GELU ? "gelu" : "silu");
+    settings_bool(o, "scale_attn_weights", k->attn_scale != 1);
 }
 
-static void config_hf_gemma(const jt_config *c, jt_str *o) {
+static void settings_hf_gemma(const jt_config *c, jt_str *o) {
     float scalar = 1 / (c->attn_scale * c->attn_scale);
     if (1 / sqrtf(roundf(scalar)) == c->attn_scale) scalar = roundf(scalar);
-    config_real(o, "query_pre_attn_scalar", scalar);
+    settings_real(o, "query_pre_attn_scalar", scalar);
     const float cap[] = {c->attn_cap, c->logit_cap};
     for (int i = 0; i < 2; i++) {
         const char *key = i ? "final_logit_softcapping" : "attn_logit_softcapping";
         if (cap[i] > 0)
-            config_real(o, key, cap[i]);
+            settings_real(o, key, cap[i]);
         else
             jt_str_printf(o, ",\n  \"%s\": null", key);
     }
 }
 
-static void config_hf_experts(const jt_config *c, const struct config_names *names, jt_str *o) {
+static void settings_hf_experts(const jt_config *c, const struct settings_names *names, jt_str *o) {
     bool any = false;
-    config_int(o, config_is(names, "mixtral") ? "num_local_experts" : "num_experts", c->router.experts);
-    config_int(o, "num_experts_per_tok", c->router.used);
-    config_bool(o, "norm_topk_prob", c->router.normalise);
-    if (!config_is(names, "qwen3_moe")) return;
-    config_int(o, "moe_intermediate_size", c->expert_ffn);
-    config_int(o, "decoder_sparse_step", 1);
+    settings_int(o, settings_is(names, "mixtral") ? "num_local_experts" : "num_experts", c->router.experts);
+    settings_int(o, "num_experts_per_tok", c->router.used);
+    settings_bool(o, "norm_topk_prob", c->router.normalise);
+    if (!settings_is(names, "qwen3_moe")) return;
+    settings_int(o, "moe_intermediate_size", c->expert_ffn);
+    settings_int(o, "decoder_sparse_step", 1);
     jt_str_puts(o, ",\n  \"mlp_only_layers\": [");
     for (int i = 0; i < c->layers; i++) {
         if (jt_config_sparse(c, i)) continue;
@@ -541,67 +552,69 @@ static void config_hf_experts(const jt_config *c, const struct config_names *nam
 }
 
 /* What only some families have. */
-static void config_hf_own(const jt_conversion *c, const struct config_names *names, jt_str *o) {
+static void settings_hf_own(const jt_conversion *c, const struct settings_names *names, jt_str *o) {
     const jt_config *k = &c->config;
-    if (config_is(names, "granite")) config_hf_multipliers(o, k);
-    if (k->ssm_layers) config_hf_hybrid(o, k);
-    if (config_is(names, "gemma2") || config_is(names, "gemma3")) config_hf_gemma(k, o);
-    if (config_is(names, "stablelm")) {
-        config_bool(o, "use_parallel_residual", k->block->parallel);
-        config_bool(o, "use_qkv_bias", config_has(c, JT_W_Q_BIAS));
+    if (settings_is(names, "granite")) settings_hf_multipliers(o, k);
+    if (k->ssm_layers) settings_hf_hybrid(o, k);
+    if (settings_is(names, "gemma2") || settings_is(names, "gemma3")) settings_hf_gemma(k, o);
+    if (settings_is(names, "stablelm")) {
+        settings_bool(o, "use_parallel_residual", k->block->parallel);
+        settings_bool(o, "use_qkv_bias", settings_has(c, JT_W_Q_BIAS));
     }
-    if (config_is(names, "starcoder2")) config_bool(o, "use_bias", config_has(c, JT_W_Q_BIAS));
-    if (config_is(names, "llama") || config_is(names, "smollm3") || (config_is(names, "granite") && !k->ssm_layers))
-        config_bool(o, "mlp_bias", config_has(c, JT_W_GATE_BIAS));
-    if (k->router.experts) config_hf_experts(k, names, o);
-    if (!config_is(names, "smollm3")) return;
+    if (settings_is(names, "starcoder2")) settings_bool(o, "use_bias", settings_has(c, JT_W_Q_BIAS));
+    if (settings_is(names, "llama") || settings_is(names, "smollm3") || (settings_is(names, "granite") && !k->ssm_layers))
+        settings_bool(o, "mlp_bias", settings_has(c, JT_W_GATE_BIAS));
+    if (k->router.experts) settings_hf_experts(k, names, o);
+    if (!settings_is(names, "smollm3")) return;
     jt_str_puts(o, ",\n  \"no_rope_layers\": [");
     for (int i = 0; i < k->layers; i++) jt_str_printf(o, "%s%d", i ? ", " : "", jt_config_rotates(k, i));
     jt_str_puts(o, "]");
 }
 
-static jt_status config_hf_decoder(const jt_conversion *c, const struct config_names *names, jt_str *o, jt_error *err) {
+static jt_status settings_hf_decoder(const jt_conversion *c, const struct settings_names *names, jt_str *o, jt_error *err) {
     static const char *const act[] = {[JT_FN_SILU] = "silu", [JT_FN_GELU] = "gelu", [JT_FN_GELU_TANH] = "gelu_pytorch_tanh"};
     const jt_config *k = &c->config;
-    const char *eps = config_is(names, "stablelm") ? "layer_norm_eps" : config_is(names, "starcoder2") ? "norm_epsilon" : "rms_norm_eps";
-    config_int(o, "hidden_size", k->hidden);
-    config_int(o, "intermediate_size", k->ffn);
-    config_int(o, "num_hidden_layers", k->layers);
-    config_int(o, "num_attention_heads", k->heads);
-    config_int(o, "num_key_value_heads", k->kv_heads);
-    config_int(o, "head_dim", k->head_dim);
-    config_int(o, "max_position_embeddings", k->context);
-    config_real(o, eps, k->norm_eps);
-    config_text(o, config_is(names, "gemma") ? "hidden_activation" : "hidden_act", act[k->activation]);
-    if (config_is(names, "gemma")) config_text(o, "hidden_act", act[k->activation]);
-    config_bool(o, "attention_bias", config_has(c, JT_W_O_BIAS) || (config_has(c, JT_W_Q_BIAS) && !config_is(names, "qwen2")));
-    jt_status s = k->rope_dims ? config_hf_rope(c, o, err) : JT_OK;
-    if (!s && !k->ssm_layers) config_hf_windows(o, k, names);
+    const char *eps = settings_is(names, "stablelm")     ? "layer_norm_eps"
+                      : settings_is(names, "starcoder2") ? "norm_epsilon"
+                                                         : "rms_norm_eps";
+    settings_int(o, "hidden_size", k->hidden);
+    settings_int(o, "intermediate_size", k->ffn);
+    settings_int(o, "num_hidden_layers", k->layers);
+    settings_int(o, "num_attention_heads", k->heads);
+    settings_int(o, "num_key_value_heads", k->kv_heads);
+    settings_int(o, "head_dim", k->head_dim);
+    settings_int(o, "max_position_embeddings", k->context);
+    settings_real(o, eps, k->norm_eps);
+    settings_text(o, settings_is(names, "gemma") ? "hidden_activation" : "hidden_act", act[k->activation]);
+    if (settings_is(names, "gemma")) settings_text(o, "hidden_act", act[k->activation]);
+    settings_bool(o, "attention_bias", settings_has(c, JT_W_O_BIAS) || (settings_has(c, JT_W_Q_BIAS) && !settings_is(names, "qwen2")));
+    jt_status s = k->rope_dims ? settings_hf_rope(c, o, err) : JT_OK;
+    if (!s && !k->ssm_layers) settings_hf_windows(o, k, names);
     return s;
 }
 
-static jt_status config_hf_keys(const jt_conversion *c, const struct config_names *names, jt_str *o, jt_error *err) {
+static jt_status settings_hf_keys(const jt_conversion *c, const struct settings_names *names, jt_str *o, jt_error *err) {
     const jt_config *k = &c->config;
     jt_status s = JT_OK;
     bool tied = true;
     for (size_t i = 0; i < c->n; i++) tied = tied && strcmp(c->made[i].name, k->family->role[JT_W_HEAD].hf) != 0;
     jt_str_printf(o, "{\n  \"architectures\": [\"%s\"]", names->class);
-    config_text(o, "model_type", names->hf);
-    config_text(o, "torch_dtype", config_dtype(c));
-    config_int(o, "vocab_size", k->vocab);
-    config_bool(o, "tie_word_embeddings", tied);
+    settings_text(o, "model_type", names->hf);
+    settings_text(o, "torch_dtype", settings_dtype(c));
+    settings_int(o, "vocab_size", k->vocab);
+    settings_bool(o, "tie_word_embeddings", tied);
     if (k->positions)
-        config_hf_gpt2(c, o);
+        settings_hf_gpt2(c, o);
     else
-        s = config_hf_decoder(c, names, o, err);
-    config_hf_own(c, names, o);
-    config_hf_ids(o, c->gguf);
+        s = settings_hf_decoder(c, names, o, err);
+    settings_hf_own(c, names, o);
+    settings_hf_ids(o, c->gguf);
     jt_str_puts(o, "\n}\n");
     return s;
 }
 
 /* config.json of a folder that becomes another: as it was, its bytes. */
-static jt_status config_hf_copy(const jt_conversion *c, jt_str *out, jt_error *err) {
+static jt_status settings_hf_copy(const jt_conversion *c, jt_str *out, jt_error *err) {
     jt_str name = {0};
     jt_str_printf(&name, "%s/config.json", c->in);
     jt_status s = jt_str_check(&name, err);
@@ -611,17 +624,17 @@ static jt_status config_hf_copy(const jt_conversion *c, jt_str *out, jt_error *e
 }
 
 jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *err) {
-    if (c->tensors) return config_hf_copy(c, out, err);
-    const struct config_names *names = config_named(c);
+    if (c->tensors) return settings_hf_copy(c, out, err);
+    const struct settings_names *names = settings_named(c);
     jt_json *j = NULL;
-    if (!names) return config_unknown(c, err);
+    if (!names) return settings_unknown(c, err);
     jt_config *again = jt_alloc(1, sizeof *again);
     if (!again) return jt_nomem(err, "settings", 1, sizeof *again);
-    jt_status s = config_hf_keys(c, names, out, err);
+    jt_status s = settings_hf_keys(c, names, out, err);
     if (!s) s = jt_str_check(out, err);
     if (!s) s = jt_json_parse(out->s, out->n, &j, err);
     if (!s) s = jt_config_from_hf(j, again, err);
-    if (!s) s = config_same(&c->config, again, "config.json", err);
+    if (!s) s = settings_same(&c->config, again, "config.json", err);
     jt_json_free(j);
     jt_free(again);
     return s;

@@ -61,8 +61,8 @@ static const struct rule rules[] = {
 struct choice {
     const struct mixture *mix;
     bool tied, imatrix;
-    int shared, experts; /* heads of a key head; experts */
-    int n_v, n_down, i_v, i_down;
+    int shared, experts;          /* heads of a key head; experts */
+    int n_v, n_down, i_v, i_down; /* of all, and of the layers before */
 };
 
 static bool types_in(const char *name, const char *part) { return strstr(name, part) != NULL; }
@@ -115,7 +115,7 @@ static int types_layer(const char *name) {
 static const jt_format *types_mixed(const jt_convert_tensor *t, const struct choice *c, const jt_format *base) {
     int kind = types_kind(t->name), file_type = c->mix->file_type;
     const char *name = NULL;
-    if (!base->quantised) return base;
+    if (base->block == 1) return base;
     if (kind == KIND_HEAD || (kind == KIND_EMBED && c->tied)) {
         bool small = !strncmp(base->name, "iq1", 3) || !strncmp(base->name, "iq2", 3) || file_type == 23;
         name = file_type == 38 || t->cols % base->block ? "q8_0" : small ? "q5_k" : base->type == JT_Q8_0 ? "q8_0" : "q6_k";
@@ -188,10 +188,21 @@ static void types_count(jt_conversion *c, struct choice *o) {
     o->shared = c->config.kv_heads ? c->config.heads / c->config.kv_heads : 1;
 }
 
+/* How many tensors of the kinds that are counted lie in layers before that of the tensor. */
+static void types_before(const jt_conversion *c, const char *name, struct choice *o) {
+    int layer = types_layer(name), kind = types_kind(name);
+    o->i_v = o->i_down = 0;
+    if (kind != KIND_V && kind != KIND_DOWN) return;
+    for (size_t i = 0; i < c->n; i++) {
+        if (types_kind(c->made[i].name) != kind || types_layer(c->made[i].name) >= layer) continue;
+        o->i_v += kind == KIND_V, o->i_down += kind == KIND_DOWN;
+    }
+}
+
 /* What a file of the output's kind can hold of a tensor that stays as it is. */
 static const jt_format *types_kept(const jt_conversion *c, const jt_convert_tensor *t) {
     if (c->to_gguf) return c->tensors && !t->matrix && t->format->expand ? jt_format_of(JT_F32) : t->format;
-    return t->format->quantised ? jt_format_of(JT_F32) : t->format;
+    return t->format->block > 1 ? jt_format_of(JT_F32) : t->format;
 }
 
 jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
@@ -202,7 +213,7 @@ jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
     int n = 0;
     if (!v) return jt_nomem(err, "list of types", (size_t)o->n_tensor_type, sizeof *v);
     jt_status s = o->type ? types_named(o->type, true, &base, &choice.mix, err) : JT_OK;
-    if (!s && base && base->quantised && !c->to_gguf)
+    if (!s && base && base->block > 1 && !c->to_gguf)
         s = jt_error_set(err, JT_UNSUPPORTED, "a folder of safetensors holds f32, f16 and bf16; \"%s\" needs a name that ends in .gguf",
                          o->type);
     if (!s) s = types_overrides(o, v, &n, err);
@@ -211,17 +222,17 @@ jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
     for (size_t i = 0; !s && i < c->n; i++) {
         jt_convert_tensor *t = &c->made[i];
         const jt_format *want = types_kept(c, t), *was = t->format;
-        int kind = types_kind(t->name), by = -1;
+        int by = -1;
+        types_before(c, t->name, &choice);
         bool may = c->to_gguf ? types_may(t) : t->matrix;
         for (int k = 0; k < n && by < 0; k++)
             if (!regexec(&v[k].regex, t->name, 0, NULL, 0)) by = k;
-        if (by >= 0 && (t->matrix || !v[by].format->quantised))
+        if (by >= 0 && (t->matrix || v[by].format->block == 1))
             want = v[by].format;
         else if (base && may)
             want = o->pure ? base : types_mixed(t, &choice, base);
         else if (c->to_gguf && c->tensors && !may && was->expand)
             want = jt_format_of(JT_F32);
-        choice.i_v += kind == KIND_V, choice.i_down += kind == KIND_DOWN;
         if (t->cols % want->block) {
             const jt_format *other = jt_format_fallback(want, t->cols);
             jt_convert_note(c, "%s: rows of %llu are no whole blocks of %s; stored as %s", t->name, (unsigned long long)t->cols, want->name,

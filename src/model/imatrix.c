@@ -156,7 +156,7 @@ const jt_imatrix_row *jt_imatrix_find(const jt_imatrix *m, const char *name) {
 
 jt_status jt_imatrix_weights(const jt_imatrix *m, jt_convert_tensor *t, jt_error *err) {
     const jt_imatrix_row *r = jt_imatrix_find(m, t->name);
-    if (!r || !t->format->quantised) return JT_OK;
+    if (!r || t->format->block == 1) return JT_OK;
     uint64_t experts = t->expert_rows ? t->rows / t->expert_rows : 1;
     if (r->cols != t->cols * (experts == r->experts ? 1 : experts) && (r->cols != t->cols || r->experts != 1))
         return jt_error_set(err, JT_INVALID, "the importance matrix has %llu columns for %.200s, which has %llu; it is another model's",

@@ -243,3 +243,9 @@ const char *jt_safetensors_metadata(const jt_safetensors *f, const char *key) {
         if (strcmp(f->metadata[i].key, key) == 0) return f->metadata[i].text;
     return NULL;
 }
+
+bool jt_safetensors_metadata_at(const jt_safetensors *f, size_t i, const char **key, const char **text) {
+    if (i >= f->n_metadata) return false;
+    *key = f->metadata[i].key, *text = f->metadata[i].text;
+    return true;
+}

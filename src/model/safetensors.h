@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/str.h"
 #include "jeton/status.h"
 #include "tensor/format.h"
 
@@ -61,6 +62,8 @@ const jt_st_tensor *jt_safetensors_tensor_at(const jt_safetensors *f, size_t i);
 const jt_st_tensor *jt_safetensors_tensor_named(const jt_safetensors *f, const char *name);
 /* A string of a header's __metadata__ (the first shard that has it), or NULL. */
 const char *jt_safetensors_metadata(const jt_safetensors *f, const char *key);
+/* The i-th of them; false past the last. */
+bool jt_safetensors_metadata_at(const jt_safetensors *f, size_t i, const char **key, const char **text);
 
 /* Elements [first, first + n) as float32 (from F64, F32, F16, BF16) or as int64 (from
  * every integer type and BOOL). JT_INVALID when out of range, JT_UNSUPPORTED for
@@ -94,10 +97,11 @@ jt_status jt_st_commit(jt_st_writer *w, jt_error *err);
 void jt_st_abandon(jt_st_writer *w);
 
 /* A folder's weights: model.safetensors, or, with `part_bytes` above 0 and more than that to write, shards of at most that
- * many bytes (or one tensor) and model.safetensors.index.json. The __metadata__ is that of `like` (NULL: none) and says
- * "format": "pt", which transformers asks for. Used like a jt_st_writer; to be committed before it can be opened. */
+ * many bytes (or one tensor) and model.safetensors.index.json. The __metadata__ is `metadata` (members of a JSON
+ * object, each after a comma; may be empty) and says "format": "pt", which transformers asks for. Used like a jt_st_writer; to be committed
+ * before it can be opened. */
 typedef struct jt_st_set jt_st_set;
-jt_status jt_st_set_create(const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_safetensors *like,
+jt_status jt_st_set_create(const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_str *metadata,
                            jt_st_set **out, jt_error *err);
 jt_status jt_st_set_write(jt_st_set *w, size_t i, const void *p, size_t n, jt_error *err);
 size_t jt_st_set_files(const jt_st_set *w);

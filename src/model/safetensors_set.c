@@ -61,21 +61,8 @@ static void st_set_index(jt_st_set *w, const jt_st_spec *spec, size_t n, uint64_
     jt_str_puts(b, "\n  }\n}\n");
 }
 
-static void st_set_metadata(const jt_safetensors *like, jt_str *out) {
-    jt_str_puts(out, "{\"format\":\"pt\"");
-    for (size_t i = 0; like && i < like->n_metadata; i++) {
-        const struct st_pair *p = &like->metadata[i];
-        if (!strcmp(p->key, "format")) continue;
-        jt_str_putc(out, ',');
-        jt_str_json(out, p->key, strlen(p->key));
-        jt_str_putc(out, ':');
-        jt_str_json(out, p->text, strlen(p->text));
-    }
-    jt_str_putc(out, '}');
-}
-
-static jt_status st_set_start(jt_st_set *w, const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes,
-                              const jt_safetensors *like, jt_error *err) {
+static jt_status st_set_start(jt_st_set *w, const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_str *more,
+                              jt_error *err) {
     uint64_t total;
     jt_str metadata = {0}, name = {0};
     if (!(w->place = jt_arena_alloc(&w->arena, n, sizeof *w->place))) return jt_nomem(err, folder, n, sizeof *w->place);
@@ -88,7 +75,10 @@ static jt_status st_set_start(jt_st_set *w, const char *folder, const jt_st_spec
         st_set_index(w, spec, n, total);
         jt_str_printf(&w->index_path, "%s/model.safetensors.index.json", folder);
     }
-    st_set_metadata(like, &metadata);
+    jt_str_puts(&metadata, "{\"format\":\"pt\"");
+    jt_str_add(&metadata, jt_str_c(more), more->n);
+    jt_str_putc(&metadata, '}');
+    if (more->failed) metadata.failed = true;
     jt_status s = jt_str_check(&metadata, err);
     if (!s) s = jt_str_check(&w->index, err);
     if (!s) s = jt_str_check(&w->index_path, err);
@@ -105,11 +95,11 @@ static jt_status st_set_start(jt_st_set *w, const char *folder, const jt_st_spec
     return s;
 }
 
-jt_status jt_st_set_create(const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_safetensors *like,
+jt_status jt_st_set_create(const char *folder, const jt_st_spec *spec, size_t n, uint64_t part_bytes, const jt_str *metadata,
                            jt_st_set **out, jt_error *err) {
     jt_st_set *w = jt_alloc(1, sizeof *w);
     if (!w) return jt_nomem(err, folder, 1, sizeof *w);
-    jt_status s = st_set_start(w, folder, spec, n, part_bytes, like, err);
+    jt_status s = st_set_start(w, folder, spec, n, part_bytes, metadata, err);
     if (s)
         jt_st_set_abandon(w);
     else
