@@ -124,8 +124,20 @@ static jt_status config_check_latent(const jt_config *c, jt_error *err) {
     return JT_OK;
 }
 
+static jt_status config_check_caps(const jt_config *c, jt_error *err) {
+    const struct {
+        const char *name;
+        float v;
+    } row[] = {{"scores", c->attn_cap}, {"logits", c->logit_cap}};
+    for (int i = 0; i < 2; i++)
+        if (!(row[i].v >= 0 && row[i].v < 1e6f))
+            return jt_error_set(err, JT_FORMAT, "the soft cap of the %s is %g; it must be in [0, 1e6)", row[i].name, (double)row[i].v);
+    return JT_OK;
+}
+
 static jt_status config_finish(jt_config *c, jt_error *err) {
     jt_status s = config_check(c, err);
+    if (!s) s = config_check_caps(c, err);
     if (!s && c->router.experts) s = config_check_experts(c, err);
     if (!s) s = config_check_latent(c, err);
     if (s) return s;

@@ -14,7 +14,10 @@ static jt_status config_hf_stretch(const jt_json *p, const char *key, const jt_c
     if (s) return s;
     if (n != (size_t)c->rope_dims / 2)
         return jt_error_set(err, JT_FORMAT, "%s has %zu numbers for %d pairs of dimensions", key, n, c->rope_dims / 2);
-    for (size_t i = 0; i < n; i++) out[i] = (float)x[i];
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (float)x[i];
+        if (!(out[i] > 0)) return jt_error_set(err, JT_FORMAT, "%s: number %zu is %g; it must be above 0", key, i, x[i]);
+    }
     return JT_OK;
 }
 
