@@ -1,11 +1,12 @@
 /* check-kernels: compares every kernel of every variant with the scalar one, and times it.
  *
- *     check-kernels [--seed N] [--no-time] [VARIANT ...]
+ *     check-kernels [--seed N] [--no-time] [--formats NAME,...] [VARIANT ...]
  *
  * Fused operators are timed beside the runs that they replace; that their bits are equal is test_fuse's to say.
- * Exit status 1 when a variant differs. Rates are for one thread: GOP/s of products
- * (a multiplication and an addition are two) with their share of the measured peak,
- * GB/s of memory touched otherwise. */
+ * --formats times the products of these formats alone. Exit status 1 when a variant
+ * differs. Rates are for one thread: GOP/s of products (a multiplication and an
+ * addition are two) with their share of the measured peak, GB/s of memory touched
+ * otherwise. */
 #include <time.h>
 
 #include "tensor/kernel_cases.h"
@@ -317,7 +318,15 @@ static void time_fused(cases *c, const jt_format *f, int threads) {
     jt_free(data), jt_free(norm), jt_free(b.x);
 }
 
-static void time_variant(cases *c) {
+/* Whether a list with commas holds the name. */
+static bool has_name(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = list; (p = strstr(p, name)); p += n)
+        if ((p == list || p[-1] == ',') && (!p[n] || p[n] == ',')) return true;
+    return false;
+}
+
+static void time_variant(cases *c, const char *formats) {
     double int8 = jt_peak_int8(c->k, 0.2), flt = jt_peak_float(c->k, 0.2), clock = jt_core_clock(0.1), int8_cycle, float_cycle;
     jt_peak_per_cycle(c->k, &int8_cycle, &float_cycle);
     printf("  clock %.2f GHz; peaks of one thread: int8 %.1f GOP/s (%.0f%% of %.0f a cycle), float %.1f (%.0f%% of %.0f)\n", clock * 1e-9,
@@ -325,17 +334,20 @@ static void time_variant(cases *c) {
     printf("  GOP/s by rows of activations:\n");
     int n;
     const jt_format *f = jt_formats(&n);
+    bool wanted[64];
+    for (int i = 0; i < n && i < 64; i++) wanted[i] = f[i].panel != JT_PANEL_NONE && (!formats || has_name(formats, f[i].name));
     for (int i = 0; i < n; i++)
-        if (f[i].panel != JT_PANEL_NONE && f[i].quantised) time_products(c, &f[i], 1, 576, int8), time_products(c, &f[i], 1, 1536, int8);
+        if (wanted[i] && f[i].quantised)
+            time_products(c, &f[i], 1, f[i].block > 32 ? 512 : 576, int8), time_products(c, &f[i], 1, 1536, int8);
     for (int i = 0; i < n; i++)
-        if (f[i].panel != JT_PANEL_NONE && !jt_format_is_expanded(&f[i])) time_products(c, &f[i], 0, 576, flt);
+        if (wanted[i]) time_products(c, &f[i], 0, f[i].block > 32 ? 512 : 576, flt);
     for (int i = 0; i < n; i++)
-        if (f[i].panel != JT_PANEL_NONE && !jt_format_is_expanded(&f[i]) && c->k != &jt_kernels_scalar)
-            time_stream(c, &f[i], f[i].quantised);
+        if (wanted[i] && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised);
+    if (formats) return;
     time_rows(c);
     time_attention(c, flt);
     for (int i = 0; i < n; i++)
-        for (int t = 1; t <= FUSED_THREADS && f[i].panel != JT_PANEL_NONE && f[i].quantised && c->k != &jt_kernels_scalar; t++)
+        for (int t = 1; t <= FUSED_THREADS && wanted[i] && f[i].quantised && !f[i].codes && c->k != &jt_kernels_scalar; t++)
             time_fused(c, &f[i], t);
 }
 
@@ -343,14 +355,17 @@ int main(int argc, char **argv) {
     static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512", "neon"};
     uint64_t seed = 1;
     bool timing = true;
+    const char *formats = NULL;
     int failed = 0, named = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--no-time")) {
             timing = false;
         } else if (!strcmp(argv[i], "--seed") && i + 1 < argc) {
             seed = strtoull(argv[++i], NULL, 10);
+        } else if (!strcmp(argv[i], "--formats") && i + 1 < argc) {
+            formats = argv[++i];
         } else if (argv[i][0] == '-') {
-            fprintf(stderr, "usage: check-kernels [--seed N] [--no-time] [VARIANT ...]\n");
+            fprintf(stderr, "usage: check-kernels [--seed N] [--no-time] [--formats NAME,...] [VARIANT ...]\n");
             return 2;
         } else {
             named++;
@@ -367,10 +382,10 @@ int main(int argc, char **argv) {
             continue;
         }
         cases c = {.k = k, .random = seed, .report = report};
-        cases_run(&c);
+        if (!formats) cases_run(&c);
         printf("%s: %d comparisons, %d differ\n", k->name, c.compared, c.failed);
         failed += c.failed;
-        if (timing) time_variant(&c);
+        if (timing) time_variant(&c, formats);
     }
     return failed ? 1 : 0;
 }

@@ -48,8 +48,20 @@ typedef enum jt_panel_kind {
     JT_PANEL_BF16,
     JT_PANEL_I4,
     JT_PANEL_I4M,
-    JT_PANEL_I8
+    JT_PANEL_I8,
+    JT_PANEL_I8S,
+    JT_PANEL_I8M,
+    JT_PANEL_K4,
+    JT_PANEL_K5,
+    JT_PANEL_K6
 } jt_panel_kind;
+
+/* One block of up to 256 weights as integers: weight i is scale[i / 16] * code[i], the product rounded, plus min[i / 16] in
+ * formats that have minima. */
+typedef struct jt_codes {
+    int8_t code[256];
+    float scale[16], min[16];
+} jt_codes;
 
 typedef struct jt_format {
     const char *name; /* lower case, as people write it: "q4_1" */
@@ -60,10 +72,9 @@ typedef struct jt_format {
     bool quantised; /* products may use int8 activations */
     /* n weights (a multiple of `block`) to float32, exactly. NULL: not computed with. */
     void (*expand)(const void *in, float *out, size_t n);
+    /* One block as integers. NULL in formats whose panels hold what the file holds. */
+    void (*codes)(const unsigned char *block, jt_codes *out);
 } jt_format;
-
-/* Panels hold the weights as float32, expanded; products are those of float32 weights, in both numeric modes. */
-static inline bool jt_format_is_expanded(const jt_format *f) { return f->panel == JT_PANEL_F32 && f->type != JT_F32; }
 
 /* The row of a GGUF type number or of a name, NULL if there is none. */
 const jt_format *jt_format_of(uint32_t type);

@@ -28,7 +28,7 @@ typedef struct jt_acts {
     const float *x;
     const int8_t *q;
     const float *d, *s;
-    /* For panel_i8 only: minus 8 (JT_PANEL_I4) or 128 (JT_PANEL_I8) times the exact sum of each block of 16 q,
+    /* For panel_i8 only: `by` of panel.h (minus 8 for JT_PANEL_I4) times the exact sum of each block of 16 q,
      * [rows][cols / 16]. jt_matmul makes it in its scratch where it is NULL (jt_matmul_bias). */
     const int32_t *bias;
 } jt_acts;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "tensor/panel.h"
 
 enum { ROW_BLOCK = 64, GROUP_BYTES = 128 << 10 };
 
@@ -18,12 +19,9 @@ size_t jt_panel_bytes(jt_panel_kind kind, int cols) {
     case JT_PANEL_F32: return n * JT_PANEL * 4;
     case JT_PANEL_F16:
     case JT_PANEL_BF16: return n * JT_PANEL * 2;
-    case JT_PANEL_I4: return n / 32 * (256 + 32);
-    case JT_PANEL_I4M: return n / 32 * (256 + 64);
-    case JT_PANEL_I8: return n / 32 * (512 + 32);
-    case JT_PANEL_NONE: break;
+    case JT_PANEL_NONE: return 0;
+    default: return jt_panel_group(jt_panel_facts_of(kind), n / 32);
     }
-    return 0;
 }
 
 jt_status jt_matrix_init(jt_matrix *m, const jt_format *f, int rows, int cols, const void *data, jt_error *err) {
@@ -58,35 +56,11 @@ static void panel_rows(const jt_matrix *m, int panel, const void *rows[JT_PANEL]
     }
 }
 
-/* A panel of float32 from blocks of any format, 256 columns at a time. */
-static void pack_expanded(const jt_format *f, const void *const rows[JT_PANEL], int cols, float *out) {
-    enum { PART = 256 };
-    float part[PART];
-    for (int o = 0; o < JT_PANEL; o++) {
-        const char *in = rows[o];
-        for (int c = 0; c < cols; c += PART) {
-            int n = cols - c < PART ? cols - c : PART;
-            if (in)
-                f->expand(in + (size_t)(c / f->block) * f->bytes, part, (size_t)n);
-            else
-                memset(part, 0, sizeof part);
-            for (int i = 0; i < n; i++) out[(size_t)(c + i) * JT_PANEL + (size_t)o] = part[i];
-        }
-    }
-}
-
-static void pack_panel(const jt_kernels *k, const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel) {
-    if (jt_format_is_expanded(f))
-        pack_expanded(f, rows, cols, panel);
-    else
-        k->pack_panel(f, rows, cols, panel);
-}
-
 void jt_matrix_pack_panels(const jt_kernels *k, jt_matrix *m, int first, int end) {
     for (int p = first; p < end; p++) {
         const void *rows[JT_PANEL];
         panel_rows(m, p, rows);
-        pack_panel(k, m->format, rows, m->cols, (char *)m->packed + (size_t)p * m->panel_bytes);
+        k->pack_panel(m->format, rows, m->cols, (char *)m->packed + (size_t)p * m->panel_bytes);
     }
 }
 
@@ -101,7 +75,7 @@ void jt_matrix_row(const jt_matrix *m, int row, float *out) {
 
 /* The parts of a thread's scratch, in this order; each begins on a cache line. */
 static size_t bias_bytes(const jt_matrix *m, int int8) {
-    bool wanted = int8 && m->format->panel != JT_PANEL_I4M;
+    bool wanted = int8 && jt_panel_facts_of(m->format->panel).by;
     return wanted ? JT_PASS_ROWS * ((size_t)m->cols / JT_ACT_BLOCK) * sizeof(int32_t) : 0;
 }
 static size_t mapped_bytes(const jt_matrix *m) { return (m->panel_bytes + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1); }
@@ -139,7 +113,7 @@ typedef struct pack_pass {
 
 const int32_t *jt_matmul_bias(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int32_t *out) {
     if (!bias_bytes(m, 1)) return NULL;
-    int by = m->format->panel == JT_PANEL_I4 ? -8 : -128;
+    int by = jt_panel_facts_of(m->format->panel).by;
     size_t cols = (size_t)m->cols;
     for (size_t r = 0; r < (size_t)a->rows; r++) k->block_sums(a->q + r * cols, m->cols, by, out + r * (cols / JT_ACT_BLOCK));
     return out;
@@ -170,7 +144,7 @@ static size_t pack_panels(const pack_pass *p, int first, int end) {
         if (!m->packed) {
             const void *from[JT_PANEL];
             panel_rows(m, i, from);
-            pack_panel(p->k, m->format, from, m->cols, p->mapped);
+            p->k->pack_panel(m->format, from, m->cols, p->mapped);
         }
         if (expand) p->k->panel_expand(m->format->panel, panel, m->cols, p->expanded);
         pack_group(p, expand ? JT_PANEL_F32 : m->format->panel, expand ? (const char *)p->expanded : panel, m->panel_bytes, i, stop);

@@ -3,13 +3,21 @@
  * A matrix [rows][cols] is cut into panels of 16 rows (the last padded with
  * zeros), so that one vector lane works on one output and the chain of additions
  * of an output is the same for one activation row and for many. Packed panels
- * hold the integers and scales of the file unchanged.
+ * hold the integers and scales of the file unchanged; panel.h has their layout as numbers.
  *
  *   F32, F16, BF16   [cols][16] elements
  *   I8 (Q8_0)        per 32 columns: 8 groups of 4 columns, each [16 rows][4] signed bytes (512), then d[16] halfs (32)
  *   I4, I4M (Q4_0, Q4_1)  per 32 columns: 4 vectors [16 rows][4] bytes (256): byte (r, j) of vector v holds column
  *                    4v + j in its low and 16 + 4v + j in its high nibble, both as n in 0..15; then d[16] halfs,
  *                    and for I4M m[16] halfs
+ *   K4, K5 (Q4_K, Q5_K)  per 256 columns: d[16] and dmin[16] halfs, scales [8][16] and minima [8][16] bytes (320 together);
+ *                    then 8 blocks of nibbles as in I4 (256), in K5 each with 64 bytes [16 rows][4] after it: bit g of byte
+ *                    (r, j) is the fifth bit of column 4g + j
+ *   K6 (Q6_K)        per 256 columns: d[16] floats, scales [8][2][16] signed bytes (320 together); then 8 blocks of nibbles,
+ *                    each with two vectors [16 rows][4] (128) after it: bits 2g and 2g + 1 of byte (r, j) of vector v are the
+ *                    high ones of column 16v + 4g + j; integers are 0..63, with an offset of 32
+ *   I8S, I8M (all others)  per 32 columns: bytes as in I8 (512), then [2][16] floats, the scales of 16 columns each (128),
+ *                    and for I8M, whose integers are 0..31, [2][16] floats more, the minima (128)
  *
  * A mapped matrix (no packed copy) is packed panel by panel into scratch when it is used. */
 #ifndef JT_TENSOR_PACK_H

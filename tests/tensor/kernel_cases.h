@@ -20,6 +20,7 @@
 #include "core/mem.h"
 #include "tensor/kernels.h"
 #include "tensor/pack.h"
+#include "tensor/panel.h"
 
 typedef struct cases {
     const jt_kernels *k;
@@ -91,18 +92,41 @@ static bool same_floats(const float *a, const float *b, size_t n) {
 
 enum { WEIGHTS_RANDOM, WEIGHTS_LOW, WEIGHTS_HIGH, WEIGHTS_ODD, WEIGHTS_KINDS };
 
+/* Where the halfs of a block lie, which random bytes would make broken too often; -1: nowhere. */
+static void cases_halfs(const jt_format *f, int at[2]) {
+    at[0] = 0, at[1] = -1;
+    switch ((jt_type)f->type) {
+    case JT_Q4_1:
+    case JT_Q5_1:
+    case JT_Q4_K:
+    case JT_Q5_K: at[1] = 2; break;
+    case JT_Q2_K: at[0] = 80, at[1] = 82; break;
+    case JT_Q3_K: at[0] = 108; break;
+    case JT_Q6_K: at[0] = 208; break;
+    case JT_TQ1_0: at[0] = 52; break;
+    case JT_TQ2_0: at[0] = 64; break;
+    case JT_IQ1_M: /* in pieces */
+    case JT_MXFP4:
+    case JT_NVFP4: at[0] = -1; break;
+    default: break;
+    }
+}
+
 /* `n` weights of the format: random; all quants 0x80 (-128 in Q8_0); all 0xff; random with odd scales. */
 static void cases_weights(cases *c, const jt_format *f, size_t n, int kind, unsigned char *out) {
     static const uint16_t odd[] = {0x0001, 0x83ff, 0x7bff, 0x8000, 0x7c00, 0x7e00};
     size_t blocks = n / f->block;
+    int halfs[2];
+    cases_halfs(f, halfs);
     for (size_t b = 0; b < blocks; b++, out += f->bytes) {
         for (size_t i = 0; i < f->bytes; i++)
             out[i] = kind == WEIGHTS_LOW ? 0x80 : kind == WEIGHTS_HIGH ? 0xff : (unsigned char)cases_bits(c);
+        if (f->type == JT_MXFP4 && kind == WEIGHTS_RANDOM) out[0] = (unsigned char)(120 + cases_below(c, 8));
         if (f->quantised || f->panel == JT_PANEL_F16) {
-            for (size_t i = 0; i < (f->panel == JT_PANEL_I4M ? 2u : 1u); i++) {
+            for (size_t i = 0; i < 2; i++) {
                 uint16_t h = jt_f32_to_f16(cases_float(c, FLOATS_PLAIN) * (f->quantised ? 0.01f : 1.0f));
                 if (kind == WEIGHTS_ODD && !cases_below(c, 8)) h = odd[cases_below(c, 6)];
-                memcpy(out + 2 * i, &h, 2);
+                if (halfs[i] >= 0) memcpy(out + halfs[i], &h, 2);
             }
         } else {
             float x = cases_float(c, kind == WEIGHTS_ODD ? FLOATS_BROKEN : FLOATS_PLAIN);
@@ -183,13 +207,14 @@ static jt_acts cases_acts(cases *c, int rows, int cols, int kind, int by) {
 }
 
 static void cases_products_i8(cases *c, const jt_format *f) {
-    static const int widths[] = {32, 64, 160, 512, 544, 1056},
+    static const int narrow[] = {32, 64, 160, 512, 544, 1056}, wide[] = {256, 512, 768, 1280},
                      heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
-    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+    const int *widths = f->block > 32 ? wide : narrow;
+    for (size_t w = 0; w < (f->block > 32 ? sizeof wide / sizeof *wide : sizeof narrow / sizeof *narrow); w++)
         for (int kind = 0; kind <= FLOATS_KINDS; kind++) {
-            if ((widths[w] > 600 && kind) || (c->widest && widths[w] > c->widest)) continue;
+            if ((widths[w] > 600 && kind) || (c->widest && w && widths[w] > c->widest)) continue;
             void *panel = cases_panel(c, f, widths[w], kind % WEIGHTS_KINDS, kind);
-            jt_acts a = cases_acts(c, 66, widths[w], kind, f->panel == JT_PANEL_I4 ? -8 : -128);
+            jt_acts a = cases_acts(c, 66, widths[w], kind, jt_panel_facts_of(f->panel).by);
             for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
                 if (kind == FLOATS_PLAIN || heights[h] == 1 || heights[h] == 17 || heights[h] == 33)
                     cases_product(c, f, panel, &a, 1, heights[h], kind == FLOATS_PLAIN ? "plain" : "worst cases");
@@ -475,7 +500,7 @@ static inline int cases_run(cases *c) {
     int n;
     const jt_format *f = jt_formats(&n);
     for (int i = 0; i < n; i++) {
-        if (f[i].panel == JT_PANEL_NONE || jt_format_is_expanded(&f[i])) continue;
+        if (f[i].panel == JT_PANEL_NONE) continue;
         if (f[i].quantised)
             cases_products_i8(c, &f[i]);
         else

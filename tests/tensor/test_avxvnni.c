@@ -98,8 +98,12 @@ static void test_the_program_s_own_code(void **state) {
     cases c = {.k = &jt_kernels_avxvnni, .random = 7, .report = report, .widest = lengthy && !strcmp(lengthy, "1") ? 0 : 64};
     int n, vnni = jt_kernels_pick("avxvnni", NULL) == &jt_kernels_avxvnni;
     const jt_format *f = jt_formats(&n);
-    for (int i = 0; i < n; i++)
-        if (f[i].quantised && f[i].panel != JT_PANEL_NONE) cases_products_i8(&c, &f[i]);
+    unsigned kinds = 0;
+    for (int i = 0; i < n; i++) /* the first format of each kind */
+        if (f[i].quantised && f[i].panel != JT_PANEL_NONE && !(kinds >> f[i].panel & 1)) {
+            cases_products_i8(&c, &f[i]);
+            kinds |= 1u << f[i].panel;
+        }
     assert_int_equal(sigaction(SIGILL, &old, NULL), 0);
     assert_int_equal(c.failed, 0);
     assert_true(c.compared > 100 && (vnni || vnni_traps > 10000));

@@ -58,27 +58,31 @@ static void teardown(setting *s) {
     jt_free(s->scratch);
 }
 
-static const char *const names[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"};
-enum { NAMES = sizeof names / sizeof *names };
+/* At least one format of every kind of panel. */
+static const char *const names[] = {"f32",  "f16",  "bf16",  "q8_0",  "q4_0",   "q4_1",   "q5_0",  "q5_1",  "q2_k",  "q3_k", "q4_k",
+                                    "q5_k", "q6_k", "mxfp4", "nvfp4", "iq4_nl", "iq4_xs", "iq1_s", "iq2_s", "iq3_s", "tq1_0"};
+enum { NAMES = sizeof names / sizeof *names, MOST_COLS = 512 };
+static int cols_for(const char *format, int cols) { return jt_format_named(format)->block > 32 ? 512 : cols; }
 
 static void test_products_are_near_the_exact_ones(void **state) {
     (void)state;
     for (int i = 0; i < NAMES; i++) {
         setting s;
-        setup(&s, jt_kernels_pick(NULL, NULL), names[i], 37, 96, 5);
-        float w[96];
+        int cols = cols_for(names[i], 96);
+        setup(&s, jt_kernels_pick(NULL, NULL), names[i], 37, cols, 5);
+        float w[MOST_COLS];
         for (int int8 = 0; int8 <= (s.m.format->quantised ? 1 : 0); int8++) {
             jt_matmul(s.c.k, &s.m, &s.a, int8, 0, jt_matrix_panels(&s.m), s.y, 37, s.scratch);
             for (int r = 0; r < 5; r++)
                 for (int o = 0; o < 37; o++) {
                     double exact = 0, size = 0, top = 0;
                     jt_matrix_row(&s.m, o, w);
-                    for (int k = 0; k < 96; k++) {
-                        double x = s.x[r * 96 + k], p = x * w[k];
+                    for (int k = 0; k < cols; k++) {
+                        double x = s.x[r * cols + k], p = x * w[k];
                         exact += p, size += fabs(p), top = fmax(top, fabs((double)w[k]));
                     }
                     /* In 8 bits each activation is off by half a step of at most 3 / 127. */
-                    double bound = size * 97 * 0x1p-24 + (int8 ? 96 * top * 0.5001 * 3 / 127 : 0);
+                    double bound = size * (cols + 1) * 0x1p-24 + (int8 ? cols * top * 0.5001 * 3 / 127 : 0);
                     assert_true(fabs(s.y[r * 37 + o] - exact) <= bound);
                     if (int8) assert_true(fabs(s.y[r * 37 + o] - exact) <= 0.02 * size + 1e-6);
                 }
@@ -125,7 +129,8 @@ static void test_packed_equals_mapped_and_any_cut(void **state) {
         for (int shape = 0; shape < 5; shape++)
             for (int int8 = 0; int8 < 2; int8++) {
                 setting s;
-                setup(&s, jt_kernels_pick(NULL, NULL), names[i], rows[shape], 64, acts[shape]);
+                int cols = cols_for(names[i], 64);
+                setup(&s, jt_kernels_pick(NULL, NULL), names[i], rows[shape], cols, acts[shape]);
                 int panels = jt_matrix_panels(&s.m), n = rows[shape];
                 size_t bytes = (size_t)n * (size_t)acts[shape] * 4;
                 if (int8 && !s.m.format->quantised) {
@@ -143,8 +148,8 @@ static void test_packed_equals_mapped_and_any_cut(void **state) {
                 /* Panel by panel and row by row, with scratch at an odd address. */
                 memset(s.z, 0, bytes);
                 for (int r = 0; r < acts[shape]; r++) {
-                    jt_acts one = {.rows = 1, .cols = 64, .x = s.x + r * 64};
-                    if (int8) one.q = s.a.q + r * 64, one.d = s.a.d + r * 4, one.s = s.a.s + r * 2;
+                    jt_acts one = {.rows = 1, .cols = cols, .x = s.x + r * cols};
+                    if (int8) one.q = s.a.q + r * cols, one.d = s.a.d + r * cols / 16, one.s = s.a.s + r * cols / 32;
                     for (int p = 0; p < panels; p++)
                         jt_matmul(s.c.k, &s.m, &one, int8, p, p + 1, s.z + r * n, n, (char *)s.scratch + r % 5);
                 }

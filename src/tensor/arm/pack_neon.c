@@ -1,5 +1,6 @@
 /* pack_neon.c: packing of weight panels and quantising of activations with NEON. */
 #include "tensor/arm/neon.h"
+#include "tensor/ref/ref.h"
 
 /* The 16 rows to pack; a missing one reads the same zeros again and again. */
 typedef struct sources_neon {
@@ -102,7 +103,7 @@ void jt_neon_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], in
     case JT_PANEL_I4: pack_blocks_neon(&s, cols, 1, 16, panel); break;
     case JT_PANEL_I4M: pack_blocks_neon(&s, cols, 2, 16, panel); break;
     case JT_PANEL_I8: pack_blocks_neon(&s, cols, 1, 32, panel); break;
-    case JT_PANEL_NONE: break;
+    default: jt_ref_pack_panel(f, rows, cols, panel);
     }
 }
 

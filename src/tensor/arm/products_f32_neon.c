@@ -1,6 +1,7 @@
 /* products_f32_neon.c: float32 products with NEON, tiles of up to 6 activation rows by 16 outputs in registers; and the
  * exact expansion of quantised panels for them. */
 #include "tensor/arm/neon.h"
+#include "tensor/ref/ref.h"
 
 /* Four weights from element i of a panel of floats. */
 JT_INLINE float32x4_t load_weights_neon(jt_panel_kind kind, const char *panel, size_t i) {
@@ -96,6 +97,7 @@ void jt_neon_panel_expand(jt_panel_kind kind, const void *panel, int cols, float
     switch (kind) {
     case JT_PANEL_I4: expand_neon(JT_PANEL_I4, panel, cols, out); break;
     case JT_PANEL_I4M: expand_neon(JT_PANEL_I4M, panel, cols, out); break;
-    default: expand_neon(JT_PANEL_I8, panel, cols, out); break;
+    case JT_PANEL_I8: expand_neon(JT_PANEL_I8, panel, cols, out); break;
+    default: jt_ref_panel_expand(kind, panel, cols, out); break;
     }
 }

@@ -1,8 +1,10 @@
 /* products_i8_neon.c: integer products with sdot, tiles of four rows by 8 outputs, or of one or two by 16.
  *
  * sdot multiplies signed bytes and adds four products to 32 bits; by lane it takes four columns out of a vector of 16
- * activations, which is one block. Nibbles stay as they are, 0 to 15; the bias of jt_acts brings their offset of 8. */
+ * activations, which is one block. Nibbles stay as they are, 0 to 15; the bias of jt_acts brings their offset of 8. The kinds
+ * beyond Q4_0, Q4_1 and Q8_0 are the scalar kernels. */
 #include "tensor/arm/neon.h"
+#include "tensor/ref/ref.h"
 
 /* Four outputs by four columns: group g of a half block. */
 JT_INLINE int8x16_t weights_neon(jt_panel_kind kind, const int8_t *block, int half, int g, int v) {
@@ -100,6 +102,7 @@ void jt_neon_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, i
     switch (kind) {
     case JT_PANEL_I4: panel_i8_neon(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_neon(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
-    default: panel_i8_neon(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I8: panel_i8_neon(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
+    default: jt_ref_panel_i8(kind, panel, a, row, rows, y, ldy); break;
     }
 }

@@ -12,122 +12,103 @@ static unsigned signs_of_seven(unsigned seven) {
     return seven | ((parity ^ parity >> 1) & 1) << 7;
 }
 
-/* 8 weights of IQ2: d times the codebook's magnitude, then the sign. */
-static float *put_iq2(float *out, float d, unsigned entry, unsigned signs) {
+/* 8 weights of IQ2: the codebook's magnitude, then the sign. */
+static void codes_iq2(int8_t *out, unsigned entry, unsigned signs) {
     for (int i = 0; i < 8; i++) {
-        float w = d * (float)values_iq2[entry >> 2 * i & 3];
-        *out++ = signs >> i & 1 ? -w : w;
+        int w = values_iq2[entry >> 2 * i & 3];
+        out[i] = (int8_t)(signs >> i & 1 ? -w : w);
     }
-    return out;
 }
 
 /* d at 0; for each 32 weights [8] at 2: four indexes, then a word of four times seven signs and a scale of four bits */
-void jt_expand_iq2_xxs(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 66) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 8; j++) {
-            const unsigned char *q = p + 2 + 8 * j;
-            uint32_t word = jt_u32_at(q + 4);
-            float s = d * (0.5f + (float)(word >> 28)) * 0.25f;
-            for (int i = 0; i < 4; i++) out = put_iq2(out, s, jt_grid_iq2_xxs[q[i]], signs_of_seven(word >> 7 * i & 127));
-        }
+void jt_codes_iq2_xxs(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p);
+    for (int j = 0; j < 8; j++) {
+        const unsigned char *q = p + 2 + 8 * j;
+        uint32_t word = jt_u32_at(q + 4);
+        c->scale[2 * j] = c->scale[2 * j + 1] = d * (0.5f + (float)(word >> 28)) * 0.25f;
+        for (int i = 0; i < 4; i++) codes_iq2(c->code + 32 * j + 8 * i, jt_grid_iq2_xxs[q[i]], signs_of_seven(word >> 7 * i & 127));
     }
 }
 
+/* The scales of 16 weights in nibbles. */
+static void codes_iq2_scales(const unsigned char *in, float d, jt_codes *c) {
+    for (int j = 0; j < 16; j++) c->scale[j] = d * (0.5f + (float)(in[j / 2] >> j % 2 * 4 & 15)) * 0.25f;
+}
+
 /* d at 0; for each 8 weights a word [32] at 2 of nine bits of index and seven signs; scales of 16 weights in nibbles [8] at 66 */
-void jt_expand_iq2_xs(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 74) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 32; j++) {
-            unsigned q = jt_u16_at(p + 2 + 2 * j), scale = p[66 + j / 4] >> j / 2 % 2 * 4 & 15;
-            float s = d * (0.5f + (float)scale) * 0.25f;
-            out = put_iq2(out, s, jt_grid_iq2_xs[q & 511], signs_of_seven(q >> 9));
-        }
+void jt_codes_iq2_xs(const unsigned char *p, jt_codes *c) {
+    codes_iq2_scales(p + 66, jt_half_at(p), c);
+    for (int j = 0; j < 32; j++) {
+        unsigned q = jt_u16_at(p + 2 + 2 * j);
+        codes_iq2(c->code + 8 * j, jt_grid_iq2_xs[q & 511], signs_of_seven(q >> 9));
     }
 }
 
 /* d at 0; low eight bits of 32 indexes at 2, signs [32] at 34, two high bits of the indexes [8] at 66, scales [8] at 74 */
-void jt_expand_iq2_s(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 82) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 32; j++) {
-            unsigned index = p[2 + j] | (p[66 + j / 4] >> j % 4 * 2 & 3u) << 8, scale = p[74 + j / 4] >> j / 2 % 2 * 4 & 15;
-            float s = d * (0.5f + (float)scale) * 0.25f;
-            out = put_iq2(out, s, jt_grid_iq2_s[index], p[34 + j]);
-        }
+void jt_codes_iq2_s(const unsigned char *p, jt_codes *c) {
+    codes_iq2_scales(p + 74, jt_half_at(p), c);
+    for (int j = 0; j < 32; j++) {
+        unsigned index = p[2 + j] | (p[66 + j / 4] >> j % 4 * 2 & 3u) << 8;
+        codes_iq2(c->code + 8 * j, jt_grid_iq2_s[index], p[34 + j]);
     }
 }
 
 /* d at 0, indexes of 4 weights [64] at 2; for each 32 weights a word [8] at 66 of four times seven signs and a scale */
-void jt_expand_iq3_xxs(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 98) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 64; j++) {
-            uint32_t word = jt_u32_at(p + 66 + j / 8 * 4);
-            float s = d * (0.5f + (float)(word >> 28)) * 0.5f;
-            unsigned signs = signs_of_seven(word >> j / 2 % 4 * 7 & 127) >> j % 2 * 4, entry = jt_grid_iq3_xxs[p[2 + j]];
-            for (int i = 0; i < 4; i++) {
-                float w = s * (float)values_iq3_xxs[entry >> 4 * i & 7];
-                *out++ = signs >> i & 1 ? -w : w;
-            }
+void jt_codes_iq3_xxs(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p);
+    for (int j = 0; j < 64; j++) {
+        uint32_t word = jt_u32_at(p + 66 + j / 8 * 4);
+        c->scale[j / 4] = d * (0.5f + (float)(word >> 28)) * 0.5f;
+        unsigned signs = signs_of_seven(word >> j / 2 % 4 * 7 & 127) >> j % 2 * 4, entry = jt_grid_iq3_xxs[p[2 + j]];
+        for (int i = 0; i < 4; i++) {
+            int w = values_iq3_xxs[entry >> 4 * i & 7];
+            c->code[4 * j + i] = (int8_t)(signs >> i & 1 ? -w : w);
         }
     }
 }
 
 /* d at 0, low eight bits of 64 indexes of 4 weights at 2, their ninth bits [8] at 66, signs [32] at 74, scales of 32 weights
  * in nibbles [4] at 106 */
-void jt_expand_iq3_s(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 110) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 64; j++) {
-            unsigned index = p[2 + j] | (p[66 + j / 8] >> j % 8 & 1u) << 8, scale = p[106 + j / 16] >> j / 8 % 2 * 4 & 15;
-            unsigned signs = p[74 + j / 2] >> j % 2 * 4, entry = jt_grid_iq3_s[index];
-            float s = d * (float)(1 + 2 * scale);
-            for (int i = 0; i < 4; i++) {
-                float w = s * (float)(1 + 2 * (entry >> 4 * i & 7));
-                *out++ = signs >> i & 1 ? -w : w;
-            }
+void jt_codes_iq3_s(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p);
+    for (int j = 0; j < 64; j++) {
+        unsigned index = p[2 + j] | (p[66 + j / 8] >> j % 8 & 1u) << 8, scale = p[106 + j / 16] >> j / 8 % 2 * 4 & 15;
+        unsigned signs = p[74 + j / 2] >> j % 2 * 4, entry = jt_grid_iq3_s[index];
+        c->scale[j / 4] = d * (float)(1 + 2 * scale);
+        for (int i = 0; i < 4; i++) {
+            int w = 1 + 2 * (entry >> 4 * i & 7);
+            c->code[4 * j + i] = (int8_t)(signs >> i & 1 ? -w : w);
         }
     }
 }
 
-/* 8 weights of IQ1: -1, 0 or 1, all moved by an eighth up or down. */
-static float *put_iq1(float *out, float d, unsigned entry, bool down) {
-    for (int i = 0; i < 8; i++) *out++ = d * ((float)((int)(entry >> 2 * i & 3) - 1) + (down ? -0.125f : 0.125f));
-    return out;
+/* 8 weights of IQ1, -1, 0 or 1, all moved by an eighth up or down: in eighths, and so is their scale. */
+static void codes_iq1(int8_t *out, unsigned entry, bool down) {
+    for (int i = 0; i < 8; i++) out[i] = (int8_t)(8 * ((int)(entry >> 2 * i & 3) - 1) + (down ? -1 : 1));
 }
 
 /* d at 0, low eight bits of 32 indexes at 2; for each 32 weights a word [8] at 34: four times three high bits of an index, a
  * scale of three bits, and the direction of the shift */
-void jt_expand_iq1_s(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 50) {
-        float d = jt_half_at(p);
-        for (int j = 0; j < 32; j++) {
-            unsigned word = jt_u16_at(p + 34 + j / 4 * 2), index = p[2 + j] | (word >> j % 4 * 3 & 7) << 8;
-            float s = d * (float)(2 * (word >> 12 & 7) + 1);
-            out = put_iq1(out, s, jt_grid_iq1[index], word >> 15);
-        }
+void jt_codes_iq1_s(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p);
+    for (int j = 0; j < 32; j++) {
+        unsigned word = jt_u16_at(p + 34 + j / 4 * 2), index = p[2 + j] | (word >> j % 4 * 3 & 7) << 8;
+        c->scale[j / 2] = d * (float)(2 * (word >> 12 & 7) + 1) * 0.125f;
+        codes_iq1(c->code + 8 * j, jt_grid_iq1[index], word >> 15);
     }
 }
 
 /* low eight bits of 32 indexes at 0; a nibble each [16] at 32 of three high bits and the direction of the shift; four words at
  * 48: each four scales of 16 weights, three bits each, and four bits of d, the lowest first */
-void jt_expand_iq1_m(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 56) {
-        unsigned half = 0;
-        for (int i = 0; i < 4; i++) half |= (jt_u16_at(p + 48 + 2 * i) >> 12u) << 4 * i;
-        float d = jt_f16_to_f32((uint16_t)half);
-        for (int j = 0; j < 32; j++) {
-            unsigned nibble = p[32 + j / 2] >> j % 2 * 4 & 15, index = p[j] | (nibble & 7) << 8;
-            unsigned scale = jt_u16_at(p + 48 + j / 8 * 2) >> j / 2 % 4 * 3 & 7;
-            out = put_iq1(out, d * (float)(2 * scale + 1), jt_grid_iq1[index], nibble >> 3);
-        }
+void jt_codes_iq1_m(const unsigned char *p, jt_codes *c) {
+    unsigned half = 0;
+    for (int i = 0; i < 4; i++) half |= (jt_u16_at(p + 48 + 2 * i) >> 12u) << 4 * i;
+    float d = jt_f16_to_f32((uint16_t)half);
+    for (int j = 0; j < 32; j++) {
+        unsigned nibble = p[32 + j / 2] >> j % 2 * 4 & 15, index = p[j] | (nibble & 7) << 8;
+        unsigned scale = jt_u16_at(p + 48 + j / 8 * 2) >> j / 2 % 4 * 3 & 7;
+        c->scale[j / 2] = d * (float)(2 * scale + 1) * 0.125f;
+        codes_iq1(c->code + 8 * j, jt_grid_iq1[index], nibble >> 3);
     }
 }

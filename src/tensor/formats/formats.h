@@ -1,4 +1,5 @@
-/* formats.h: what the files of block formats share: their expansions to float32, and the pieces of their layouts.
+/* formats.h: what the files of block formats share: their expansions to float32, or to integers with scales, and the pieces of
+ * their layouts.
  *
  * Each expansion takes n weights, a whole number of blocks, at any address. Scales and products are rounded as
  * docs/formats.md writes them, one float32 operation at a time. */
@@ -11,27 +12,29 @@
 
 void jt_expand_q4_0(const void *in, float *out, size_t n);
 void jt_expand_q4_1(const void *in, float *out, size_t n);
-void jt_expand_q5_0(const void *in, float *out, size_t n);
-void jt_expand_q5_1(const void *in, float *out, size_t n);
 void jt_expand_q8_0(const void *in, float *out, size_t n);
-void jt_expand_q2_k(const void *in, float *out, size_t n);
-void jt_expand_q3_k(const void *in, float *out, size_t n);
-void jt_expand_q4_k(const void *in, float *out, size_t n);
-void jt_expand_q5_k(const void *in, float *out, size_t n);
-void jt_expand_q6_k(const void *in, float *out, size_t n);
-void jt_expand_iq4_nl(const void *in, float *out, size_t n);
-void jt_expand_iq4_xs(const void *in, float *out, size_t n);
-void jt_expand_mxfp4(const void *in, float *out, size_t n);
-void jt_expand_nvfp4(const void *in, float *out, size_t n);
-void jt_expand_tq1_0(const void *in, float *out, size_t n);
-void jt_expand_tq2_0(const void *in, float *out, size_t n);
-void jt_expand_iq2_xxs(const void *in, float *out, size_t n);
-void jt_expand_iq2_xs(const void *in, float *out, size_t n);
-void jt_expand_iq2_s(const void *in, float *out, size_t n);
-void jt_expand_iq3_xxs(const void *in, float *out, size_t n);
-void jt_expand_iq3_s(const void *in, float *out, size_t n);
-void jt_expand_iq1_s(const void *in, float *out, size_t n);
-void jt_expand_iq1_m(const void *in, float *out, size_t n);
+
+/* One block as integers and scales. */
+void jt_codes_q5_0(const unsigned char *p, jt_codes *c);
+void jt_codes_q5_1(const unsigned char *p, jt_codes *c);
+void jt_codes_q2_k(const unsigned char *p, jt_codes *c);
+void jt_codes_q3_k(const unsigned char *p, jt_codes *c);
+void jt_codes_q4_k(const unsigned char *p, jt_codes *c);
+void jt_codes_q5_k(const unsigned char *p, jt_codes *c);
+void jt_codes_q6_k(const unsigned char *p, jt_codes *c);
+void jt_codes_iq4_nl(const unsigned char *p, jt_codes *c);
+void jt_codes_iq4_xs(const unsigned char *p, jt_codes *c);
+void jt_codes_mxfp4(const unsigned char *p, jt_codes *c);
+void jt_codes_nvfp4(const unsigned char *p, jt_codes *c);
+void jt_codes_tq1_0(const unsigned char *p, jt_codes *c);
+void jt_codes_tq2_0(const unsigned char *p, jt_codes *c);
+void jt_codes_iq2_xxs(const unsigned char *p, jt_codes *c);
+void jt_codes_iq2_xs(const unsigned char *p, jt_codes *c);
+void jt_codes_iq2_s(const unsigned char *p, jt_codes *c);
+void jt_codes_iq3_xxs(const unsigned char *p, jt_codes *c);
+void jt_codes_iq3_s(const unsigned char *p, jt_codes *c);
+void jt_codes_iq1_s(const unsigned char *p, jt_codes *c);
+void jt_codes_iq1_m(const unsigned char *p, jt_codes *c);
 
 /* The 16 values of IQ4_NL and IQ4_XS, and those of MXFP4 and NVFP4 (twice the E2M1 numbers). */
 extern const int8_t jt_values_iq4[16], jt_values_fp4[16];

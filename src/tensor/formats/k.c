@@ -21,74 +21,61 @@ void jt_q3_k_scales(const unsigned char in[12], uint8_t scale[16]) {
 }
 
 /* scale and minimum [16] at 0, two bits of each weight [64] at 16, d at 80, dmin at 82 */
-void jt_expand_q2_k(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 84) {
-        float d = jt_half_at(p + 80), dmin = jt_half_at(p + 82);
-        for (int j = 0; j < 16; j++) {
-            float s = d * (float)(p[j] & 15), m = dmin * (float)(p[j] >> 4);
-            const unsigned char *q = p + 16 + j / 8 * 32 + j % 2 * 16;
-            for (int l = 0; l < 16; l++) *out++ = s * (float)(q[l] >> j % 8 / 2 * 2 & 3) - m;
-        }
+void jt_codes_q2_k(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p + 80), dmin = jt_half_at(p + 82);
+    for (int j = 0; j < 16; j++) {
+        c->scale[j] = d * (float)(p[j] & 15);
+        c->min[j] = -(dmin * (float)(p[j] >> 4));
+        const unsigned char *q = p + 16 + j / 8 * 32 + j % 2 * 16;
+        for (int l = 0; l < 16; l++) c->code[16 * j + l] = q[l] >> j % 8 / 2 * 2 & 3;
     }
 }
 
 /* third bit [32] at 0, two bits of each weight [64] at 32, scales [12] at 96, d at 108; 4 is taken off where the third
  * bit is clear */
-void jt_expand_q3_k(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 110) {
-        float d = jt_half_at(p + 108);
-        uint8_t scale[16];
-        jt_q3_k_scales(p + 96, scale);
-        for (int j = 0; j < 16; j++) {
-            float s = d * (float)(scale[j] - 32);
-            const unsigned char *third = p + j % 2 * 16, *q = p + 32 + j / 8 * 32 + j % 2 * 16;
-            for (int l = 0; l < 16; l++) *out++ = s * (float)((q[l] >> j % 8 / 2 * 2 & 3) - (third[l] >> j / 2 & 1 ? 0 : 4));
-        }
+void jt_codes_q3_k(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p + 108);
+    uint8_t scale[16];
+    jt_q3_k_scales(p + 96, scale);
+    for (int j = 0; j < 16; j++) {
+        c->scale[j] = d * (float)(scale[j] - 32);
+        const unsigned char *third = p + j % 2 * 16, *q = p + 32 + j / 8 * 32 + j % 2 * 16;
+        for (int l = 0; l < 16; l++) c->code[16 * j + l] = (int8_t)((q[l] >> j % 8 / 2 * 2 & 3) - (third[l] >> j / 2 & 1 ? 0 : 4));
     }
 }
 
-/* d, dmin, scales [12] at 4, nibbles [128] at 16: a sub-block of 32 the low, the next the high ones of 32 bytes */
-void jt_expand_q4_k(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 144) {
-        float d = jt_half_at(p), dmin = jt_half_at(p + 2);
-        uint8_t scale[8], min[8];
-        jt_k_scales(p + 4, scale, min);
-        for (int j = 0; j < 8; j++) {
-            float s = d * (float)scale[j], m = dmin * (float)min[j];
-            const unsigned char *q = p + 16 + j / 2 * 32;
-            for (int l = 0; l < 32; l++) *out++ = s * (float)(q[l] >> j % 2 * 4 & 15) - m;
-        }
+/* The scales and minima of Q4_K and Q5_K: d, dmin, scales [12] at 4. */
+static void codes_k_scales(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p), dmin = jt_half_at(p + 2);
+    uint8_t scale[8], min[8];
+    jt_k_scales(p + 4, scale, min);
+    for (int j = 0; j < 16; j++) {
+        c->scale[j] = d * (float)scale[j / 2];
+        c->min[j] = -(dmin * (float)min[j / 2]);
     }
+}
+
+/* nibbles [128] at 16: a sub-block of 32 the low, the next the high ones of 32 bytes */
+void jt_codes_q4_k(const unsigned char *p, jt_codes *c) {
+    codes_k_scales(p, c);
+    for (int j = 0; j < 8; j++)
+        for (int l = 0; l < 32; l++) c->code[32 * j + l] = p[16 + j / 2 * 32 + l] >> j % 2 * 4 & 15;
 }
 
 /* as Q4_K, with the fifth bits [32] at 16 and the nibbles at 48 */
-void jt_expand_q5_k(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 176) {
-        float d = jt_half_at(p), dmin = jt_half_at(p + 2);
-        uint8_t scale[8], min[8];
-        jt_k_scales(p + 4, scale, min);
-        for (int j = 0; j < 8; j++) {
-            float s = d * (float)scale[j], m = dmin * (float)min[j];
-            const unsigned char *fifth = p + 16, *q = p + 48 + j / 2 * 32;
-            for (int l = 0; l < 32; l++) *out++ = s * (float)((q[l] >> j % 2 * 4 & 15) | (fifth[l] >> j & 1) << 4) - m;
-        }
-    }
+void jt_codes_q5_k(const unsigned char *p, jt_codes *c) {
+    codes_k_scales(p, c);
+    for (int j = 0; j < 8; j++)
+        for (int l = 0; l < 32; l++) c->code[32 * j + l] = (int8_t)((p[48 + j / 2 * 32 + l] >> j % 2 * 4 & 15) | (p[16 + l] >> j & 1) << 4);
 }
 
 /* low nibbles [128] at 0, two high bits [64] at 128, signed scales [16] at 192, d at 208 */
-void jt_expand_q6_k(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 210) {
-        float d = jt_half_at(p + 208);
-        for (int j = 0; j < 16; j++) {
-            float s = d * (float)(int8_t)p[192 + j];
-            int half = j / 8, g = j % 8 / 2, at = j % 2 * 16;
-            const unsigned char *low = p + 64 * half + 32 * (g & 1) + at, *high = p + 128 + 32 * half + at;
-            for (int l = 0; l < 16; l++) *out++ = s * (float)(((low[l] >> g / 2 * 4 & 15) | (high[l] >> 2 * g & 3) << 4) - 32);
-        }
+void jt_codes_q6_k(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p + 208);
+    for (int j = 0; j < 16; j++) c->scale[j] = d * (float)(int8_t)p[192 + j];
+    for (int j = 0; j < 8; j++) {
+        int half = j / 4, g = j % 4;
+        const unsigned char *low = p + 64 * half + 32 * (g & 1), *high = p + 128 + 32 * half;
+        for (int l = 0; l < 32; l++) c->code[32 * j + l] = (int8_t)(((low[l] >> g / 2 * 4 & 15) | (high[l] >> 2 * g & 3) << 4) - 32);
     }
 }

@@ -6,30 +6,28 @@
 const int8_t jt_values_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 const int8_t jt_values_fp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* 16 bytes: the low nibbles first, then the high ones. */
-static void expand_nibbles(const unsigned char *q, int bytes, const int8_t values[16], float d, float *out) {
+/* The low nibbles first, then the high ones. */
+static void codes_nibbles(const unsigned char *q, int bytes, const int8_t values[16], int8_t *out) {
     for (int j = 0; j < bytes; j++) {
-        out[j] = d * (float)values[q[j] & 15];
-        out[bytes + j] = d * (float)values[q[j] >> 4];
+        out[j] = values[q[j] & 15];
+        out[bytes + j] = values[q[j] >> 4];
     }
 }
 
 /* d, nibbles [16] at 2 */
-void jt_expand_iq4_nl(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 32, p += 18, out += 32) expand_nibbles(p + 2, 16, jt_values_iq4, jt_half_at(p), out);
+void jt_codes_iq4_nl(const unsigned char *p, jt_codes *c) {
+    c->scale[0] = c->scale[1] = jt_half_at(p);
+    codes_nibbles(p + 2, 16, jt_values_iq4, c->code);
 }
 
 /* d, two high bits of 8 scales at 2, their low nibbles [4] at 4, nibbles [128] at 8; 32 is taken off a scale */
-void jt_expand_iq4_xs(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 256, p += 136) {
-        float d = jt_half_at(p);
-        int high = jt_u16_at(p + 2);
-        for (int j = 0; j < 8; j++, out += 32) {
-            int scale = (p[4 + j / 2] >> j % 2 * 4 & 15) | (high >> 2 * j & 3) << 4;
-            expand_nibbles(p + 8 + 16 * j, 16, jt_values_iq4, d * (float)(scale - 32), out);
-        }
+void jt_codes_iq4_xs(const unsigned char *p, jt_codes *c) {
+    float d = jt_half_at(p);
+    int high = jt_u16_at(p + 2);
+    for (int j = 0; j < 8; j++) {
+        int scale = (p[4 + j / 2] >> j % 2 * 4 & 15) | (high >> 2 * j & 3) << 4;
+        c->scale[2 * j] = c->scale[2 * j + 1] = d * (float)(scale - 32);
+        codes_nibbles(p + 8 + 16 * j, 16, jt_values_iq4, c->code + 32 * j);
     }
 }
 
@@ -42,9 +40,9 @@ float jt_scale_mxfp4(uint8_t e) {
 }
 
 /* exponent at 0, nibbles [16] at 1 */
-void jt_expand_mxfp4(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 32, p += 17, out += 32) expand_nibbles(p + 1, 16, jt_values_fp4, jt_scale_mxfp4(p[0]), out);
+void jt_codes_mxfp4(const unsigned char *p, jt_codes *c) {
+    c->scale[0] = c->scale[1] = jt_scale_mxfp4(p[0]);
+    codes_nibbles(p + 1, 16, jt_values_fp4, c->code);
 }
 
 /* Four bits of exponent with bias 7, three of mantissa, all exact in float32; 0x7f stands for no number and counts as 0. The
@@ -57,8 +55,9 @@ float jt_scale_nvfp4(uint8_t e) {
 }
 
 /* four scales [4] at 0, for each 16 weights in 8 bytes of nibbles */
-void jt_expand_nvfp4(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 64, p += 36)
-        for (int j = 0; j < 4; j++, out += 16) expand_nibbles(p + 4 + 8 * j, 8, jt_values_fp4, jt_scale_nvfp4(p[j]), out);
+void jt_codes_nvfp4(const unsigned char *p, jt_codes *c) {
+    for (int j = 0; j < 4; j++) {
+        c->scale[j] = jt_scale_nvfp4(p[j]);
+        codes_nibbles(p + 4 + 8 * j, 8, jt_values_fp4, c->code + 16 * j);
+    }
 }

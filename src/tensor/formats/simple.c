@@ -26,28 +26,23 @@ void jt_expand_q4_1(const void *in, float *out, size_t n) {
     }
 }
 
-void jt_expand_q5_0(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 32, p += 22, out += 32) {
-        float d = jt_half_at(p);
-        uint32_t fifth = jt_u32_at(p + 2);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)((int)((p[6 + j] & 15u) | (fifth >> j & 1) << 4) - 16);
-            out[16 + j] = d * (float)((int)(p[6 + j] >> 4 | (fifth >> (16 + j) & 1) << 4) - 16);
-        }
+static void codes_fifth(const unsigned char *fifth, const unsigned char *nibbles, int offset, jt_codes *c) {
+    uint32_t bits = jt_u32_at(fifth);
+    for (int j = 0; j < 16; j++) {
+        c->code[j] = (int8_t)((int)((nibbles[j] & 15u) | (bits >> j & 1) << 4) - offset);
+        c->code[16 + j] = (int8_t)((int)(nibbles[j] >> 4 | (bits >> (16 + j) & 1) << 4) - offset);
     }
 }
 
-void jt_expand_q5_1(const void *in, float *out, size_t n) {
-    const unsigned char *p = in;
-    for (; n; n -= 32, p += 24, out += 32) {
-        float d = jt_half_at(p), m = jt_half_at(p + 2);
-        uint32_t fifth = jt_u32_at(p + 4);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)((p[8 + j] & 15u) | (fifth >> j & 1) << 4) + m;
-            out[16 + j] = d * (float)(p[8 + j] >> 4 | (fifth >> (16 + j) & 1) << 4) + m;
-        }
-    }
+void jt_codes_q5_0(const unsigned char *p, jt_codes *c) {
+    c->scale[0] = c->scale[1] = jt_half_at(p);
+    codes_fifth(p + 2, p + 6, 16, c);
+}
+
+void jt_codes_q5_1(const unsigned char *p, jt_codes *c) {
+    c->scale[0] = c->scale[1] = jt_half_at(p);
+    c->min[0] = c->min[1] = jt_half_at(p + 2);
+    codes_fifth(p + 4, p + 8, 0, c);
 }
 
 void jt_expand_q8_0(const void *in, float *out, size_t n) {

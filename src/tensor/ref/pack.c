@@ -2,6 +2,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/formats/formats.h"
+#include "tensor/panel.h"
 #include "tensor/ref/ref.h"
 
 /* Columns of elements of `size` bytes: [16][cols] to [cols][16]. */
@@ -18,9 +20,76 @@ static void ref_pack_elements(const void *const rows[JT_PANEL], int cols, size_t
     }
 }
 
+/* The integers of a block of 32 as bytes in the order of a panel, those with an offset unsigned. Gives the number of bytes. */
+static size_t ref_fold_codes(jt_panel_facts f, const int8_t *code, unsigned char out[32]) {
+    if (f.bits == 8) {
+        memcpy(out, code, 32);
+        return 32;
+    }
+    unsigned char u[32];
+    for (int i = 0; i < 32; i++) u[i] = (unsigned char)(code[i] - f.by);
+    for (int i = 0; i < 16; i++) out[i] = (unsigned char)((u[i] & 15) | (u[16 + i] & 15) << 4);
+    if (f.bits == 4) return 16;
+    memset(out + 16, 0, 8);
+    for (int i = 0; i < 32; i++) {
+        int g = i / 4, high = u[i] >> 4;
+        if (f.bits == 5)
+            out[16 + i % 4] |= (unsigned char)(high << g);
+        else
+            out[16 + g / 4 * 4 + i % 4] |= (unsigned char)(high << 2 * (g % 4));
+    }
+    return f.bits == 5 ? 20 : 24;
+}
+
+/* The header of a group of K panels for row o, from the block of the file (formats.h). */
+static void ref_pack_k_header(jt_panel_kind kind, const unsigned char *block, size_t o, unsigned char *out) {
+    unsigned char scale[16] = {0}, min[16] = {0};
+    if (kind == JT_PANEL_K6) {
+        float d = jt_half_at(block + 208);
+        memcpy(out + 4 * o, &d, 4);
+        memcpy(scale, block + 192, 16);
+        for (size_t j = 0; j < 16; j++) out[JT_PANEL_K_SCALES + 16 * j + o] = scale[j];
+        return;
+    }
+    memcpy(out + 2 * o, block, 2);
+    memcpy(out + JT_PANEL_K_MIN + 2 * o, block + 2, 2);
+    jt_k_scales(block + 4, scale, min);
+    for (size_t j = 0; j < 8; j++) {
+        out[JT_PANEL_K_SCALES + 16 * j + o] = scale[j];
+        out[JT_PANEL_K_MINIMA + 16 * j + o] = min[j];
+    }
+}
+
+/* Formats whose integers are taken out of their blocks (jt_format.codes). */
+static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, unsigned char *panel) {
+    static const unsigned char none[256];
+    jt_panel_facts facts = jt_panel_facts_of(f->panel);
+    size_t blocks = f->block / 32u;
+    for (size_t o = 0; o < JT_PANEL; o++)
+        for (size_t b = 0; b < (size_t)cols / 32; b += blocks) {
+            const unsigned char *block = rows[o] ? (const unsigned char *)rows[o] + b / blocks * f->bytes : none;
+            jt_codes c = {0};
+            if (rows[o]) f->codes(block, &c);
+            if (facts.k) ref_pack_k_header(f->panel, block, o, panel + jt_panel_group(facts, b));
+            for (size_t j = 0; j < blocks; j++) {
+                unsigned char bytes[32], *out = panel + jt_panel_codes(facts, b + j);
+                size_t n = ref_fold_codes(facts, c.code + 32 * j, bytes);
+                for (size_t i = 0; i < n / 4; i++) memcpy(out + 64 * i + 4 * o, bytes + 4 * i, 4);
+                for (size_t i = 0; i < 2 && !facts.k; i++) {
+                    memcpy(out + 512 + 64 * i + 4 * o, &c.scale[2 * j + i], 4);
+                    if (facts.minimum) memcpy(out + 640 + 64 * i + 4 * o, &c.min[2 * j + i], 4);
+                }
+            }
+        }
+}
+
 void jt_ref_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel) {
     if (!f->quantised) {
         ref_pack_elements(rows, cols, f->bytes, panel);
+        return;
+    }
+    if (f->codes) {
+        ref_pack_codes(f, rows, cols, panel);
         return;
     }
     /* A block is its halfs (d, or d and m), then quants; a row's quants move in groups of four bytes. */

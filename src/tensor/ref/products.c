@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/panel.h"
 #include "tensor/ref/ref.h"
 
 /* Scale i of the 16 halfs at p. */
@@ -37,59 +38,93 @@ void jt_ref_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, i
 
 /* The 32 integers of row o in one block of a quantised panel. */
 static void ref_quants(jt_panel_kind kind, const unsigned char *block, int o, int w[32]) {
+    jt_panel_facts f = jt_panel_facts_of(kind);
     for (int c = 0; c < 32; c++) {
-        if (kind == JT_PANEL_I8) {
-            int byte = block[c / 4 * 64 + o * 4 + c % 4];
+        int g = c / 4, at = o * 4 + c % 4;
+        if (f.bits == 8) {
+            int byte = block[g * 64 + at];
             w[c] = byte < 128 ? byte : byte - 256;
-        } else {
-            int byte = block[c % 16 / 4 * 64 + o * 4 + c % 4];
-            w[c] = (c < 16 ? byte & 15 : byte >> 4) - (kind == JT_PANEL_I4 ? 8 : 0);
+            continue;
         }
+        int byte = block[g % 4 * 64 + at], high = 0;
+        if (f.bits == 5) high = block[256 + at] >> g & 1;
+        if (f.bits == 6) high = block[256 + g / 4 * 64 + at] >> 2 * (g % 4) & 3;
+        w[c] = ((c < 16 ? byte & 15 : byte >> 4) | high << 4) + f.by;
     }
 }
 
-static size_t ref_quant_bytes(jt_panel_kind kind) { return kind == JT_PANEL_I8 ? 512 : 256; }
-static size_t ref_block_bytes(jt_panel_kind kind) { return ref_quant_bytes(kind) + (kind == JT_PANEL_I4M ? 64 : 32); }
+static float ref_float(const unsigned char *p, int i) {
+    float x;
+    memcpy(&x, p + 4 * i, 4);
+    return x;
+}
+
+/* Scales and minima of row o for both halves of block j of a group. */
+static void ref_scales(jt_panel_kind kind, const unsigned char *group, int j, int o, float d[2], float m[2]) {
+    jt_panel_facts f = jt_panel_facts_of(kind);
+    const unsigned char *small = group + JT_PANEL_K_SCALES, *after = group + f.codes + f.step;
+    m[0] = m[1] = 0;
+    if (kind == JT_PANEL_K6) {
+        for (int h = 0; h < 2; h++) d[h] = ref_float(group, o) * (float)(int8_t)small[32 * j + 16 * h + o];
+    } else if (f.k) {
+        d[0] = d[1] = ref_half(group, o) * (float)small[16 * j + o];
+        m[0] = m[1] = -(ref_half(group + JT_PANEL_K_MIN, o) * (float)group[JT_PANEL_K_MINIMA + 16 * j + o]);
+    } else if (f.halves) {
+        for (int h = 0; h < 2; h++) {
+            d[h] = ref_float(after + 64 * h, o);
+            if (f.minimum) m[h] = ref_float(after + 128 + 64 * h, o);
+        }
+    } else {
+        d[0] = d[1] = ref_half(after, o);
+        if (f.minimum) m[0] = m[1] = ref_half(after + 32, o);
+    }
+}
 
 void jt_ref_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    jt_panel_facts f = jt_panel_facts_of(kind);
     size_t blocks = (size_t)a->cols / 32;
     for (int r = 0; r < rows; r++)
         for (int o = 0; o < JT_PANEL; o++) y[(size_t)r * (size_t)ldy + (size_t)o] = 0;
     for (size_t b = 0; b < blocks; b++) {
-        const unsigned char *block = (const unsigned char *)panel + b * ref_block_bytes(kind);
-        const unsigned char *scales = block + ref_quant_bytes(kind);
+        const unsigned char *group = (const unsigned char *)panel + jt_panel_group(f, b);
         for (int o = 0; o < JT_PANEL; o++) {
             int w[32];
-            ref_quants(kind, block, o, w);
-            float dw = ref_half(scales, o);
+            float dw[2], mw[2];
+            ref_quants(kind, (const unsigned char *)panel + jt_panel_codes(f, b), o, w);
+            ref_scales(kind, group, (int)(b % (size_t)f.blocks), o, dw, mw);
             for (int r = 0; r < rows; r++) {
                 size_t at = (size_t)(row + r) * blocks + b;
                 const int8_t *q = a->q + 32 * at;
-                int sum[2] = {0, 0};
-                for (int c = 0; c < 32; c++) sum[c / 16] += w[c] * q[c];
-                float d0 = a->d[2 * at], d1 = a->d[2 * at + 1];
+                const float *d = a->d + 2 * at;
+                int sum[2] = {0, 0}, plain[2] = {0, 0};
+                for (int c = 0; c < 32; c++) {
+                    sum[c / 16] += w[c] * q[c];
+                    plain[c / 16] += q[c];
+                }
                 float *acc = y + (size_t)r * (size_t)ldy + (size_t)o;
-                float t = fmaf(d1, (float)sum[1], d0 * (float)sum[0]);
-                *acc = fmaf(dw, t, *acc);
-                if (kind == JT_PANEL_I4M) *acc = fmaf(ref_half(scales + 32, o), a->s[at], *acc);
+                if (f.halves) {
+                    for (int h = 0; h < 2; h++) *acc = fmaf(dw[h], d[h] * (float)sum[h], *acc);
+                    for (int h = 0; h < 2 && f.minimum; h++) *acc = fmaf(mw[h], d[h] * (float)plain[h], *acc);
+                    continue;
+                }
+                *acc = fmaf(dw[0], fmaf(d[1], (float)sum[1], d[0] * (float)sum[0]), *acc);
+                if (f.minimum) *acc = fmaf(mw[0], a->s[at], *acc);
             }
         }
     }
 }
 
 void jt_ref_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out) {
-    for (int b = 0; b < cols / 32; b++) {
-        const unsigned char *block = (const unsigned char *)panel + (size_t)b * ref_block_bytes(kind);
-        const unsigned char *scales = block + ref_quant_bytes(kind);
+    jt_panel_facts f = jt_panel_facts_of(kind);
+    for (size_t b = 0; b < (size_t)cols / 32; b++)
         for (int o = 0; o < JT_PANEL; o++) {
             int w[32];
-            ref_quants(kind, block, o, w);
-            float d = ref_half(scales, o);
-            for (int c = 0; c < 32; c++) {
-                float v = d * (float)w[c];
-                if (kind == JT_PANEL_I4M) v = v + ref_half(scales + 32, o);
-                out[((size_t)b * 32 + (size_t)c) * JT_PANEL + (size_t)o] = v;
+            float d[2], m[2];
+            ref_quants(kind, (const unsigned char *)panel + jt_panel_codes(f, b), o, w);
+            ref_scales(kind, (const unsigned char *)panel + jt_panel_group(f, b), (int)(b % (size_t)f.blocks), o, d, m);
+            for (size_t c = 0; c < 32; c++) {
+                float v = d[c / 16] * (float)w[c];
+                out[(b * 32 + c) * JT_PANEL + (size_t)o] = f.minimum ? v + m[c / 16] : v;
             }
         }
-    }
 }

@@ -1,4 +1,5 @@
 /* pack_avx2.c: packing of weight panels and quantising of activations with AVX2. */
+#include "tensor/ref/ref.h"
 #include "tensor/x86/avx2.h"
 
 /* The 16 rows to pack; a missing one reads the same zeros again and again. */
@@ -101,7 +102,7 @@ void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], in
     case JT_PANEL_I4: pack_blocks_avx2(&s, cols, 1, 16, panel); break;
     case JT_PANEL_I4M: pack_blocks_avx2(&s, cols, 2, 16, panel); break;
     case JT_PANEL_I8: pack_blocks_avx2(&s, cols, 1, 32, panel); break;
-    case JT_PANEL_NONE: break;
+    default: jt_ref_pack_panel(f, rows, cols, panel);
     }
 }
 

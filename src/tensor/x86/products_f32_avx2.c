@@ -1,5 +1,5 @@
 /* products_f32_avx2.c: float32 products with AVX2, tiles of up to 6 activation rows by 16 outputs in registers. */
-#include "tensor/x86/avx2.h"
+#include "tensor/x86/panel_avx2.h"
 
 /* Eight weights from element i of a panel of floats. */
 JT_INLINE __m256 load_weights_avx2(jt_panel_kind kind, const char *panel, size_t i) {
@@ -58,41 +58,37 @@ JT_INLINE void expand8_avx2(__m256i q, __m256 d, __m256 m, bool minimum, float *
 }
 
 /* A vector of a panel holds eight rows in lanes of four bytes, which are four columns. */
-JT_INLINE void expand_vector_avx2(jt_panel_kind kind, __m256i v, __m256 d, __m256 m, float *out) {
+JT_INLINE void expand_vector_avx2(jt_panel_facts f, __m256i v, __m256 d, __m256 m, float *out) {
     JT_UNROLL
     for (int j = 0; j < 4; j++) {
         __m256i byte = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * j), 24);
-        if (kind == JT_PANEL_I4) byte = _mm256_sub_epi32(byte, _mm256_set1_epi32(8));
-        expand8_avx2(byte, d, m, kind == JT_PANEL_I4M, out + j * JT_PANEL);
+        if (f.bits < 8 && f.by) byte = _mm256_add_epi32(byte, _mm256_set1_epi32(f.by));
+        expand8_avx2(byte, d, m, f.minimum, out + j * JT_PANEL);
     }
 }
 
 JT_INLINE void expand_avx2(jt_panel_kind kind, const char *in, int cols, float *out) {
-    const __m256i low = _mm256_set1_epi8(15);
-    for (int b = 0; b < cols / 32; b++, out += 32 * JT_PANEL) {
-        const char *scales = in + (kind == JT_PANEL_I8 ? 512 : 256);
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    for (size_t b = 0; b < (size_t)cols / 32; b++, out += 32 * JT_PANEL)
         for (int h = 0; h < 2; h++) {
-            __m256 d = jt_avx2_load_halfs(scales + 16 * h), m = d;
-            if (kind == JT_PANEL_I4M) m = jt_avx2_load_halfs(scales + 32 + 16 * h);
-            for (int g = 0; g < (kind == JT_PANEL_I8 ? 8 : 4); g++) {
-                __m256i v = _mm256_loadu_si256((const __m256i *)(in + 64 * g + 32 * h));
-                float *to = out + 4 * g * JT_PANEL + 8 * h;
-                if (kind == JT_PANEL_I8) {
-                    expand_vector_avx2(kind, v, d, m, to);
-                } else {
-                    expand_vector_avx2(kind, _mm256_and_si256(v, low), d, m, to);
-                    expand_vector_avx2(kind, _mm256_and_si256(_mm256_srli_epi16(v, 4), low), d, m, to + 16 * JT_PANEL);
-                }
-            }
+            __m256 d[2], m[2];
+            jt_avx2_scales(kind, in + jt_panel_group(f, b), b % (size_t)f.blocks, h, d, m);
+            JT_UNROLL
+            for (int g = 0; g < 8; g++)
+                expand_vector_avx2(f, jt_avx2_group(kind, in + jt_panel_codes(f, b), g, h), d[g / 4], m[g / 4],
+                                   out + 4 * g * JT_PANEL + 8 * h);
         }
-        in = scales + (kind == JT_PANEL_I4M ? 64 : 32);
-    }
 }
 
 void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out) {
     switch (kind) {
     case JT_PANEL_I4: expand_avx2(JT_PANEL_I4, panel, cols, out); break;
     case JT_PANEL_I4M: expand_avx2(JT_PANEL_I4M, panel, cols, out); break;
+    case JT_PANEL_I8S: expand_avx2(JT_PANEL_I8S, panel, cols, out); break;
+    case JT_PANEL_I8M: expand_avx2(JT_PANEL_I8M, panel, cols, out); break;
+    case JT_PANEL_K4: expand_avx2(JT_PANEL_K4, panel, cols, out); break;
+    case JT_PANEL_K5: expand_avx2(JT_PANEL_K5, panel, cols, out); break;
+    case JT_PANEL_K6: expand_avx2(JT_PANEL_K6, panel, cols, out); break;
     default: expand_avx2(JT_PANEL_I8, panel, cols, out); break;
     }
 }

@@ -1,10 +1,11 @@
 /* products_i8_avx512.c: integer products with AVX-512 VNNI.
  *
  * vpdpbusd multiplies unsigned by signed bytes and adds four products to 32
- * bits. Weights are the unsigned side: nibbles as they are, bytes with 128
+ * bits. Weights are the unsigned side: up to 6 bits as they are, bytes with 128
  * added (the top bit flipped); the bias of jt_acts takes the offset back. One
  * vector is a group of four columns of 16 rows; the eight groups of a block stay
  * in registers while a tile of up to 8 rows of activations passes. */
+#include "tensor/panel.h"
 #include "tensor/x86/avx512.h"
 
 enum { TILE = 8 }; /* with 16, Clang runs out of registers */
@@ -15,28 +16,117 @@ JT_INLINE __m512i four_bytes_avx512(const int8_t *p) {
     return _mm512_set1_epi32(v);
 }
 
+/* Bits 4 and up of six-bit integers: v holds two of each of four groups. */
+JT_INLINE void add_pairs_avx512(__m512i v, __m512i w[4]) {
+    const __m512i mask = _mm512_set1_epi8(0x30);
+    enum { merge = 0xf8 }; /* w | (v & mask) */
+    w[0] = _mm512_ternarylogic_epi32(w[0], _mm512_slli_epi16(v, 4), mask, merge);
+    w[1] = _mm512_ternarylogic_epi32(w[1], _mm512_slli_epi16(v, 2), mask, merge);
+    w[2] = _mm512_ternarylogic_epi32(w[2], v, mask, merge);
+    w[3] = _mm512_ternarylogic_epi32(w[3], _mm512_srli_epi16(v, 2), mask, merge);
+}
+
+/* Bit 4 of five-bit integers: v holds one of each of eight groups. */
+JT_INLINE void add_bits_avx512(__m512i v, __m512i w[8]) {
+    const __m512i mask = _mm512_set1_epi8(0x10);
+    enum { merge = 0xf8 };
+    w[0] = _mm512_ternarylogic_epi32(w[0], _mm512_slli_epi16(v, 4), mask, merge);
+    w[1] = _mm512_ternarylogic_epi32(w[1], _mm512_slli_epi16(v, 3), mask, merge);
+    w[2] = _mm512_ternarylogic_epi32(w[2], _mm512_slli_epi16(v, 2), mask, merge);
+    w[3] = _mm512_ternarylogic_epi32(w[3], _mm512_slli_epi16(v, 1), mask, merge);
+    w[4] = _mm512_ternarylogic_epi32(w[4], v, mask, merge);
+    w[5] = _mm512_ternarylogic_epi32(w[5], _mm512_srli_epi16(v, 1), mask, merge);
+    w[6] = _mm512_ternarylogic_epi32(w[6], _mm512_srli_epi16(v, 2), mask, merge);
+    w[7] = _mm512_ternarylogic_epi32(w[7], _mm512_srli_epi16(v, 3), mask, merge);
+}
+
 /* The block's eight groups as unsigned bytes. */
 JT_INLINE void load_block_avx512(jt_panel_kind kind, const char *in, __m512i w[8]) {
     const __m512i low = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(-128);
-    const int groups = kind == JT_PANEL_I8 ? 8 : 4;
-    JT_UNROLL
-    for (int g = 0; g < groups; g++) {
-        __m512i v = _mm512_loadu_si512(in + 64 * g);
-        if (kind == JT_PANEL_I8) {
-            w[g] = _mm512_xor_si512(v, flip);
-        } else {
-            w[g] = _mm512_and_si512(v, low);
-            w[4 + g] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    if (f.bits == 8) {
+        JT_UNROLL
+        for (int g = 0; g < 8; g++) {
+            w[g] = _mm512_loadu_si512(in + 64 * g);
+            if (f.by < 0) w[g] = _mm512_xor_si512(w[g], flip);
         }
+        return;
+    }
+    JT_UNROLL
+    for (int g = 0; g < 4; g++) {
+        __m512i v = _mm512_loadu_si512(in + 64 * g);
+        w[g] = _mm512_and_si512(v, low);
+        w[4 + g] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+    }
+    if (f.bits == 5) add_bits_avx512(_mm512_loadu_si512(in + 256), w);
+    if (f.bits == 6) {
+        add_pairs_avx512(_mm512_loadu_si512(in + 256), w);
+        add_pairs_avx512(_mm512_loadu_si512(in + 320), w + 4);
+    }
+}
+
+/* 16 small integers, signed or not, as floats. */
+JT_INLINE __m512 small_avx512(const char *p, bool is_signed) {
+    __m128i v = _mm_loadu_si128((const __m128i *)p);
+    return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(v) : _mm512_cvtepu8_epi32(v));
+}
+
+/* What a group of K panels has for all its blocks. */
+typedef struct header_avx512 {
+    __m512 d, m;
+} header_avx512;
+
+JT_INLINE header_avx512 header_of_avx512(jt_panel_kind kind, const char *group) {
+    if (kind == JT_PANEL_K6) return (header_avx512){.d = _mm512_loadu_ps(group)};
+    __m512 m = jt_avx512_load_halfs(group + JT_PANEL_K_MIN);
+    return (header_avx512){jt_avx512_load_halfs(group), _mm512_xor_ps(m, _mm512_set1_ps(-0.0f))};
+}
+
+/* Scales and minima of block j of a group, of both halves where they differ. */
+JT_INLINE void scales_avx512(jt_panel_kind kind, const char *group, header_avx512 h, size_t j, __m512 d[2], __m512 m[2]) {
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    const char *small = group + JT_PANEL_K_SCALES, *after = group + f.step;
+    if (kind == JT_PANEL_K6) {
+        d[0] = _mm512_mul_ps(h.d, small_avx512(small + 32 * j, true));
+        d[1] = _mm512_mul_ps(h.d, small_avx512(small + 32 * j + 16, true));
+    } else if (f.k) {
+        d[0] = _mm512_mul_ps(h.d, small_avx512(small + 16 * j, false));
+        m[0] = _mm512_mul_ps(h.m, small_avx512(group + JT_PANEL_K_MINIMA + 16 * j, false));
+    } else if (f.halves) {
+        d[0] = _mm512_loadu_ps(after), d[1] = _mm512_loadu_ps(after + 64);
+        if (f.minimum) m[0] = _mm512_loadu_ps(after + 128), m[1] = _mm512_loadu_ps(after + 192);
+    } else {
+        d[0] = jt_avx512_load_halfs(after);
+        if (f.minimum) m[0] = jt_avx512_load_halfs(after + 32);
     }
 }
 
 /* The exact sums of one half (16 columns) of a block. */
-JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_t *q, const int32_t *bias) {
-    __m512i sum = kind == JT_PANEL_I4M ? _mm512_setzero_si512() : _mm512_set1_epi32(*bias);
+JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_t *q, const int32_t *bias, int half) {
+    __m512i sum = jt_panel_facts_of(kind).by < 0 ? _mm512_set1_epi32(bias[half]) : _mm512_setzero_si512();
     JT_UNROLL
     for (int g = 0; g < 4; g++) sum = _mm512_dpbusd_epi32(sum, w[g], four_bytes_avx512(q + 4 * g));
     return _mm512_cvtepi32_ps(sum);
+}
+
+/* One block of one row: the order of docs/numbers.md. */
+JT_INLINE __m512 block_avx512(jt_panel_kind kind, const __m512i w[8], const __m512 dw[2], const __m512 mw[2], const int8_t *q,
+                              const float *d, const float *s, const int32_t *bias, __m512 acc) {
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    __m512 t = _mm512_mul_ps(_mm512_set1_ps(d[0]), half_avx512(kind, w, q, bias, 0));
+    if (f.halves) {
+        acc = _mm512_fmadd_ps(dw[0], t, acc);
+        t = _mm512_mul_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1));
+        acc = _mm512_fmadd_ps(dw[1], t, acc);
+        if (f.minimum) {
+            acc = _mm512_fmadd_ps(mw[0], _mm512_set1_ps(d[0] * (float)bias[0]), acc);
+            acc = _mm512_fmadd_ps(mw[1], _mm512_set1_ps(d[1] * (float)bias[1]), acc);
+        }
+        return acc;
+    }
+    t = _mm512_fmadd_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1), t);
+    acc = _mm512_fmadd_ps(dw[0], t, acc);
+    return f.minimum ? _mm512_fmadd_ps(mw[0], _mm512_set1_ps(*s), acc) : acc;
 }
 
 /* Lines [first, end) of a block, to come from memory into the second-level cache. */
@@ -47,12 +137,13 @@ JT_INLINE void fetch_lines_avx512(const char *in, int first, int end) {
 /* For few rows, which wait for memory alone: the block's lines, to be used soon. Long blocks keep the first-level cache's
  * few buffers free for what comes next. */
 JT_INLINE void fetch_soon_avx512(jt_panel_kind kind, const char *in) {
-    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    const int lines = jt_panel_lines(f);
     JT_UNROLL
     for (int i = 0; i < lines; i++) {
-        if (kind == JT_PANEL_I8) {
+        if (f.bits == 8) {
             _mm_prefetch(in + 3072 + 64 * i, _MM_HINT_T1);
-            _mm_prefetch(in + 544 + 64 * i, _MM_HINT_T0);
+            _mm_prefetch(in + jt_panel_stride(f) + 64 * i, _MM_HINT_T0);
         } else {
             _mm_prefetch(in + 2048 + 64 * i, _MM_HINT_T0);
         }
@@ -60,32 +151,33 @@ JT_INLINE void fetch_soon_avx512(jt_panel_kind kind, const char *in) {
 }
 
 /* `ahead`: from where lines [first, end) of each block are asked for, 0: from right before this panel's next blocks. */
-JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size_t ahead, int first, int end, const jt_acts *a, int row,
+JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *panel, size_t ahead, int first, int end, const jt_acts *a, int row,
                               float *y, int ldy) {
-    size_t blocks = (size_t)a->cols / 32, at = (size_t)row * blocks;
-    size_t quants = kind == JT_PANEL_I8 ? 512 : 256, stride = quants + (kind == JT_PANEL_I4M ? 64 : 32);
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    size_t blocks = (size_t)a->cols / 32, at = (size_t)row * blocks, per = (size_t)f.blocks;
     const int8_t *q = a->q + 32 * at;
     const float *d = a->d + 2 * at, *s = a->s + at;
-    const int32_t *bias = kind == JT_PANEL_I4M ? NULL : a->bias + 2 * at;
+    const int32_t *bias = f.by ? a->bias + 2 * at : NULL;
+    const char *near = panel;
+    header_avx512 header;
     __m512 acc[TILE];
     JT_UNROLL
     for (int r = 0; r < tile; r++) acc[r] = _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++, in += stride) {
+    for (size_t b = 0; b < blocks; b++, near += jt_panel_stride(f)) {
+        const char *group = panel + jt_panel_group(f, b);
         __m512i w[8];
-        load_block_avx512(kind, in, w);
-        __m512 dw = jt_avx512_load_halfs(in + quants), mw = dw;
-        if (kind == JT_PANEL_I4M) mw = jt_avx512_load_halfs(in + quants + 32);
+        __m512 dw[2], mw[2];
+        load_block_avx512(kind, panel + jt_panel_codes(f, b), w);
+        if (f.k && b % per == 0) header = header_of_avx512(kind, group);
+        scales_avx512(kind, group, header, b % per, dw, mw);
         if (ahead)
-            fetch_lines_avx512(in + ahead, first, end);
+            fetch_lines_avx512(near + ahead, first, end);
         else
-            fetch_soon_avx512(kind, in);
+            fetch_soon_avx512(kind, near);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             size_t i = (size_t)r * blocks + b;
-            __m512 t = _mm512_mul_ps(_mm512_set1_ps(d[2 * i]), half_avx512(kind, w, q + 32 * i, bias + 2 * i));
-            t = _mm512_fmadd_ps(_mm512_set1_ps(d[2 * i + 1]), half_avx512(kind, w + 4, q + 32 * i + 16, bias + 2 * i + 1), t);
-            acc[r] = _mm512_fmadd_ps(dw, t, acc[r]);
-            if (kind == JT_PANEL_I4M) acc[r] = _mm512_fmadd_ps(mw, _mm512_set1_ps(s[i]), acc[r]);
+            acc[r] = block_avx512(kind, w, dw, mw, q + 32 * i, d + 2 * i, s + i, f.by ? bias + 2 * i : NULL, acc[r]);
         }
     }
     JT_UNROLL
@@ -95,8 +187,8 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *in, size
 /* One or two rows wait for memory alone and ask for what they need soon. More rows compute for a while on a panel that is in
  * the cache by then; each tile of them asks for its part of the next panel, so that memory is asked evenly. */
 JT_INLINE void panel_i8_avx512(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
-    const int lines = kind == JT_PANEL_I8 ? 9 : 5;
-    size_t next = (size_t)a->cols / 32 * (kind == JT_PANEL_I8 ? 544 : kind == JT_PANEL_I4M ? 320 : 288);
+    const int lines = jt_panel_lines(jt_panel_facts_of(kind));
+    size_t next = jt_panel_group(jt_panel_facts_of(kind), (size_t)a->cols / 32);
     int parts = (rows + 4) / TILE, part = 0;
     for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy, part++)
         tile_i8_avx512(kind, TILE, panel, next, part * lines / parts, (part + 1) * lines / parts, a, row, y, ldy);
@@ -112,6 +204,11 @@ void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a,
     switch (kind) {
     case JT_PANEL_I4: panel_i8_avx512(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_avx512(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I8S: panel_i8_avx512(JT_PANEL_I8S, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I8M: panel_i8_avx512(JT_PANEL_I8M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K4: panel_i8_avx512(JT_PANEL_K4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K5: panel_i8_avx512(JT_PANEL_K5, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K6: panel_i8_avx512(JT_PANEL_K6, panel, a, row, rows, y, ldy); break;
     default: panel_i8_avx512(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
     }
 }
