@@ -109,7 +109,7 @@ static jt_status granite_gguf_experts(const jt_gguf *g, jt_config *c, jt_error *
         (s = jt_sparse_gguf_maybe(g, c, "expert_shared_feed_forward_length", &c->shared_ffn, err)))
         return s;
     c->router.rule = JT_ROUTE_CHOSEN;
-    if (c->shared_ffn) c->needs |= jt_sparse_shared;
+    if (c->shared_ffn) c->ffn = c->shared_ffn, c->needs |= jt_sparse_shared;
     return JT_OK;
 }
 
