@@ -14,20 +14,36 @@ struct settings_names {
     int period;                    /* of GGUF files that do not say which layers have a window: the last of so many has none */
 };
 static const struct settings_names settings_names[] = {
-    {"llama", "llama", "LlamaForCausalLM", 0},           {"mistral", "llama", "MistralForCausalLM", 0},
-    {"mixtral", "llama", "MixtralForCausalLM", 0},       {"smollm3", "smollm3", "SmolLM3ForCausalLM", 0},
-    {"granite", "granite", "GraniteForCausalLM", 0},     {"granitemoehybrid", "granitehybrid", "GraniteMoeHybridForCausalLM", 0},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0},           {"qwen3", "qwen3", "Qwen3ForCausalLM", 0},
-    {"qwen3_moe", "qwen3moe", "Qwen3MoeForCausalLM", 0}, {"olmoe", "olmoe", "OlmoeForCausalLM", 0},
-    {"gemma", "gemma", "GemmaForCausalLM", 0},           {"gemma2", "gemma2", "Gemma2ForCausalLM", 2},
-    {"gemma3_text", "gemma3", "Gemma3ForCausalLM", 6},   {"phi3", "phi3", "Phi3ForCausalLM", 0},
-    {"olmo2", "olmo2", "Olmo2ForCausalLM", 4},           {"gpt2", "gpt2", "GPT2LMHeadModel", 0},
-    {"stablelm", "stablelm", "StableLmForCausalLM", 0},  {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", 0},
+    {"llama", "llama", "LlamaForCausalLM", 0},
+    {"mistral", "llama", "MistralForCausalLM", 0},
+    {"mixtral", "llama", "MixtralForCausalLM", 0},
+    {"smollm3", "smollm3", "SmolLM3ForCausalLM", 0},
+    {"granite", "granite", "GraniteForCausalLM", 0},
+    {"granitemoehybrid", "granitehybrid", "GraniteMoeHybridForCausalLM", 0},
+    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0},
+    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0},
+    {"qwen3_moe", "qwen3moe", "Qwen3MoeForCausalLM", 0},
+    {"olmoe", "olmoe", "OlmoeForCausalLM", 0},
+    {"gemma", "gemma", "GemmaForCausalLM", 0},
+    {"gemma2", "gemma2", "Gemma2ForCausalLM", 2},
+    {"gemma3_text", "gemma3", "Gemma3ForCausalLM", 6},
+    {"phi3", "phi3", "Phi3ForCausalLM", 0},
+    {"olmo2", "olmo2", "Olmo2ForCausalLM", 4},
+    {"gpt2", "gpt2", "GPT2LMHeadModel", 0},
+    {"stablelm", "stablelm", "StableLmForCausalLM", 0},
+    {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", 0},
+    {"gpt_oss", "gpt-oss", "GptOssForCausalLM", 2},
+    {"granitemoe", "granitemoe", "GraniteMoeForCausalLM", 0},
+    {"granitemoeshared", "granitemoe", "GraniteMoeSharedForCausalLM", 0},
+    {"deepseek_v2", "deepseek2", "DeepseekV2ForCausalLM", 0},
+    {"deepseek_v3", "deepseek2", "DeepseekV3ForCausalLM", 0},
 };
 
 static const struct settings_names *settings_named(const jt_conversion *c) {
     const char *hf = c->config.family->hf;
     if (!strcmp(hf, "llama") && c->config.window) hf = "mistral";
+    if (!strcmp(hf, "granitemoe") && c->config.shared_ffn) hf = "granitemoeshared";
+    if (!strcmp(hf, "deepseek_v2") && c->config.router.rule == JT_ROUTE_SIGMOID) hf = "deepseek_v3";
     for (size_t i = 0; i < sizeof settings_names / sizeof *settings_names; i++)
         if (!strcmp(settings_names[i].hf, hf)) return &settings_names[i];
     return NULL;
@@ -59,7 +75,7 @@ static bool settings_same_rope(const jt_rope *a, const jt_rope *b) {
 /* The settings apart from what follows from the kind of file. */
 static void settings_plain(const jt_config *from, jt_config *to) {
     memcpy(to, from, sizeof *to);
-    to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0;
+    to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0, to->spare_layers = 0;
     memset(to->rope, 0, sizeof to->rope);
     memset(to->rope_long, 0, sizeof to->rope_long), memset(to->rope_short, 0, sizeof to->rope_short);
     if (!to->window) memset(to->whole, 0, sizeof to->whole);
@@ -167,9 +183,47 @@ static void settings_gguf_rope(struct settings_gguf *g, const jt_config *c) {
     settings_u32(g, "rope.scaling.original_context_length", (int)r->original);
     if (r->kind != JT_ROPE_YARN) return;
     double by = jt_rope_attention(r) / (r->factor > 1 ? 0.1 * log(r->factor) + 1 : 1);
-    if (fabs(by - 1) > 1e-6) settings_f32(g, "rope.scaling.attn_factor", by);
+    if (fabs(by - 1) > 1e-6 && !c->kv_rank) settings_f32(g, "rope.scaling.attn_factor", by);
     if (r->high != 32) settings_f32(g, "rope.scaling.yarn_beta_fast", r->high);
     if (r->low != 1) settings_f32(g, "rope.scaling.yarn_beta_slow", r->low);
+}
+
+/* DeepSeek's factor of scores for YaRN, which both kinds of files tell as that of a logarithm; 0: there is none. */
+static double settings_mscale(const jt_config *c) {
+    double by = sqrt((double)c->attn_scale * sqrt(c->head_dim)), log_factor = c->rope[0].factor > 1 ? log(c->rope[0].factor) : 0;
+    if (!c->kv_rank || c->rope[0].kind != JT_ROPE_YARN || !(log_factor > 0) || !(by > 1.0001)) return 0;
+    return round((by - 1) / (0.1 * log_factor) * 1e5) / 1e5;
+}
+
+static int settings_first_dense(const jt_config *c) {
+    int n = 0;
+    while (n < c->layers && !jt_config_sparse(c, n)) n++;
+    return n;
+}
+
+static void settings_gguf_latent(struct settings_gguf *g, const jt_config *c) {
+    const jt_router *r = &c->router;
+    double mscale = settings_mscale(c);
+    if (c->q_rank) settings_u32(g, "attention.q_lora_rank", c->q_rank);
+    settings_u32(g, "attention.kv_lora_rank", c->kv_rank);
+    if (mscale > 0) settings_f32(g, "rope.scaling.yarn_log_multiplier", 0.1 * mscale);
+    settings_u32(g, "leading_dense_block_count", settings_first_dense(c));
+    settings_u32(g, "expert_shared_count", c->shared_ffn / c->expert_ffn);
+    settings_f32(g, "expert_weights_scale", (double)r->scale);
+    jt_gguf_meta_bool(g->m, settings_key(g, "expert_weights_norm"), r->normalise);
+    settings_u32(g, "expert_gating_func", r->rule == JT_ROUTE_SIGMOID ? 2 : 1);
+    if (!r->groups) return;
+    settings_u32(g, "expert_group_count", r->groups);
+    settings_u32(g, "expert_group_used_count", r->groups_used);
+}
+
+static void settings_gguf_experts(struct settings_gguf *g, const jt_config *c, const struct settings_names *names) {
+    bool granite = settings_is(names, "granite"), llama = !strcmp(names->gguf, "llama") || !strcmp(names->gguf, "olmoe");
+    settings_u32(g, "expert_count", c->router.experts);
+    settings_u32(g, "expert_used_count", c->router.used);
+    if (!granite && (!llama || c->expert_ffn != c->ffn)) settings_u32(g, "expert_feed_forward_length", c->expert_ffn);
+    if (granite && c->shared_ffn) settings_u32(g, "expert_shared_feed_forward_length", c->shared_ffn);
+    if (c->kv_rank) settings_gguf_latent(g, c);
 }
 
 static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, const struct settings_names *names) {
@@ -178,7 +232,7 @@ static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, cons
     settings_u32(g, "context_length", c->context);
     settings_u32(g, "embedding_length", c->hidden);
     settings_u32(g, "block_count", c->layers);
-    settings_u32(g, "feed_forward_length", c->ffn);
+    settings_u32(g, "feed_forward_length", granite && c->router.experts ? c->expert_ffn : c->ffn);
     settings_u32(g, "attention.head_count", c->heads);
     if (c->ssm_layers)
         settings_gguf_recurrence(g, c);
@@ -195,15 +249,11 @@ static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, cons
     if (granite && c->embed_scale != 1) settings_f32(g, "embedding_scale", (double)c->embed_scale);
     if (granite && c->residual_scale != 1) settings_f32(g, "residual_scale", (double)c->residual_scale);
     if (granite && c->logit_scale != 1) settings_f32(g, "logit_scale", (double)c->logit_scale);
-    if (c->attn_scale != 1.0f / sqrtf((float)c->head_dim)) settings_f32(g, "attention.scale", (double)c->attn_scale);
+    if (!c->kv_rank && c->attn_scale != 1.0f / sqrtf((float)c->head_dim)) settings_f32(g, "attention.scale", (double)c->attn_scale);
     if (c->attn_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "attn_logit_softcapping", (double)c->attn_cap);
     if (c->logit_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "final_logit_softcapping", (double)c->logit_cap);
     if (settings_is(names, "stablelm")) jt_gguf_meta_bool(g->m, settings_key(g, "use_parallel_residual"), c->block->parallel);
-    if (c->router.experts) {
-        settings_u32(g, "expert_count", c->router.experts);
-        settings_u32(g, "expert_used_count", c->router.used);
-        if (c->expert_ffn != c->ffn) settings_u32(g, "expert_feed_forward_length", c->expert_ffn);
-    }
+    if (c->router.experts) settings_gguf_experts(g, c, names);
 }
 
 static void settings_bytes(jt_str *b, uint64_t v, int n) {
@@ -419,10 +469,13 @@ static jt_status settings_hf_rope(const jt_conversion *c, jt_str *o, jt_error *e
         settings_hf_factors(c, "long_factor", JT_W_ROPE_LONG, &body);
         settings_int(o, "original_max_position_embeddings", (int64_t)r.original);
     }
-    if (k->rope_dims != k->head_dim) settings_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
+    double mscale = settings_mscale(k);
+    if (mscale > 0) settings_pair(&body, "mscale", mscale), settings_pair(&body, "mscale_all_dim", mscale);
+    bool part = k->rope_dims != k->head_dim && !k->kv_rank;
+    if (part) settings_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
     jt_str_puts(&body, "}");
     settings_real(o, "rope_theta", (float)r.base);
-    if (k->rope_dims != k->head_dim) settings_real(o, "partial_rotary_factor", (float)k->rope_dims / (float)k->head_dim);
+    if (part) settings_real(o, "partial_rotary_factor", (float)k->rope_dims / (float)k->head_dim);
     if (r.kind != JT_ROPE_PLAIN) jt_str_printf(o, ",\n  \"rope_scaling\": %s", jt_str_c(&body));
     if (k->rope_two) {
         settings_real(o, "rope_local_base_freq", (float)k->rope[1].base);
@@ -447,8 +500,7 @@ static void settings_hf_multipliers(jt_str *o, const jt_config *c) {
 
 static void settings_hf_hybrid(jt_str *o, const jt_config *c) {
     settings_int(o, "shared_intermediate_size", c->ffn);
-    settings_int(o, "num_local_experts", 0);
-    settings_int(o, "num_experts_per_tok", 0);
+    if (!c->router.experts) settings_int(o, "num_local_experts", 0), settings_int(o, "num_experts_per_tok", 0);
     settings_text(o, "position_embedding_type", c->rope_dims ? "rope" : "nope");
     settings_int(o, "mamba_n_heads", c->ssm_heads);
     settings_int(o, "mamba_d_head", c->ssm_head_dim);
@@ -534,11 +586,37 @@ static void settings_hf_gemma(const jt_config *c, jt_str *o) {
     }
 }
 
+static void settings_hf_latent(const jt_config *c, jt_str *o) {
+    const jt_router *r = &c->router;
+    bool three = r->rule == JT_ROUTE_SIGMOID;
+    if (c->q_rank)
+        settings_int(o, "q_lora_rank", c->q_rank);
+    else
+        jt_str_puts(o, ",\n  \"q_lora_rank\": null");
+    settings_int(o, "kv_lora_rank", c->kv_rank);
+    settings_int(o, "qk_rope_head_dim", c->rope_dims);
+    settings_int(o, "qk_nope_head_dim", c->rope_at);
+    settings_int(o, "v_head_dim", jt_config_value_dim(c));
+    settings_int(o, "n_shared_experts", c->shared_ffn / c->expert_ffn);
+    settings_int(o, "moe_intermediate_size", c->expert_ffn);
+    settings_int(o, "first_k_dense_replace", settings_first_dense(c));
+    settings_int(o, "n_group", r->groups ? r->groups : 1);
+    settings_int(o, "topk_group", r->groups ? r->groups_used : 1);
+    settings_real(o, "routed_scaling_factor", r->scale);
+    settings_text(o, "scoring_func", three ? "sigmoid" : "softmax");
+    settings_text(o, "topk_method", three ? "noaux_tc" : r->groups ? "group_limited_greedy" : "greedy");
+    if (three) settings_int(o, "num_nextn_predict_layers", 0);
+}
+
 static void settings_hf_experts(const jt_config *c, const struct settings_names *names, jt_str *o) {
     bool any = false;
-    settings_int(o, settings_is(names, "mixtral") ? "num_local_experts" : "num_experts", c->router.experts);
+    bool local = settings_is(names, "mixtral") || settings_is(names, "granite") || settings_is(names, "gpt_oss");
+    settings_int(o, local ? "num_local_experts" : c->kv_rank ? "n_routed_experts" : "num_experts", c->router.experts);
     settings_int(o, "num_experts_per_tok", c->router.used);
-    settings_bool(o, "norm_topk_prob", c->router.normalise);
+    if (!local || settings_is(names, "mixtral")) settings_bool(o, "norm_topk_prob", c->router.normalise);
+    if (settings_is(names, "granitemoeshared")) settings_int(o, "shared_intermediate_size", c->shared_ffn);
+    if (c->glu_limit > 0) settings_real(o, "swiglu_alpha", c->glu_alpha), settings_real(o, "swiglu_limit", c->glu_limit);
+    if (c->kv_rank) settings_hf_latent(c, o);
     if (!settings_is(names, "qwen3_moe")) return;
     settings_int(o, "moe_intermediate_size", c->expert_ffn);
     settings_int(o, "decoder_sparse_step", 1);
@@ -578,11 +656,11 @@ static jt_status settings_hf_decoder(const jt_conversion *c, const struct settin
                       : settings_is(names, "starcoder2") ? "norm_epsilon"
                                                          : "rms_norm_eps";
     settings_int(o, "hidden_size", k->hidden);
-    settings_int(o, "intermediate_size", k->ffn);
+    settings_int(o, "intermediate_size", settings_is(names, "granite") && k->router.experts ? k->expert_ffn : k->ffn);
     settings_int(o, "num_hidden_layers", k->layers);
     settings_int(o, "num_attention_heads", k->heads);
     settings_int(o, "num_key_value_heads", k->kv_heads);
-    settings_int(o, "head_dim", k->head_dim);
+    settings_int(o, "head_dim", k->kv_rank ? k->rope_dims : k->head_dim);
     settings_int(o, "max_position_embeddings", k->context);
     settings_real(o, eps, k->norm_eps);
     settings_text(o, settings_is(names, "gemma") ? "hidden_activation" : "hidden_act", act[k->activation]);
