@@ -219,6 +219,9 @@ jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
     if (e) return e;
     for (int i = 0; jt_families[i]; i++)
         if (!strcmp(jt_families[i]->hf, type)) c.family = jt_families[i];
+    const jt_json *text = jt_config_find(j, "text_config");
+    for (int i = 0; text && jt_families[i]; i++)
+        if (jt_families[i]->hf_part_of && !strcmp(jt_families[i]->hf_part_of, type)) c.family = jt_families[i], c.part = true, j = text;
     if (!c.family) {
         list_families(true, have, sizeof have);
         return jt_error_set(err, JT_UNSUPPORTED, "model_type \"%.64s\" is not supported; this build knows %s", type, have);

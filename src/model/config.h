@@ -115,6 +115,7 @@ typedef struct jt_family {
     const jt_block *block;     /* of layers with attention */
     const jt_block *recurrent; /* of layers with a recurrence; NULL: the family has none */
     const struct jt_entry *final_norm;
+    const char *hf_part_of;     /* model_type of a config.json whose text_config is of this family; NULL: there is none */
     const char *hf_layers;      /* before the number of a layer; NULL: "model.layers." */
     const char *hf_base;        /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
     const char *const *hf_idle; /* NULL, or ends of names of tensors that are no weights; NULL-terminated */
@@ -159,6 +160,7 @@ typedef struct jt_rope {
 struct jt_config {
     const jt_family *family;
     const jt_block *block; /* of layers with attention; the family's unless its reader sets another */
+    bool part;             /* Hugging Face's model has other parts (images, say), which are left aside */
     uint64_t needs;        /* roles that are there though their rows are optional */
     int vocab, hidden, layers, heads, kv_heads, head_dim, ffn, context;
     float norm_eps, attn_scale;
@@ -246,8 +248,9 @@ jt_status jt_config_gguf_dense(const jt_gguf *g, int period, bool scales, jt_con
 typedef struct jt_hf_defaults {
     const char *eps_key, *act_key, *act;
     double eps, rope_base, rope_part;
-    double rope_local; /* the base of layers with a window; 0: they have that of the others */
-    int head_dim;      /* 0: the width by the number of heads */
+    double rope_local;                   /* the base of layers with a window; 0: they have that of the others */
+    int head_dim;                        /* 0: the width by the number of heads */
+    int vocab, heads, kv_heads, context; /* 0: they must be there; as many as heads */
 } jt_hf_defaults;
 /* All settings of a decoder but its window and biases. */
 jt_status jt_config_hf_dense(const jt_json *j, const jt_hf_defaults *d, jt_config *c, jt_error *err);

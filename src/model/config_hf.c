@@ -188,15 +188,15 @@ jt_status jt_config_hf_dense(const jt_json *j, const jt_hf_defaults *d, jt_confi
     jt_status s;
     double eps;
     const char *act;
-    if ((s = jt_config_hf_int(j, "vocab_size", 0, &c->vocab, err)) || (s = jt_config_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
+    if ((s = jt_config_hf_int(j, "vocab_size", d->vocab, &c->vocab, err)) || (s = jt_config_hf_int(j, "hidden_size", 0, &c->hidden, err)) ||
         (s = jt_config_hf_int(j, "num_hidden_layers", 0, &c->layers, err)) ||
-        (s = jt_config_hf_int(j, "num_attention_heads", 0, &c->heads, err)) ||
-        (s = jt_config_hf_int(j, "num_key_value_heads", c->heads, &c->kv_heads, err)))
+        (s = jt_config_hf_int(j, "num_attention_heads", d->heads, &c->heads, err)) ||
+        (s = jt_config_hf_int(j, "num_key_value_heads", d->kv_heads ? d->kv_heads : c->heads, &c->kv_heads, err)))
         return s;
     int head_dim = d->head_dim ? d->head_dim : c->hidden / c->heads > 0 ? c->hidden / c->heads : 1;
     if ((s = jt_config_hf_int(j, "head_dim", head_dim, &c->head_dim, err)) ||
         (s = jt_config_hf_int(j, "intermediate_size", 0, &c->ffn, err)) ||
-        (s = jt_config_hf_int(j, "max_position_embeddings", 0, &c->context, err)) ||
+        (s = jt_config_hf_int(j, "max_position_embeddings", d->context, &c->context, err)) ||
         (s = jt_config_double_or(j, d->eps_key ? d->eps_key : "rms_norm_eps", d->eps > 0 ? d->eps : 1e-6, &eps, err)) ||
         (s = jt_config_string_or(j, d->act_key ? d->act_key : "hidden_act", d->act ? d->act : "silu", &act, err)) ||
         (s = jt_config_hf_activation(act, c, err)) ||

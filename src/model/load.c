@@ -292,6 +292,25 @@ static jt_status load_latent(jt_model *m, int layer, jt_ref *ref, bool *found, j
                               err);
 }
 
+/* Where a file has another beginning of names than the family: one of the body alone has none, one of a model with other
+ * parts says which it is. */
+static void load_place(const jt_model *m, const char *base, char *name, size_t cap) {
+    static const char *const other[] = {"", "language_model.model.", "model.language_model."};
+    const char *embed = m->config.family->role[JT_W_EMBED].hf;
+    char full[192];
+    size_t n = strlen(base);
+    if (strncmp(name, base, n) || strncmp(embed, base, n) || jt_safetensors_tensor_named(m->tensors, embed)) return;
+    for (size_t i = 0; i < (m->config.part ? 3 : 1); i++) {
+        snprintf(full, sizeof full, "%s%s", other[i], embed + n);
+        if (!jt_safetensors_tensor_named(m->tensors, full)) continue;
+        size_t k = strlen(other[i]), rest = strlen(name + n) + 1;
+        if (k + rest > cap) return;
+        memmove(name + k, name + n, rest);
+        memcpy(name, other[i], k);
+        return;
+    }
+}
+
 /* The name of a role's tensor in the open file. */
 static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
     const jt_family *f = m->config.family;
@@ -301,11 +320,7 @@ static void load_name(const jt_model *m, int layer, jt_role role, char *name, si
         role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
     else
         role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->hf) : snprintf(name, cap, "%s%d.%s", layers, layer, row->hf);
-    /* A file of the body alone says nothing of where it belongs. */
-    size_t n = strlen(base);
-    if (!m->gguf && !strncmp(name, base, n) && !strncmp(f->role[JT_W_EMBED].hf, base, n) &&
-        jt_safetensors_tensor_named(m->tensors, f->role[JT_W_EMBED].hf + n))
-        memmove(name, name + n, strlen(name + n) + 1);
+    if (!m->gguf) load_place(m, base, name, cap);
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
@@ -355,6 +370,7 @@ static bool load_idle(const jt_model *m, const char *name) {
     size_t n = strlen(name);
     for (; tail && *tail; tail++)
         if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
+    if (m->config.part && (strstr(name, "vision_tower.") || strstr(name, "multi_modal_projector."))) return true;
     return !m->gguf && (strstr(name, "rotary_emb.inv_freq") || /* a buffer that old checkpoints carry; it follows from the settings */
                         (m->config.tied && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)));
 }

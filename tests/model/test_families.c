@@ -20,6 +20,7 @@
 #include "jeton/convert.h"
 #include "jeton/model.h"
 #include "model/rope.h"
+#include "model/safetensors.h"
 
 enum { N = 45, CONTEXT = 64, MOST_VOCAB = 128 };
 static char folder[] = "/tmp/jeton-families-XXXXXX";
@@ -308,6 +309,68 @@ static void test_learned_positions(void **unused) {
     machine_close(&m);
 }
 
+/* ---- a model of text within one of more ---- */
+
+/* The fixture gemma3 as folders of models with images have it: names that begin with `before`, settings inside others. */
+static void within_write(const char *before) {
+    char path[512];
+    jt_error err;
+    jt_str text = {0};
+    jt_safetensors *f;
+    jt_st_writer *w;
+    jt_st_spec spec[128];
+    static char name[128][256];
+    ok(jt_file_read(FIXTURES "/families/gemma3/config.json", &text, &err), &err);
+    FILE *c = fopen(config_path(), "wb");
+    assert_non_null(c);
+    fprintf(c, "{\"model_type\": \"gemma3\", \"text_config\": %s, \"vision_config\": {}}", text.s);
+    fclose(c);
+    jt_str_free(&text);
+    ok(jt_safetensors_open(FIXTURES "/families/gemma3", &f, &err), &err);
+    size_t n = jt_safetensors_tensors(f);
+    assert_in_range(n, 1, 127);
+    for (size_t i = 0; i < n; i++) {
+        const jt_st_tensor *t = jt_safetensors_tensor_at(f, i);
+        snprintf(name[i], sizeof name[i], "%s%s", before, t->name + strlen("model."));
+        spec[i] = (jt_st_spec){.name = name[i], .dtype = t->dtype->name, .n_dims = t->n_dims};
+        memcpy(spec[i].dim, t->dim, sizeof spec[i].dim);
+    }
+    spec[n] = (jt_st_spec){.name = "model.vision_tower.conv.weight", .dtype = "F32", .n_dims = 1, .dim = {1}};
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    ok(jt_st_create(path, spec, n + 1, &w, &err), &err);
+    for (size_t i = 0; i < n; i++) {
+        const jt_st_tensor *t = jt_safetensors_tensor_at(f, i);
+        ok(jt_st_write(w, i, t->data, (size_t)t->bytes, &err), &err);
+    }
+    ok(jt_st_write(w, n, &(float){1}, sizeof(float), &err), &err);
+    ok(jt_st_commit(w, &err), &err);
+    jt_safetensors_free(f);
+}
+
+static void test_text_within(void **unused) {
+    (void)unused;
+    static const char *const before[] = {"language_model.model.", "model.language_model.", "model.", ""};
+    static float want[8][MOST_VOCAB], got[8][MOST_VOCAB];
+    static const int32_t ids[8] = {5, 9, 33, 4, 17, 8, 3, 40};
+    char path[512];
+    machine m = machine_open(FIXTURES "/families/gemma3", JT_ACT_FLOAT, JT_KV_AUTO, "auto", 1, 0);
+    jt_state *s = machine_state(&m, 16);
+    rows_of(&m, s, ids, NULL, 8, want);
+    jt_state_free(s);
+    machine_close(&m);
+    for (int i = 0; i < 4; i++) {
+        within_write(before[i]);
+        m = machine_open(folder, JT_ACT_FLOAT, JT_KV_AUTO, "auto", 1, 0);
+        s = machine_state(&m, 16);
+        rows_of(&m, s, ids, NULL, 8, got);
+        assert_memory_equal(got, want, sizeof got);
+        jt_state_free(s);
+        machine_close(&m);
+        snprintf(path, sizeof path, "%s/model.safetensors", folder);
+        unlink(path), unlink(config_path());
+    }
+}
+
 /* ---- memory ---- */
 
 static void test_failed_allocations(void **unused) {
@@ -339,8 +402,9 @@ static void test_failed_allocations(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_invariance), cmocka_unit_test(test_refusals),          cmocka_unit_test(test_frequencies),
-        cmocka_unit_test(test_contexts),   cmocka_unit_test(test_learned_positions), cmocka_unit_test(test_failed_allocations),
+        cmocka_unit_test(test_invariance),         cmocka_unit_test(test_refusals),          cmocka_unit_test(test_frequencies),
+        cmocka_unit_test(test_contexts),           cmocka_unit_test(test_learned_positions), cmocka_unit_test(test_text_within),
+        cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -124,8 +124,15 @@ static jt_status gemma2_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
 }
 
 static jt_status gemma3_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
-    static const jt_hf_defaults d = {
-        .head_dim = 256, .act_key = "hidden_activation", .act = "gelu_pytorch_tanh", .rope_base = 1000000, .rope_local = 10000};
+    static const jt_hf_defaults d = {.head_dim = 256,
+                                     .act_key = "hidden_activation",
+                                     .act = "gelu_pytorch_tanh",
+                                     .rope_base = 1000000,
+                                     .rope_local = 10000,
+                                     .vocab = 262208,
+                                     .heads = 8,
+                                     .kv_heads = 4,
+                                     .context = 131072};
     int period;
     jt_status s = gemma_hf(j, &d, c, err);
     if (!s) s = jt_config_hf_int(j, "sliding_window_pattern", GEMMA3_PERIOD, &period, err);
@@ -149,6 +156,7 @@ const jt_family jt_family_gemma2 = {.name = "gemma2",
                                     .read_hf = gemma2_read_hf};
 const jt_family jt_family_gemma3 = {.name = "gemma3",
                                     .hf = "gemma3_text",
+                                    .hf_part_of = "gemma3",
                                     .role = gemma3_roles,
                                     .block = &gemma2_block,
                                     .final_norm = &jt_entry_rms_norm,
