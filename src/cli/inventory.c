@@ -92,11 +92,11 @@ static void cache_of(jt_inventory *v, uint64_t heads, uint64_t key, uint64_t val
     v->kv_elements = elements, v->kv_blocks = blocks;
 }
 
-/* What a model that this build runs keeps of its recurrences. */
+/* What a model that this build runs keeps of its recurrences, and of latent attention, which it expands. */
 static void recurrences_of(jt_inventory *v, const jt_config *c) {
     uint64_t layers = (uint64_t)c->ssm_layers, inner = (uint64_t)jt_config_ssm_inner(c), heads = (uint64_t)(c->layers - c->ssm_layers);
+    if (layers || c->kv_rank) cache_of(v, heads * (uint64_t)c->kv_heads, (uint64_t)c->head_dim, (uint64_t)jt_config_value_dim(c));
     if (!layers) return;
-    cache_of(v, heads * (uint64_t)c->kv_heads, (uint64_t)c->head_dim, (uint64_t)c->head_dim);
     v->inputs = layers * ((uint64_t)jt_config_ssm_conv(c) + (uint64_t)c->ssm_heads);
     v->mark_bytes = layers * inner * (uint64_t)c->ssm_state * sizeof(float);
 }

@@ -133,6 +133,11 @@ static void test_families(void **state) {
                                          "moe/mixtral",
                                          "moe/olmoe",
                                          "moe/qwen3-moe",
+                                         "moe/gpt-oss",
+                                         "moe/granite-moe",
+                                         "moe/granite-hybrid-moe",
+                                         "moe/deepseek-v2",
+                                         "moe/deepseek-v3",
                                          "hybrid/one"};
     for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
         char path[256];
@@ -145,7 +150,7 @@ static void test_families(void **state) {
 /* GGUF files of the same models, written by other programs (ORIGIN.md beside them). */
 static void test_others_files(void **state) {
     (void)state;
-    static const char *const name[] = {"moe/mixtral", "moe/olmoe", "moe/qwen3-moe"};
+    static const char *const name[] = {"moe/mixtral", "moe/olmoe", "moe/qwen3-moe", "moe/gpt-oss", "moe/granite-moe", "moe/deepseek-v2"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         char path[256];
         jt_gguf *a, *b;
