@@ -15,7 +15,7 @@ const jt_exit_row jt_exit_rows[] = {
 };
 
 const jt_opt jt_model_opts[] = {
-    {"threads", 't', JT_OPT_INT, "N", "0", 0, 1024, "threads to compute with; 0: one per processor. Never changes results"},
+    {"threads", 't', JT_OPT_INT, "N", "0", 0, 1024, "threads to compute with; 0, and at most: one per processor. Never changes results"},
     {"ctx", 'c', JT_OPT_INT, "N", "0", 0, 1 << 24, "tokens of context, prompt and answer together; 0: as the model was trained"},
     {"ubatch", 0, JT_OPT_INT, "N", "512", 1, 65536, "rows evaluated together. Never changes results"},
     {"activations", 0, JT_OPT_CHOICE, "int8|float", "int8", 0, 0, "how activations meet quantised weights"},

@@ -7,9 +7,18 @@
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "core/file.h"
+#include "core/thread.h"
+
+/* Threads that wait for each other's processor time are slower than none: at most one per processor. */
+static int session_threads(int asked) {
+    int most = jt_processors();
+    if (asked <= most) return asked;
+    jt_say("--threads %d: this process may use %d processors; computing with %d", asked, most, most);
+    return most;
+}
 
 jt_engine_options jt_session_engine_options(const jt_args *a) {
-    return (jt_engine_options){.threads = (int)jt_arg_int(a, "threads"), .kernels = jt_arg_text(a, "kernels")};
+    return (jt_engine_options){.threads = session_threads((int)jt_arg_int(a, "threads")), .kernels = jt_arg_text(a, "kernels")};
 }
 
 jt_model_options jt_session_model_options(const jt_args *a) {

@@ -106,6 +106,8 @@ expect "beside an earlier run" 0 '"ratio_to_baseline": null' '"ratio_to_baseline
 valid_json "the JSON beside an earlier run" out
 try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --baseline then.json --activations float --threads 3
 expect "an earlier run elsewhere" 0 "then.json" "another model, mode"
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --threads 1000
+expect "more threads than processors" 0 "--threads 1000: this process may use" "| pp8"
 echo '{}' >none.json
 try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --baseline none.json
 expect "an earlier run without results" 3 "none.json holds no results"
