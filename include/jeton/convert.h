@@ -24,6 +24,8 @@ typedef struct jt_convert_options {
     int n_tensor_type;
     const char *imatrix; /* file of an importance matrix; NULL: none */
     const char *pre;     /* the pre-tokeniser's name in GGUF; NULL: found out from tokenizer.json */
+    const char *adapter; /* a LoRA adapter (jeton/adapter.h) to add to the weights; NULL: none */
+    float adapter_scale; /* times its own scale; 0 is read as 1 */
     uint64_t part_bytes; /* above 0: files of at most that many bytes of tensors */
     int threads;         /* 0: one per processor */
     /* Called with a sentence about what is stored otherwise than asked, or left out; may be NULL. */
@@ -43,6 +45,10 @@ typedef struct jt_convert_info {
  * `o` and `info` may be NULL. Errors: JT_UNKNOWN (no such format), JT_UNSUPPORTED (a family, a tensor or a setting that
  * the other form cannot hold), JT_INVALID (the folder exists), JT_FORMAT, JT_IO, JT_NOMEM, JT_CANCELLED. */
 JT_API jt_status jt_convert(const char *in, const char *out, const jt_convert_options *o, jt_convert_info *info, jt_error *err);
+
+/* Writes the adapter `in` of the model `model` as a GGUF file if the name ends in ".gguf", else as a new PEFT folder. Of
+ * the model only the settings are read. Errors: those of jt_adapter_open and jt_convert. */
+JT_API jt_status jt_convert_adapter(const char *model, const char *in, const char *out, jt_convert_info *info, jt_error *err);
 
 #ifdef __cplusplus
 }

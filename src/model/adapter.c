@@ -123,9 +123,17 @@ static jt_status adapter_permute(const jt_adapter *a, int rows, int cols, const 
     float *to = *out = jt_alloc((size_t)rows * (size_t)cols, sizeof *to);
     if (!to) return jt_nomem(err, "rows of an adapter", (size_t)rows * (size_t)cols, sizeof *to);
     for (int r = 0; r < rows; r++) {
-        int i = r % c->head_dim, source = r - i + adapter_row(i, c->head_dim, a->model->gguf != NULL);
+        int i = r % c->head_dim, source = r - i + adapter_row(i, c->head_dim, a->gguf);
         memcpy(to + (size_t)r * (size_t)cols, from + (size_t)source * (size_t)cols, (size_t)cols * sizeof *to);
     }
+    return JT_OK;
+}
+
+static jt_status adapter_keep(jt_adapter *a, const jt_adapter_place *p, const float *x, size_t n, jt_error *err) {
+    float **to = &a->raw_half[2 * jt_net_ref_index(p->layer, p->role) + (size_t)p->half];
+    jt_free(*to);
+    if (!(*to = jt_alloc(n, sizeof *x))) return jt_nomem(err, "numbers of an adapter", n, sizeof *x);
+    memcpy(*to, x, n * sizeof *x);
     return JT_OK;
 }
 
@@ -136,9 +144,15 @@ static jt_status adapter_pack(jt_adapter *a, const jt_adapter_place *p, int rows
     jt_matrix m;
     bool rotated = p->half && (p->role == JT_W_Q || p->role == JT_W_K);
     jt_status s = JT_OK;
-    if (rotated && gguf != (a->model->gguf != NULL) && a->model->config.family->gguf_interleaves)
-        s = adapter_permute(a, rows, cols, data, &turned, err);
+    if (rotated && gguf != a->gguf && a->model->config.family->gguf_interleaves) s = adapter_permute(a, rows, cols, data, &turned, err);
     if (!s) s = jt_matrix_init(&m, jt_format_of(JT_F32), rows, cols, turned ? turned : data, err);
+    if (!s && a->raw) {
+        s = adapter_keep(a, p, m.data, (size_t)rows * (size_t)cols, err);
+        m.data = NULL;
+        if (!s) *(p->half ? &l->b : &l->a) = m;
+        jt_free(turned);
+        return s;
+    }
     if (!s) s = jt_matrix_alloc_packed(&m, err);
     if (!s) {
         jt_matrix_pack_panels(a->model->engine->kernels, &m, 0, jt_matrix_panels(&m));
@@ -193,6 +207,7 @@ static jt_status adapter_finish(jt_adapter *a, jt_error *err) {
             i->pairs++;
             roles |= (uint64_t)1 << adapter_role[k];
             i->mode = jt_hash_bytes(jt_hash_u64(jt_hash_u64(i->mode, at), (uint64_t)rank), &l->scale, sizeof l->scale);
+            if (a->raw) continue;
             i->mode = jt_hash_bytes(i->mode, l->a.packed, (size_t)jt_matrix_panels(&l->a) * l->a.panel_bytes);
             i->mode = jt_hash_bytes(i->mode, l->b.packed, (size_t)jt_matrix_panels(&l->b) * l->b.panel_bytes);
         }
@@ -219,7 +234,7 @@ jt_status jt_adapter_open(jt_model *m, const char *path, jt_adapter **out, jt_er
         return jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to give it an adapter");
     jt_adapter *a = jt_alloc(1, sizeof *a);
     if (!a) return jt_nomem(err, "adapter", 1, sizeof *a);
-    a->model = m, a->refs = 1, a->n = jt_net_ref_index(m->config.layers, JT_W_GLOBAL);
+    a->model = m, a->refs = 1, a->n = jt_net_ref_index(m->config.layers, JT_W_GLOBAL), a->gguf = m->gguf != NULL;
     jt_status s = adapter_open(a, path, err);
     if (s) {
         jt_adapter_free(a);
@@ -229,9 +244,47 @@ jt_status jt_adapter_open(jt_model *m, const char *path, jt_adapter **out, jt_er
     return JT_OK;
 }
 
+/* A model of settings alone, with every weight that its layers may have. */
+static jt_status adapter_settings(const jt_config *c, jt_model **out, jt_error *err) {
+    size_t n = jt_net_ref_index(c->layers, JT_W_GLOBAL);
+    jt_model *m = *out = jt_alloc(1, sizeof *m);
+    if (!m) return jt_nomem(err, "settings", 1, sizeof *m);
+    m->config = *c;
+    if (!(m->ref = jt_alloc(n, sizeof *m->ref))) return jt_nomem(err, "table of weights", n, sizeof *m->ref);
+    for (int layer = 0; layer < c->layers; layer++)
+        for (int r = JT_W_GLOBAL; r < JT_W_ROLES; r++)
+            m->ref[jt_net_ref_index(layer, (jt_role)r)].tensor = jt_layer_roles(c, layer) >> r & 1 ? 0 : JT_NO_TENSOR;
+    return JT_OK;
+}
+
+jt_status jt_adapter_open_raw(const jt_config *c, bool gguf, const char *path, jt_adapter **out, jt_error *err) {
+    jt_adapter *a = jt_alloc(1, sizeof *a);
+    if (!a) return jt_nomem(err, "adapter", 1, sizeof *a);
+    a->refs = 1, a->raw = true, a->gguf = gguf, a->n = jt_net_ref_index(c->layers, JT_W_GLOBAL);
+    jt_status s = adapter_settings(c, &a->model, err);
+    if (!s && !(a->raw_half = jt_alloc(2 * a->n, sizeof *a->raw_half))) s = jt_nomem(err, "adapter", a->n, sizeof *a->raw_half);
+    if (!s) s = adapter_open(a, path, err);
+    if (s) {
+        jt_adapter_free(a);
+        return s;
+    }
+    *out = a;
+    return JT_OK;
+}
+
+const jt_lora *jt_adapter_pair(const jt_adapter *a, int layer, jt_role r, const float **half_a, const float **half_b) {
+    size_t at = jt_net_ref_index(layer, r);
+    if (!a->raw_half[2 * at]) return NULL;
+    *half_a = a->raw_half[2 * at], *half_b = a->raw_half[2 * at + 1];
+    return &a->lora[at];
+}
+
 void jt_adapter_free(jt_adapter *a) {
     if (!a || --a->refs) return;
     for (size_t i = 0; a->lora && i < a->n; i++) jt_matrix_free_packed(&a->lora[i].a), jt_matrix_free_packed(&a->lora[i].b);
+    for (size_t i = 0; a->raw_half && i < 2 * a->n; i++) jt_free(a->raw_half[i]);
+    if (a->raw && a->model) jt_free(a->model->ref), jt_free(a->model);
+    jt_free(a->raw_half);
     jt_free(a->lora);
     jt_arena_free(&a->text);
     jt_free(a);

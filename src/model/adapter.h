@@ -24,6 +24,9 @@ struct jt_adapter {
     jt_lora *lora; /* [n], by jt_net_ref_index */
     size_t n;
     const jt_adapter_names *names; /* of the file it came from */
+    bool gguf;                     /* halves are kept as GGUF files have them */
+    bool raw;                      /* as float32 in raw, not packed; model is then the adapter's own and has settings alone */
+    float **raw_half;              /* [2 n]: A and B of each pair */
     jt_adapter_info info;
     jt_arena text;
 };
@@ -39,6 +42,12 @@ jt_status jt_adapter_add(jt_adapter *a, const jt_adapter_place *p, int rows, int
 static inline jt_lora *jt_adapter_lora(const jt_adapter *a, const jt_adapter_place *p) {
     return &a->lora[jt_net_ref_index(p->layer, p->role)];
 }
+
+/* Opens an adapter by settings alone, its numbers unpacked and arranged as files of the kind have them. Nothing but the
+ * functions here, jt_adapter_get_info and jt_adapter_free may then be called. */
+jt_status jt_adapter_open_raw(const jt_config *c, bool gguf, const char *path, jt_adapter **out, jt_error *err);
+/* The pair of a weight: rows and cols of its halves, its scale, and A [rank][inputs] and B [outputs][rank]; NULL: none. */
+const jt_lora *jt_adapter_pair(const jt_adapter *a, int layer, jt_role r, const float **half_a, const float **half_b);
 
 /* The readers: every tensor is added and every pair that has both halves gets its scale. */
 jt_status jt_adapter_read_peft(jt_adapter *a, const char *path, jt_error *err);

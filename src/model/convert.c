@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/thread.h"
+#include "jeton/adapter.h"
 #include "model/convert.h"
 #include "model/imatrix.h"
 
@@ -27,7 +28,7 @@ static bool convert_is_gguf(const char *path) {
 }
 
 /* Opens the input and reads its settings. Those of a GGUF file that stays one may be of a family that is not known. */
-static jt_status convert_open(jt_conversion *c, jt_error *err) {
+jt_status jt_convert_open(jt_conversion *c, jt_error *err) {
     jt_status s;
     jt_error other;
     if (!jt_is_folder(c->in)) {
@@ -194,14 +195,16 @@ jt_status jt_convert(const char *in, const char *out, const jt_convert_options *
     jt_conversion *c = jt_alloc(1, sizeof *c);
     if (!c) return jt_nomem(err, "conversion", 1, sizeof *c);
     c->options = o ? o : &none, c->in = in, c->out = out, c->to_gguf = convert_is_gguf(out);
-    jt_status s = convert_open(c, err);
+    jt_status s = jt_convert_open(c, err);
     if (!s && (s = jt_convert_plan(c, err))) s = jt_error_in(err, s, "%s", in);
+    if (!s && c->options->adapter) s = jt_convert_adapt(c, err);
     if (!s) s = convert_weights(c, err);
     if (!s) s = c->to_gguf ? convert_to_gguf(c, err) : convert_to_hf(c, err);
     if (!s && info) *info = c->info;
     for (size_t i = 0; i < c->n; i++) jt_free(c->made[i].piece);
     jt_free(c->made);
     jt_imatrix_free(c->imatrix);
+    jt_adapter_free(c->adapter);
     jt_gguf_free(c->gguf), jt_safetensors_free(c->tensors), jt_json_free(c->json);
     jt_arena_free(&c->arena);
     jt_free(c);

@@ -35,6 +35,11 @@ typedef struct jt_convert_piece {
     int head, rot;                    /* above 0: of each `head` rows the first `rot` are reordered for the rotation */
     bool interleave;                  /* to pairs (2i, 2i + 1), else back */
     jt_role role;
+    int layer;
+    const float *lora_a, *lora_b; /* of an adapter: [rank][inputs] and [outputs][rank]; NULL: none */
+    int lora_rank;
+    bool lora_across; /* rows are inputs */
+    double lora_scale;
     jt_convert_turn turn;
     float by;
 } jt_convert_piece;
@@ -69,6 +74,7 @@ typedef struct jt_conversion {
     jt_convert_tensor *made;
     size_t n, cap;
     struct jt_imatrix *imatrix;
+    struct jt_adapter *adapter;
     int file_type; /* general.file_type; -1: as the input says */
     jt_arena arena;
 } jt_conversion;
@@ -80,8 +86,14 @@ void jt_convert_note(const jt_conversion *c, const char *fmt, ...) JT_PRINTF(2, 
 jt_status jt_convert_plan(jt_conversion *c, jt_error *err);
 /* Chooses the formats (convert_types.c). */
 jt_status jt_convert_choose(jt_conversion *c, jt_error *err);
+/* Opens the adapter of the options and gives the pieces what it adds to them (convert_adapter.c). After the plan. */
+jt_status jt_convert_adapt(jt_conversion *c, jt_error *err);
+/* Opens the input and reads its settings. */
+jt_status jt_convert_open(jt_conversion *c, jt_error *err);
+
 /* Settings (convert_config.c): the keys of a GGUF file, or the text of config.json. */
 jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_error *err);
+const char *jt_convert_gguf_name(const jt_conversion *c); /* general.architecture; NULL: not known */
 jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *err);
 /* The tokenizer (convert_text.c): the keys, or files into `folder`. */
 jt_status jt_convert_text_gguf(jt_conversion *c, jt_gguf_meta *m, jt_error *err);

@@ -49,6 +49,11 @@ static const struct settings_names *settings_named(const jt_conversion *c) {
     return NULL;
 }
 
+const char *jt_convert_gguf_name(const jt_conversion *c) {
+    const struct settings_names *n = settings_named(c);
+    return n ? n->gguf : NULL;
+}
+
 static bool settings_is(const struct settings_names *n, const char *hf) { return !strncmp(n->hf, hf, strlen(hf)); }
 
 static jt_status settings_unknown(const jt_conversion *c, jt_error *err) {

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "model/convert.h"
+#include "model/names.h"
 #include "model/network.h"
 #include "model/rope.h"
 
@@ -386,6 +387,7 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
     if (row->experts) return JT_OK;
     if ((e = plan_take(p, r, from, &s, &piece, err))) return e;
+    piece.layer = layer, piece.lora_across = turned;
     for (size_t i = c->n; !t && i-- > 0;)
         if (!strcmp(c->made[i].name, to)) t = &c->made[i];
     if (!t) {
@@ -407,6 +409,48 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     }
     t->n_dims = plan_dims(c, r, t->rows, t->cols, t->dim);
     return plan_put(t, piece, err);
+}
+
+/* Parts a tensor that keeps its name by the roles that lie in it. */
+static jt_status plan_same_roles(jt_conversion *c, jt_convert_tensor *t, int layer, jt_role r, jt_error *err) {
+    const jt_role_row *row = &c->config.family->role[r];
+    const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack, alone[] = {r, JT_W_ROLES};
+    jt_convert_piece whole = t->piece[0];
+    uint64_t first = 0, rows, cols = 0;
+    if (row->hf_by_input && !c->gguf) return JT_OK;
+    t->n_piece = 0;
+    for (stack = stack ? stack : alone; *stack != JT_W_ROLES; stack++) {
+        jt_convert_piece one = whole;
+        plan_size(c, *stack, &rows, &cols);
+        one.first = first, one.rows = rows, one.role = *stack, one.layer = layer;
+        first += rows;
+        jt_status s = plan_piece(t, &one, err);
+        if (s) return s;
+    }
+    if (first == whole.rows && cols == whole.cols) return JT_OK;
+    return jt_error_set(err, JT_FORMAT, "tensor %s is not of the shape that the model's settings ask for", t->name);
+}
+
+/* For adapters: which weights the tensors are that keep their names. */
+static jt_status plan_same_find(jt_conversion *c, jt_error *err) {
+    char name[160];
+    jt_names names = {0};
+    jt_status s = jt_names_new(c->n, &names, err);
+    for (size_t i = 0; !s && i < c->n; i++) {
+        size_t at = i;
+        (void)jt_names_add(&names, c->made[i].name, &at);
+    }
+    for (int layer = 0; !s && layer < c->config.layers; layer++)
+        for (int r = JT_W_GLOBAL; !s && r < JT_W_ROLES; r++) {
+            const jt_role_row *row = &c->config.family->role[r];
+            const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
+            size_t at;
+            if (!plan_has(c, layer, r) || row->vector || row->experts || (stack && stack[0] != (jt_role)r)) continue;
+            plan_name(c, layer, (jt_role)r, c->gguf != NULL, name, sizeof name);
+            if (jt_names_find(&names, name, &at) && c->made[at].n_piece == 1) s = plan_same_roles(c, &c->made[at], layer, (jt_role)r, err);
+        }
+    jt_names_free(&names);
+    return s;
 }
 
 /* ---- divisors of rotary frequencies, which are tensors in GGUF and settings in config.json ---- */
@@ -487,7 +531,9 @@ static jt_status plan_tables(jt_conversion *c, jt_error *err) {
 }
 
 jt_status jt_convert_plan(jt_conversion *c, jt_error *err) {
-    jt_status s = c->to_gguf == (c->gguf != NULL) ? plan_all_same(c, err) : plan_tables(c, err);
+    bool same = c->to_gguf == (c->gguf != NULL);
+    jt_status s = same ? plan_all_same(c, err) : plan_tables(c, err);
+    if (!s && same && c->options->adapter && c->has_config) s = plan_same_find(c, err);
     for (size_t i = 0; !s && i < c->n; i++) {
         c->info.tensors++, c->info.parameters += c->made[i].rows * c->made[i].cols;
         for (size_t k = 0; k < c->made[i].n_piece; k++) c->info.bytes_in += c->made[i].piece[k].bytes;

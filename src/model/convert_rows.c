@@ -44,6 +44,18 @@ static const uint8_t *convert_at(const jt_convert_piece *p, uint64_t i) {
     return p->data + (p->first + convert_row(p, i) * p->step) * p->row_bytes;
 }
 
+/* Adds scale * B A to row i, outputs by inputs or, across, inputs by outputs. */
+static void convert_lora(const jt_convert_piece *p, uint64_t i, float *out) {
+    size_t rank = (size_t)p->lora_rank, cols = (size_t)p->cols;
+    for (size_t c = 0; c < cols; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < rank; r++)
+            sum += p->lora_across ? (double)p->lora_b[c * rank + r] * (double)p->lora_a[r * (size_t)p->rows + i]
+                                  : (double)p->lora_b[i * rank + r] * (double)p->lora_a[r * cols + c];
+        out[p->to + c * p->to_step] += (float)(p->lora_scale * sum);
+    }
+}
+
 /* Row i of a piece as float32, in its places of out; `room` is for a row of a format. */
 static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, uint8_t *room) {
     const uint8_t *data = p->data;
@@ -61,6 +73,7 @@ static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, ui
             out[p->to + c * p->to_step] = block[at % size];
         }
     }
+    if (p->lora_a) convert_lora(p, convert_row(p, i), out);
     if (!p->to_step || p->to_step == 1) convert_turn(p, out + p->to, p->cols);
 }
 
@@ -77,7 +90,7 @@ struct convert_chunk {
 
 /* Same bytes in and out. */
 static bool convert_plain(const jt_convert_tensor *t, const jt_convert_piece *p) {
-    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across && !t->beside;
+    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across && !t->beside && !p->lora_a;
 }
 
 static void convert_share(void *arg, int thread, int threads) {

@@ -16,11 +16,13 @@
 
 #include "alloc_wrap.h"
 #include "core/file.h"
+#include "jeton/adapter.h"
 #include "jeton/convert.h"
 #include "jeton/model.h"
 #include "model/config.h"
 #include "model/gguf_builder.h"
 #include "model/gguf_write.h"
+#include "model/imatrix.h"
 #include "model/safetensors.h"
 
 static char dir[64];
@@ -498,6 +500,133 @@ static void test_tokenizer_carried(void **state) {
     jt_gguf_free(z);
 }
 
+/* ---- adapters ---- */
+
+static void logits_of(const char *model, const char *adapter, float *out) {
+    jt_error err;
+    jt_engine *e;
+    jt_model *m;
+    jt_state *s;
+    jt_adapter *a = NULL;
+    static const int32_t ids[] = {5, 9, 200, 31, 77, 4, 18, 300};
+    ok(jt_engine_new(&(jt_engine_options){.threads = 1}, &e, &err), &err);
+    ok(jt_model_open(e, model, &(jt_model_options){.activations = JT_ACT_FLOAT}, &m, &err), &err);
+    if (adapter) ok(jt_adapter_open(m, adapter, &a, &err), &err);
+    if (a) ok(jt_model_set_adapter(m, a, 1, &err), &err);
+    ok(jt_state_new(m, 64, &s, &err), &err);
+    jt_span span = {.state = s, .ids = ids, .n = 8};
+    jt_want want = {.row = 7, .logits = out};
+    ok(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = &want, .n_want = 1}, &err), &err);
+    jt_state_free(s);
+    jt_adapter_free(a);
+    jt_model_free(m);
+    jt_engine_free(e);
+}
+
+static void same_logits(const float *a, const float *b) {
+    for (int i = 0; i < 320; i++)
+        if (!(fabsf(a[i] - b[i]) < 5e-5f)) fail_msg("logit %d: %g and %g", i, (double)a[i], (double)b[i]);
+}
+
+/* A merged model, and an adapter in the other container, give the logits of model and adapter. */
+static void test_adapters(void **state) {
+    (void)state;
+    static const char model[] = FIXTURES "/hf-tiny/llama";
+    static const char *const adapter[] = {FIXTURES "/lora/wide", FIXTURES "/lora/narrow", FIXTURES "/lora/wide.gguf"};
+    jt_error err;
+    float plain[320], want[320], got[320];
+    logits_of(model, NULL, plain);
+    ok(jt_convert(model, at("base.gguf"), NULL, NULL, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        logits_of(model, adapter[i], want);
+        assert_memory_not_equal(plain, want, sizeof plain);
+        static const char *const out[] = {"a.gguf", "b"};
+        for (int k = 0; k < 4; k++) { /* from either kind to either */
+            jt_convert_options o = {.adapter = adapter[i]};
+            remove_all(out[k % 2]);
+            ok(jt_convert(k / 2 ? at("base.gguf") : model, at(out[k % 2]), &o, NULL, &err), &err);
+            logits_of(at(out[k % 2]), NULL, got);
+            same_logits(want, got);
+        }
+        for (int k = 0; k < 2; k++) {
+            static const char *const file[] = {"l.gguf", "l"};
+            remove_all(file[k]);
+            ok(jt_convert_adapter(k ? at("base.gguf") : model, adapter[i], at(file[k]), NULL, &err), &err);
+            logits_of(model, at(file[k]), got);
+            same_logits(want, got);
+        }
+    }
+    write_llama(at("m.gguf"), 2, 96, false);
+    jt_convert_options o = {.adapter = adapter[0]};
+    assert_int_equal(jt_convert(at("m.gguf"), at("x.gguf"), &o, NULL, &err), JT_FORMAT);
+}
+
+/* ---- importance matrices ---- */
+
+static void test_imatrix(void **state) {
+    (void)state;
+    static const char model[] = FIXTURES "/hf-tiny/llama";
+    jt_error err;
+    jt_engine *e;
+    jt_model *m;
+    jt_state *s;
+    jt_imatrix_sums *sums;
+    jt_imatrix *x;
+    int32_t ids[40];
+    for (int i = 0; i < 40; i++) ids[i] = i * 7 % 320;
+    ok(jt_engine_new(&(jt_engine_options){.threads = 2}, &e, &err), &err);
+    for (int act = 0; act < 2; act++) {
+        ok(jt_model_open(e, model, &(jt_model_options){.activations = act ? JT_ACT_INT8 : JT_ACT_FLOAT}, &m, &err), &err);
+        ok(jt_state_new(m, 64, &s, &err), &err);
+        ok(jt_imatrix_collect(m, &sums, &err), &err);
+        assert_int_equal(jt_imatrix_save(sums, at("i.gguf"), "t", 0, 0, &err), JT_INVALID);
+        jt_span span = {.state = s, .ids = ids, .n = 40};
+        jt_want want = {.row = 39, .logits = malloc(320 * sizeof(float))};
+        ok(jt_eval(m, &(jt_batch){.span = &span, .n_span = 1, .want = &want, .n_want = 1}, &err), &err);
+        free(want.logits);
+        ok(jt_imatrix_save(sums, at("i.gguf"), "t", 1, 40, &err), &err);
+        assert_int_equal(jt_imatrix_met(sums), 3 * 7);
+        jt_imatrix_stop(sums);
+        jt_state_free(s);
+        jt_model_free(m);
+        ok(jt_imatrix_open(at("i.gguf"), &x, &err), &err);
+        assert_int_equal(jt_imatrix_rows(x), 21);
+        const jt_imatrix_row *q = jt_imatrix_find(x, "blk.1.attn_q.weight"), *k = jt_imatrix_find(x, "blk.1.attn_k.weight");
+        const jt_imatrix_row *gate = jt_imatrix_find(x, "blk.1.ffn_gate.weight"), *down = jt_imatrix_find(x, "blk.1.ffn_down.weight");
+        assert_true(q && k && gate && down);
+        assert_int_equal(down->cols, 160);
+        assert_memory_equal(q->mean, k->mean, 64 * sizeof(float)); /* one input */
+        /* A norm's rows have a mean square of about 1 before its weights, which are near 1 here. */
+        double mean = 0;
+        for (int i = 0; i < 64; i++) mean += (double)q->mean[i] / 64;
+        assert_true(mean > 0.5 && mean < 2);
+        jt_imatrix_free(x);
+    }
+    jt_engine_free(e);
+    ok(jt_convert(model, at("w.gguf"), &(jt_convert_options){.type = "q4_0", .imatrix = at("i.gguf")}, NULL, &err), &err);
+    ok(jt_convert(model, at("v.gguf"), &(jt_convert_options){.type = "q4_0"}, NULL, &err), &err);
+    jt_gguf *a, *b;
+    ok(jt_gguf_open(at("w.gguf"), &a, &err), &err);
+    ok(jt_gguf_open(at("v.gguf"), &b, &err), &err);
+    const jt_gguf_tensor *t = jt_gguf_tensor_named(a, "blk.0.attn_q.weight"), *u = jt_gguf_tensor_named(b, "blk.0.attn_q.weight");
+    assert_true(t->bytes == u->bytes && memcmp(t->data, u->data, t->bytes) != 0);
+    jt_gguf_free(a), jt_gguf_free(b);
+    /* The older form: int32 entries; length, name, calls, numbers, floats. */
+    const int32_t head[] = {1, 19}, counts[] = {2, 64};
+    float number[64];
+    for (int i = 0; i < 64; i++) number[i] = (float)(2 * i);
+    FILE *f = fopen(at("i.dat"), "wb");
+    assert_true(f && fwrite(head, 4, 2, f) == 2 && fwrite("blk.0.attn_q.weight", 1, 19, f) == 19 && fwrite(counts, 4, 2, f) == 2 &&
+                fwrite(number, 4, 64, f) == 64 && !fclose(f));
+    ok(jt_imatrix_open(at("i.dat"), &x, &err), &err);
+    assert_true(jt_imatrix_find(x, "blk.0.attn_q.weight")->mean[5] == 5);
+    jt_imatrix_free(x);
+    write_llama(at("m.gguf"), 1, 96, false);
+    assert_int_equal(jt_convert(at("m.gguf"), at("x.gguf"), &(jt_convert_options){.type = "q4_0", .imatrix = at("i.dat")}, NULL, &err),
+                     JT_INVALID);
+    assert_has(err.message, "it is another model's");
+}
+
 /* ---- failed allocations ---- */
 
 static void test_failed_allocations(void **state) {
@@ -535,6 +664,8 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_tokenizer),
         cmocka_unit_test(test_tokenizer_carried),
+        cmocka_unit_test(test_adapters),
+        cmocka_unit_test(test_imatrix),
         cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
