@@ -157,7 +157,7 @@ void jt_help_list(const char *group, jt_str *out) {
                      0, 0, WIDTH, out);
     jt_str_puts(out, "\nCommands:\n");
     for (int i = 0; jt_commands[i]; i++)
-        if (in_group(jt_commands[i], group)) two_columns(jt_commands[i]->name, jt_commands[i]->summary, 16, out);
+        if (in_group(jt_commands[i], group)) two_columns(jt_commands[i]->name, jt_commands[i]->summary, 20, out);
     jt_str_printf(out, "\n'jeton %s%sCOMMAND --help' says more.\nDefaults of options may be set in ~/.config/jeton/config.yaml.\n",
                   group ? group : "", group ? " " : "");
 }
