@@ -107,6 +107,10 @@ static jt_status config_check_experts(const jt_config *c, jt_error *err) {
     if (r->groups > 1 && (r->experts % r->groups || r->experts / r->groups * r->groups_used < r->used))
         return jt_error_set(err, JT_FORMAT, "%d of %d experts cannot be chosen from %d of %d groups", r->used, r->experts, r->groups_used,
                             r->groups);
+    int64_t width = c->expert_ffn > c->hidden ? c->expert_ffn : c->hidden;
+    if (width * r->used > 1 << 28)
+        return jt_error_set(err, JT_LIMIT, "%d experts of width %lld for each row are more than this build has room for", r->used,
+                            (long long)width);
     if (!(r->scale > -1e6f && r->scale < 1e6f))
         return jt_error_set(err, JT_FORMAT, "the scale of the experts' weights is %g; it cannot be meant", (double)r->scale);
     return JT_OK;

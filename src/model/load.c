@@ -162,9 +162,11 @@ static void load_apart(char *to, const char *from, size_t size, int rows, int co
 
 /* Vectors of all experts, as one. */
 static jt_status load_expert_vectors(jt_model *m, const jt_role_row *row, struct source *t, int cols, jt_ref *ref, jt_error *err) {
-    int part = m->gguf ? 0 : row->hf_part, n = m->config.router.experts * cols, step = part ? 2 : 1;
+    int part = m->gguf ? 0 : row->hf_part, step = part ? 2 : 1;
+    int64_t all = (int64_t)m->config.router.experts * cols;
+    int n = all > INT32_MAX / 2 ? 0 : (int)all; /* none have so many */
     void *copy;
-    if (t->elements != (uint64_t)n * (uint64_t)step || t->format->block != 1)
+    if (!n || t->elements != (uint64_t)n * (uint64_t)step || t->format->block != 1)
         return load_strange(t, 1, m->config.router.experts, cols * step, err);
     jt_status s = load_copies(m, t->name, (size_t)n, t->format->bytes, &copy, err);
     if (s) return s;
