@@ -117,12 +117,12 @@ EXPAND(iq1_m, 256, 56, false)
     X("f16", 1, 1, 2, JT_PANEL_F16, false, expand_f16, NULL)                                                                               \
     X("q4_0", 2, 32, 18, JT_PANEL_I4, true, jt_expand_q4_0, NULL)                                                                          \
     X("q4_1", 3, 32, 20, JT_PANEL_I4M, true, jt_expand_q4_1, NULL)                                                                         \
-    X("q5_0", 6, 32, 22, JT_PANEL_I8S, true, expand_q5_0, jt_codes_q5_0)                                                                   \
-    X("q5_1", 7, 32, 24, JT_PANEL_I8M, true, expand_q5_1, jt_codes_q5_1)                                                                   \
+    X("q5_0", 6, 32, 22, JT_PANEL_I5, true, expand_q5_0, jt_codes_q5_0)                                                                    \
+    X("q5_1", 7, 32, 24, JT_PANEL_I5M, true, expand_q5_1, jt_codes_q5_1)                                                                   \
     X("q8_0", 8, 32, 34, JT_PANEL_I8, true, jt_expand_q8_0, NULL)                                                                          \
     X("q8_1", 9, 32, 36, JT_PANEL_NONE, true, NULL, NULL)                                                                                  \
-    X("q2_k", 10, 256, 84, JT_PANEL_I8M, true, expand_q2_k, jt_codes_q2_k)                                                                 \
-    X("q3_k", 11, 256, 110, JT_PANEL_I8S, true, expand_q3_k, jt_codes_q3_k)                                                                \
+    X("q2_k", 10, 256, 84, JT_PANEL_I4SM, true, expand_q2_k, jt_codes_q2_k)                                                                \
+    X("q3_k", 11, 256, 110, JT_PANEL_I4S, true, expand_q3_k, jt_codes_q3_k)                                                                \
     X("q4_k", 12, 256, 144, JT_PANEL_K4, true, expand_q4_k, jt_codes_q4_k)                                                                 \
     X("q5_k", 13, 256, 176, JT_PANEL_K5, true, expand_q5_k, jt_codes_q5_k)                                                                 \
     X("q6_k", 14, 256, 210, JT_PANEL_K6, true, expand_q6_k, jt_codes_q6_k)                                                                 \
@@ -142,8 +142,8 @@ EXPAND(iq1_m, 256, 56, false)
     X("f64", 28, 1, 8, JT_PANEL_NONE, false, NULL, NULL)                                                                                   \
     X("iq1_m", 29, 256, 56, JT_PANEL_I8S, true, expand_iq1_m, jt_codes_iq1_m)                                                              \
     X("bf16", 30, 1, 2, JT_PANEL_BF16, false, expand_bf16, NULL)                                                                           \
-    X("tq1_0", 34, 256, 54, JT_PANEL_I8S, true, expand_tq1_0, jt_codes_tq1_0)                                                              \
-    X("tq2_0", 35, 256, 66, JT_PANEL_I8S, true, expand_tq2_0, jt_codes_tq2_0)                                                              \
+    X("tq1_0", 34, 256, 54, JT_PANEL_I4S, true, expand_tq1_0, jt_codes_tq1_0)                                                              \
+    X("tq2_0", 35, 256, 66, JT_PANEL_I4S, true, expand_tq2_0, jt_codes_tq2_0)                                                              \
     X("mxfp4", 39, 32, 17, JT_PANEL_I8S, true, expand_mxfp4, jt_codes_mxfp4)                                                               \
     X("nvfp4", 40, 64, 36, JT_PANEL_I8S, true, expand_nvfp4, jt_codes_nvfp4)                                                               \
     X("q1_0", 41, 128, 18, JT_PANEL_NONE, true, NULL, NULL)                                                                                \

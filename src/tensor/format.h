@@ -49,8 +49,11 @@ typedef enum jt_panel_kind {
     JT_PANEL_I4,
     JT_PANEL_I4M,
     JT_PANEL_I8,
+    JT_PANEL_I5,
+    JT_PANEL_I5M,
+    JT_PANEL_I4S,
+    JT_PANEL_I4SM,
     JT_PANEL_I8S,
-    JT_PANEL_I8M,
     JT_PANEL_K4,
     JT_PANEL_K5,
     JT_PANEL_K6

@@ -16,8 +16,10 @@
  *   K6 (Q6_K)        per 256 columns: d[16] floats, scales [8][2][16] signed bytes (320 together); then 8 blocks of nibbles,
  *                    each with two vectors [16 rows][4] (128) after it: bits 2g and 2g + 1 of byte (r, j) of vector v are the
  *                    high ones of column 16v + 4g + j; integers are 0..63, with an offset of 32
- *   I8S, I8M (all others)  per 32 columns: bytes as in I8 (512), then [2][16] floats, the scales of 16 columns each (128),
- *                    and for I8M, whose integers are 0..31, [2][16] floats more, the minima (128)
+ *   I5, I5M (Q5_0, Q5_1)  per 32 columns: integers as in K5 (320), in I5 with an offset of 16; then halfs as in I4, I4M
+ *   I4S, I4SM (Q3_K, TQ1_0, TQ2_0; Q2_K)  per 32 columns: nibbles as in I4, in I4SM without offset; then [2][16] floats, the
+ *                    scales of 16 columns each (128), and for I4SM [2][16] floats more, the minima
+ *   I8S (all others) per 32 columns: bytes as in I8 (512), then [2][16] floats, the scales of 16 columns each (128)
  *
  * A mapped matrix (no packed copy) is packed panel by panel into scratch when it is used. */
 #ifndef JT_TENSOR_PACK_H

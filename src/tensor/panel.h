@@ -26,7 +26,11 @@ JT_INLINE jt_panel_facts jt_panel_facts_of(jt_panel_kind kind) {
     case JT_PANEL_I4M: return (jt_panel_facts){.bits = 4, .blocks = 1, .group = 320, .step = 256, .minimum = true};
     case JT_PANEL_I8: return (jt_panel_facts){.bits = 8, .blocks = 1, .group = 544, .step = 512, .by = -128};
     case JT_PANEL_I8S: return (jt_panel_facts){.bits = 8, .blocks = 1, .group = 640, .step = 512, .by = -128, .halves = true};
-    case JT_PANEL_I8M: return (jt_panel_facts){.bits = 8, .blocks = 1, .group = 768, .step = 512, .by = 1, .halves = true, .minimum = true};
+    case JT_PANEL_I5: return (jt_panel_facts){.bits = 5, .blocks = 1, .group = 352, .step = 320, .by = -16};
+    case JT_PANEL_I5M: return (jt_panel_facts){.bits = 5, .blocks = 1, .group = 384, .step = 320, .minimum = true};
+    case JT_PANEL_I4S: return (jt_panel_facts){.bits = 4, .blocks = 1, .group = 384, .step = 256, .by = -8, .halves = true};
+    case JT_PANEL_I4SM:
+        return (jt_panel_facts){.bits = 4, .blocks = 1, .group = 512, .step = 256, .by = 1, .halves = true, .minimum = true};
     case JT_PANEL_K4: return (jt_panel_facts){.bits = 4, .blocks = 8, .group = 2368, .codes = 320, .step = 256, .minimum = true, .k = true};
     case JT_PANEL_K5: return (jt_panel_facts){.bits = 5, .blocks = 8, .group = 2880, .codes = 320, .step = 320, .minimum = true, .k = true};
     case JT_PANEL_K6:

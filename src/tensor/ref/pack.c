@@ -20,25 +20,28 @@ static void ref_pack_elements(const void *const rows[JT_PANEL], int cols, size_t
     }
 }
 
-/* The integers of a block of 32 as bytes in the order of a panel, those with an offset unsigned. Gives the number of bytes. */
-static size_t ref_fold_codes(jt_panel_facts f, const int8_t *code, unsigned char out[32]) {
+/* The integers of a block of 32 as words of four bytes in the order of a panel, those with an offset unsigned. Gives the number
+ * of words. */
+static size_t ref_fold_codes(jt_panel_facts f, const int8_t *code, uint32_t out[8]) {
+    int8_t u[32];
+    uint32_t w[8], high[2] = {0, 0};
+    int offset = f.bits < 8 && f.by < 0 ? -f.by : 0;
+    for (int i = 0; i < 32; i++) u[i] = (int8_t)(code[i] + offset);
+    memcpy(w, u, sizeof w);
     if (f.bits == 8) {
-        memcpy(out, code, 32);
-        return 32;
+        memcpy(out, w, sizeof w);
+        return 8;
     }
-    unsigned char u[32];
-    for (int i = 0; i < 32; i++) u[i] = (unsigned char)(code[i] - f.by);
-    for (int i = 0; i < 16; i++) out[i] = (unsigned char)((u[i] & 15) | (u[16 + i] & 15) << 4);
-    if (f.bits == 4) return 16;
-    memset(out + 16, 0, 8);
-    for (int i = 0; i < 32; i++) {
-        int g = i / 4, high = u[i] >> 4;
+    for (int g = 0; g < 4; g++) out[g] = (w[g] & 0x0f0f0f0f) | (w[4 + g] & 0x0f0f0f0f) << 4;
+    if (f.bits == 4) return 4;
+    for (int g = 0; g < 8; g++) {
         if (f.bits == 5)
-            out[16 + i % 4] |= (unsigned char)(high << g);
+            high[0] |= (w[g] >> 4 & 0x01010101) << g;
         else
-            out[16 + g / 4 * 4 + i % 4] |= (unsigned char)(high << 2 * (g % 4));
+            high[g / 4] |= (w[g] >> 4 & 0x03030303) << 2 * (g % 4);
     }
-    return f.bits == 5 ? 20 : 24;
+    memcpy(out + 4, high, sizeof high);
+    return f.bits == 5 ? 5 : 6;
 }
 
 /* The header of a group of K panels for row o, from the block of the file (formats.h). */
@@ -60,6 +63,20 @@ static void ref_pack_k_header(jt_panel_kind kind, const unsigned char *block, si
     }
 }
 
+/* Scales and minima of block j of a block of the file, for row o. */
+static void ref_pack_scales(jt_panel_facts f, const jt_codes *c, size_t j, size_t o, unsigned char *out) {
+    if (!f.halves) {
+        uint16_t d = jt_f32_to_f16(c->scale[2 * j]), m = jt_f32_to_f16(c->min[2 * j]);
+        memcpy(out + 2 * o, &d, 2);
+        if (f.minimum) memcpy(out + 32 + 2 * o, &m, 2);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        memcpy(out + 64 * i + 4 * o, &c->scale[2 * j + i], 4);
+        if (f.minimum) memcpy(out + 128 + 64 * i + 4 * o, &c->min[2 * j + i], 4);
+    }
+}
+
 /* Formats whose integers are taken out of their blocks (jt_format.codes). */
 static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, unsigned char *panel) {
     static const unsigned char none[256];
@@ -72,13 +89,11 @@ static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL],
             if (rows[o]) f->codes(block, &c);
             if (facts.k) ref_pack_k_header(f->panel, block, o, panel + jt_panel_group(facts, b));
             for (size_t j = 0; j < blocks; j++) {
-                unsigned char bytes[32], *out = panel + jt_panel_codes(facts, b + j);
-                size_t n = ref_fold_codes(facts, c.code + 32 * j, bytes);
-                for (size_t i = 0; i < n / 4; i++) memcpy(out + 64 * i + 4 * o, bytes + 4 * i, 4);
-                for (size_t i = 0; i < 2 && !facts.k; i++) {
-                    memcpy(out + 512 + 64 * i + 4 * o, &c.scale[2 * j + i], 4);
-                    if (facts.minimum) memcpy(out + 640 + 64 * i + 4 * o, &c.min[2 * j + i], 4);
-                }
+                unsigned char *out = panel + jt_panel_codes(facts, b + j);
+                uint32_t words[8];
+                size_t n = ref_fold_codes(facts, c.code + 32 * j, words);
+                for (size_t i = 0; i < n; i++) memcpy(out + 64 * i + 4 * o, &words[i], 4);
+                if (!facts.k) ref_pack_scales(facts, &c, j, o, out + facts.step);
             }
         }
 }

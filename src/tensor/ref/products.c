@@ -49,7 +49,7 @@ static void ref_quants(jt_panel_kind kind, const unsigned char *block, int o, in
         int byte = block[g % 4 * 64 + at], high = 0;
         if (f.bits == 5) high = block[256 + at] >> g & 1;
         if (f.bits == 6) high = block[256 + g / 4 * 64 + at] >> 2 * (g % 4) & 3;
-        w[c] = ((c < 16 ? byte & 15 : byte >> 4) | high << 4) + f.by;
+        w[c] = ((c < 16 ? byte & 15 : byte >> 4) | high << 4) + (f.by < 0 ? f.by : 0);
     }
 }
 

@@ -62,7 +62,7 @@ JT_INLINE void expand_vector_avx2(jt_panel_facts f, __m256i v, __m256 d, __m256 
     JT_UNROLL
     for (int j = 0; j < 4; j++) {
         __m256i byte = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * j), 24);
-        if (f.bits < 8 && f.by) byte = _mm256_add_epi32(byte, _mm256_set1_epi32(f.by));
+        if (f.bits < 8 && f.by < 0) byte = _mm256_add_epi32(byte, _mm256_set1_epi32(f.by));
         expand8_avx2(byte, d, m, f.minimum, out + j * JT_PANEL);
     }
 }
@@ -85,7 +85,10 @@ void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float
     case JT_PANEL_I4: expand_avx2(JT_PANEL_I4, panel, cols, out); break;
     case JT_PANEL_I4M: expand_avx2(JT_PANEL_I4M, panel, cols, out); break;
     case JT_PANEL_I8S: expand_avx2(JT_PANEL_I8S, panel, cols, out); break;
-    case JT_PANEL_I8M: expand_avx2(JT_PANEL_I8M, panel, cols, out); break;
+    case JT_PANEL_I5: expand_avx2(JT_PANEL_I5, panel, cols, out); break;
+    case JT_PANEL_I5M: expand_avx2(JT_PANEL_I5M, panel, cols, out); break;
+    case JT_PANEL_I4S: expand_avx2(JT_PANEL_I4S, panel, cols, out); break;
+    case JT_PANEL_I4SM: expand_avx2(JT_PANEL_I4SM, panel, cols, out); break;
     case JT_PANEL_K4: expand_avx2(JT_PANEL_K4, panel, cols, out); break;
     case JT_PANEL_K5: expand_avx2(JT_PANEL_K5, panel, cols, out); break;
     case JT_PANEL_K6: expand_avx2(JT_PANEL_K6, panel, cols, out); break;

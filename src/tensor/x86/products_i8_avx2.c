@@ -263,7 +263,10 @@ void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, i
     switch (kind) {
     case JT_PANEL_I4: panel_i8_avx2(JT_PANEL_I4, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_avx2(JT_PANEL_I4M, FORM_TO_31, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8M: panel_i8_avx2(JT_PANEL_I8M, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5: panel_i8_avx2(JT_PANEL_I5, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5M: panel_i8_avx2(JT_PANEL_I5M, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4S: panel_i8_avx2(JT_PANEL_I4S, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4SM: panel_i8_avx2(JT_PANEL_I4SM, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: panel_i8_avx2(JT_PANEL_K4, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: panel_i8_avx2(JT_PANEL_K5, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: panel_i8_avx2(JT_PANEL_K6, FORM_TO_63, panel, a, row, rows, y, ldy); break;

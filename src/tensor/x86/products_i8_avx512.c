@@ -205,7 +205,10 @@ void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a,
     case JT_PANEL_I4: panel_i8_avx512(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_avx512(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I8S: panel_i8_avx512(JT_PANEL_I8S, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8M: panel_i8_avx512(JT_PANEL_I8M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5: panel_i8_avx512(JT_PANEL_I5, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5M: panel_i8_avx512(JT_PANEL_I5M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4S: panel_i8_avx512(JT_PANEL_I4S, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4SM: panel_i8_avx512(JT_PANEL_I4SM, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: panel_i8_avx512(JT_PANEL_K4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: panel_i8_avx512(JT_PANEL_K5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: panel_i8_avx512(JT_PANEL_K6, panel, a, row, rows, y, ldy); break;

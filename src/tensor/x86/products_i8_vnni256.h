@@ -154,7 +154,10 @@ static void VNNI256(kind)(jt_panel_kind kind, const void *panel, const jt_acts *
     case JT_PANEL_I4: VNNI256(rows)(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: VNNI256(rows)(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I8S: VNNI256(rows)(JT_PANEL_I8S, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8M: VNNI256(rows)(JT_PANEL_I8M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5: VNNI256(rows)(JT_PANEL_I5, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I5M: VNNI256(rows)(JT_PANEL_I5M, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4S: VNNI256(rows)(JT_PANEL_I4S, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_I4SM: VNNI256(rows)(JT_PANEL_I4SM, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: VNNI256(rows)(JT_PANEL_K4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: VNNI256(rows)(JT_PANEL_K5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: VNNI256(rows)(JT_PANEL_K6, panel, a, row, rows, y, ldy); break;
