@@ -579,8 +579,10 @@ static void settings_hf_gpt2(const jt_conversion *c, jt_str *o) {
 
 static void settings_hf_gemma(const jt_config *c, jt_str *o) {
     float scalar = 1 / (c->attn_scale * c->attn_scale);
-    if (1 / sqrtf(roundf(scalar)) == c->attn_scale) scalar = roundf(scalar);
-    settings_real(o, "query_pre_attn_scalar", scalar);
+    if (1 / sqrtf(roundf(scalar)) == c->attn_scale) /* transformers takes nothing but an integer */
+        settings_int(o, "query_pre_attn_scalar", (int64_t)roundf(scalar));
+    else
+        settings_real(o, "query_pre_attn_scalar", scalar);
     const float cap[] = {c->attn_cap, c->logit_cap};
     for (int i = 0; i < 2; i++) {
         const char *key = i ? "final_logit_softcapping" : "attn_logit_softcapping";
