@@ -14,6 +14,7 @@
 #include "cli/bench_peer.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "tensor/engine.h"
 
 enum { JT_BENCH_TESTS = 64, JT_BENCH_ROUNDS = 100, JT_BENCH_PEERS = 4, JT_BENCH_BATCH = 64 };
 
@@ -24,6 +25,7 @@ typedef struct jt_bench_test {
     double speed[JT_BENCH_ROUNDS];                /* tokens a second of all sequences together */
     double peer[JT_BENCH_PEERS][JT_BENCH_ROUNDS]; /* NaN: no such test there */
     double baseline;                              /* its median in the earlier run; NaN: not there */
+    jt_op_time op[JT_OP_TIMES];                   /* with --operators: one more run's, ending with a name that is NULL */
 } jt_bench_test;
 
 typedef struct jt_bench {
@@ -53,6 +55,8 @@ jt_status jt_bench_rounds(jt_bench *b, jt_error *err);
 /* Median of the seconds from nothing to the first token, in first_seconds. Returns a JT_EXIT code. */
 int jt_bench_first(jt_bench *b);
 
+/* Seconds of all operators of a test, and of its products of matrices. */
+double jt_bench_op_seconds(const jt_bench_test *t, double *products);
 double jt_bench_median(const double *x, int n);
 /* Bytes that must be read and operations that must be done for each token of a test, attention's operations left out. */
 double jt_bench_bytes(const jt_bench *b, const jt_bench_test *t);

@@ -69,6 +69,21 @@ static void report_row(const jt_bench *b, const jt_bench_test *t) {
     jt_out("\n");
 }
 
+/* Where a test's time goes. */
+static void report_operators(const jt_bench *b, const jt_bench_test *t) {
+    double products, all = jt_bench_op_seconds(t, &products);
+    if (!all) return;
+    jt_out("%s: ", t->name);
+    for (const jt_op_time *o = t->op; o->name; o++)
+        if (o->seconds >= 0.005 * all) jt_out("%s %.1f %%, ", o->name, 100 * o->seconds / all);
+    jt_out("of %.3f s", all);
+    if (b->have_limits && t->prompt && products)
+        jt_out("; products alone at %.1f %% of the %s peak",
+               100 * jt_bench_ops(b, t) * t->prompt * t->batch / products / (b->demand.int8 ? b->limits.int8 : b->limits.flt),
+               b->demand.int8 ? "int8" : "float");
+    jt_out("\n");
+}
+
 void jt_bench_print(const jt_bench *b) {
     jt_out("%s, %s, %.1f MiB, %.1f M parameters; %s activations, %s cache, %d threads, %s kernels\n\n", b->info.name, b->demand.format,
            (double)b->info.file_bytes / 1048576, (double)b->info.parameters / 1e6, b->info.activations, b->info.kv_type,
@@ -83,6 +98,7 @@ void jt_bench_print(const jt_bench *b) {
     for (int p = 0; p < b->peers; p++) jt_out("peer %d: %s, median of %d alternating rounds\n", p + 1, b->peer[p], b->repeat);
     if (b->baseline) jt_out("then: the ratio to the medians in %s\n", b->baseline);
     if (b->other_machine) jt_out("beware: that run had another model, mode, kernels or number of threads\n");
+    for (int i = 0; i < b->tests; i++) report_operators(b, &b->test[i]);
     if (b->have_limits) report_limits(b);
     jt_out("memory: %.1f MiB at most, file %.1f MiB; opened in %.3f s\n", (double)b->peak_bytes / 1048576,
            (double)b->info.file_bytes / 1048576, b->open_seconds);
@@ -126,6 +142,12 @@ static void report_test_json(const jt_bench *b, const jt_bench_test *t, jt_str *
         report_text(s, "limit", name);
         report_number(s, "of_limit", of);
     }
+    if (t->op->name) jt_str_puts(s, ", \"operators\": {");
+    for (const jt_op_time *o = t->op; o->name; o++) {
+        jt_str_printf(s, "%s\"%s\": ", o == t->op ? "" : ", ", o->name);
+        jt_str_number(s, o->seconds);
+    }
+    if (t->op->name) jt_str_puts(s, "}");
     if (b->baseline) report_number(s, "ratio_to_baseline", median / t->baseline);
     jt_str_puts(s, b->peers ? ", \"peers\": [" : "");
     for (int p = 0; p < b->peers; p++) {

@@ -133,6 +133,30 @@ static jt_status bench_peers(jt_bench *b, int round, jt_error *err) {
     return JT_OK;
 }
 
+static jt_status bench_operators(jt_bench *b, const jt_state *base, float *logits, jt_error *err) {
+    jt_status st = JT_OK;
+    for (int i = 0; !st && i < b->tests; i++) {
+        jt_engine *e = b->session.engine;
+        double unused;
+        if (!(st = jt_engine_time(e, true, err))) st = bench_test_once(b, base, &b->test[i], logits, &unused, err);
+        if (!st) memcpy(b->test[i].op, e->time, (JT_OP_TIMES - 1) * sizeof *e->time);
+        (void)jt_engine_time(e, false, NULL);
+    }
+    return st;
+}
+
+double jt_bench_op_seconds(const jt_bench_test *t, double *products) {
+    static const char *const product[] = {"matmul", "gated", "experts", "head"};
+    double all = 0;
+    *products = 0;
+    for (const jt_op_time *o = t->op; o->name; o++) {
+        all += o->seconds;
+        for (size_t i = 0; i < sizeof product / sizeof *product; i++)
+            if (!strcmp(o->name, product[i])) *products += o->seconds;
+    }
+    return all;
+}
+
 static jt_status bench_rounds_on(jt_bench *b, const jt_state *base, float *logits, jt_error *err) {
     jt_status st = JT_OK;
     for (int round = -1; !st && round < b->repeat; round++) {
@@ -165,6 +189,7 @@ jt_status jt_bench_rounds(jt_bench *b, jt_error *err) {
         jt_progress_begin(&b->bar, "measuring");
         if (depth) st = bench_eval(b, &base, 1, 0, depth, NULL, err);
         if (!st) st = bench_rounds_on(b, base, logits, err);
+        if (!st && jt_arg_flag(b->args, "operators")) st = bench_operators(b, base, logits, err);
         jt_progress_end(&b->bar);
     }
     jt_state_free(base);

@@ -90,6 +90,7 @@ static const jt_opt opts[] = {
     {"peer", 0, JT_OPT_LIST, "COMMAND", NULL, 0, 0, "a llama-bench, with flags of its own, to run on the same file in turn"},
     {"baseline", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "an earlier --json to compare with"},
     {"plot", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "write the tests under the machine's roofline as SVG"},
+    {"operators", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also tell in which operators the time of each test goes (one more run)"},
     {"first-token", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also measure the time from opening the model to the first token"},
     {"no-limits", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "do not measure what the machine can do at most"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object with a list of results"},

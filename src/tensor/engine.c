@@ -1,6 +1,7 @@
 #include "tensor/engine.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "core/mem.h"
 #include "core/str.h"
@@ -43,7 +44,7 @@ void jt_engine_free(jt_engine *e) {
     if (!e) return;
     jt_pool_free(e->pool);
     jt_backend_free(e->backend);
-    jt_free(e->streamed);
+    jt_free(e->streamed), jt_free(e->time);
     jt_free(e);
 }
 
@@ -51,6 +52,27 @@ uint64_t jt_engine_streamed(const jt_engine *e) {
     uint64_t sum = 0;
     for (int i = 0; i < jt_pool_threads(e->pool); i++) sum += e->streamed[i].bytes;
     return sum;
+}
+
+jt_status jt_engine_time(jt_engine *e, bool on, jt_error *err) {
+    jt_free(e->time);
+    e->time = NULL;
+    if (on && !(e->time = jt_alloc(JT_OP_TIMES, sizeof *e->time))) return jt_nomem(err, "times of operators", JT_OP_TIMES, sizeof *e->time);
+    return JT_OK;
+}
+
+void jt_engine_timed(const jt_engine *e, const char *name, double seconds) {
+    for (int i = 0; i < JT_OP_TIMES; i++) {
+        if (e->time[i].name && e->time[i].name != name) continue;
+        e->time[i].name = name, e->time[i].seconds += seconds;
+        return;
+    }
+}
+
+double jt_engine_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 int jt_engine_threads(const jt_engine *e) { return jt_pool_threads(e->pool); }

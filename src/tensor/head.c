@@ -105,6 +105,8 @@ void jt_head(const jt_head_run *r) {
     jt_backend_enter(r->engine->backend);
     head_work w = {.run = r};
     jt_turns_reset(&w.taken);
+    double since = r->engine->time ? jt_engine_clock() : 0;
     jt_pool_run(r->engine->pool, head_run, &w);
+    if (r->engine->time) jt_engine_timed(r->engine, "head", jt_engine_clock() - since);
     jt_backend_leave(r->engine->backend);
 }

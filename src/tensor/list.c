@@ -172,14 +172,22 @@ static void list_walk(void *arg, int thread, int threads) {
     const list_work *w = arg;
     const jt_env *e = w->env;
     jt_share share = {thread, threads, e->scratch[thread], NULL};
+    const char *timed = e->engine->time && !thread ? "" : NULL; /* the operator that runs */
+    double since = timed ? jt_engine_clock() : 0;
     for (size_t i = 0; i < e->list->n_node; i++) {
         const jt_opnode *n = &e->list->node[i];
         if (n->barrier) jt_pool_barrier(e->engine->pool);
+        if (timed) {
+            double now = jt_engine_clock();
+            if (i) jt_engine_timed(e->engine, timed, now - since);
+            since = now, timed = n->op->name;
+        }
         if (e->off && n->layer >= 0 && !n->op->passes && jt_layer_in(e->off, n->layer)) continue;
         share.taken = &w->taken[i];
         if (e->watch && !thread) e->watch(e->watch_self, e, n);
         n->op->forward(e, n, &share);
     }
+    if (timed && *timed) jt_engine_timed(e->engine, timed, jt_engine_clock() - since);
 }
 
 void jt_list_run(const jt_env *e) {

@@ -100,6 +100,12 @@ try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits
 expect "speed as a table" 0 "| test" "pp8"
 try "$jeton" bench "$tiny" -p 8 -n 4 -d 0,40 --batch 1,3 -r 2 --no-limits --json
 expect "depths and batches" 0 '"test": "pp8 @ d40 x3"' '"test": "tg4 x3"' '"n_depth": 40, "n_batch": 3'
+try "$jeton" bench "$tiny" -p 8 -n 4 -r 1 --no-limits --operators
+expect "time by operator" 0 "pp8: " "tg4: " "matmul " "head " " %, of "
+try "$jeton" bench "$tiny" -p 8 -n 0 -r 1 --no-limits --operators --json
+expect "time by operator as JSON" 0 '"operators": {' '"matmul": '
+valid_json "the JSON of operators" out
+try "$jeton" bench "$tiny" -p 8 -n 4 -d 0,40 --batch 1,3 -r 2 --no-limits --json
 cp out then.json
 try "$jeton" bench "$tiny" -p 8,16 -n 0 -r 1 --no-limits --json --baseline then.json
 expect "beside an earlier run" 0 '"ratio_to_baseline": null' '"ratio_to_baseline": '
