@@ -130,7 +130,7 @@ jt_status jt_config_hf_window(const jt_json *j, int64_t otherwise, int period, j
     const jt_json *types = jt_config_find(j, "layer_types");
     int64_t window = 0;
     bool none = !jt_config_find(j, "sliding_window") && jt_json_member(j, "sliding_window");
-    jt_status s = none ? JT_OK : jt_config_int_or(j, "sliding_window", 0, INT32_MAX, otherwise, &window, err);
+    jt_status s = none ? JT_OK : jt_config_int_or(j, "sliding_window", 1, INT32_MAX, otherwise, &window, err);
     if (s) return s;
     c->window = window < CONFIG_HF_WINDOW ? (int)window : CONFIG_HF_WINDOW;
     if (types && (jt_json_kind_of(types) != JT_JSON_ARRAY || jt_json_count(types) < (size_t)c->layers))

@@ -278,7 +278,7 @@ static void which_layers(void **state) {
         const char *word;
     } wrong[] = {{"\"sliding_window\": 0,", JT_FORMAT, "sliding_window"},
                  {"\"sliding_window\": \"x\",", JT_FORMAT, "sliding_window"},
-                 {"\"sliding_window\": 5, \"layer_types\": [\"full_attention\"],", JT_UNSUPPORTED, "layer 1"},
+                 {"\"sliding_window\": 5, \"layer_types\": [\"full_attention\"],", JT_FORMAT, "layer_types"},
                  {"\"sliding_window\": 5, \"layer_types\": [\"full_attention\", \"chunked_attention\", 1],", JT_UNSUPPORTED, "layer 1"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         jt_error err;
