@@ -426,15 +426,7 @@ static void test_refusals(void **state) {
 
 static void test_tokenizer(void **state) {
     (void)state;
-    static const char *const token[] = {"<s>",
-                                        "</s>",
-                                        "a",
-                                        "b",
-                                        "ab",
-                                        "\xc4\xa0",
-                                        "\xc4\xa0"
-                                        "a",
-                                        "<x>"};
+    static const char *const token[] = {"<s>", "</s>", "a", "b", "ab", "\xc4\xa0", "\u0120a", "<x>"};
     static const int32_t type[] = {3, 3, 1, 1, 1, 1, 1, 4};
     static const char *const merge[] = {"a b", "\xc4\xa0 a"};
     jt_error err;
