@@ -130,7 +130,8 @@ static jt_status settings_same(const jt_config *was, const jt_config *is, const 
         return jt_error_set(err, JT_UNSUPPORTED, "which of the model's layers have a window has no place in %s", where);
     if (memcmp(a.still, b.still, sizeof a.still) != 0)
         return jt_error_set(err, JT_UNSUPPORTED, "which of the model's layers have no positions has no place in %s", where);
-    if (memcmp(&a, &b, sizeof a) != 0)
+    const void *whole_a = &a, *whole_b = &b;
+    if (memcmp(whole_a, whole_b, sizeof a) != 0)
         return jt_error_set(err, JT_UNSUPPORTED, "a setting of the model has no place in %s as this build writes it", where);
     return JT_OK;
 }

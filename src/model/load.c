@@ -211,7 +211,7 @@ static jt_status load_mxfp4(jt_model *m, const jt_role_row *row, const jt_st_ten
         .name = b->name, .format = jt_format_named("mxfp4"), .rows = (uint64_t)rows, .cols = (uint64_t)cols, .dims = b->n_dims};
     if (cols % 32 || !scale || b->bytes != all * 16 || scale->bytes != all) return load_strange(&t, experts, rows * step, cols, err);
     for (int x = 0; x < experts; x++) {
-        void *copy;
+        void *copy = NULL;
         jt_status s = load_copies(m, t.name, (size_t)rows * blocks, t.format->bytes, &copy, err);
         uint8_t *to = copy;
         for (size_t i = 0; !s && i < (size_t)rows * blocks; i++, to += 17) {

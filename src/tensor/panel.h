@@ -35,7 +35,7 @@ JT_INLINE jt_panel_facts jt_panel_facts_of(jt_panel_kind kind) {
     case JT_PANEL_K5: return (jt_panel_facts){.bits = 5, .blocks = 8, .group = 2880, .codes = 320, .step = 320, .minimum = true, .k = true};
     case JT_PANEL_K6:
         return (jt_panel_facts){.bits = 6, .blocks = 8, .group = 3392, .codes = 320, .step = 384, .by = -32, .halves = true, .k = true};
-    default: return (jt_panel_facts){0};
+    default: return (jt_panel_facts){.blocks = 1};
     }
 }
 

@@ -49,7 +49,8 @@ static jt_status gemma_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) 
 
 /* Files say nothing of the scale of scores, which only the largest models have otherwise. */
 static void gemma_gguf_scale(jt_config *c, int largest) {
-    if (!(c->attn_scale > 0) && c->layers == largest) c->attn_scale = 1 / sqrtf((float)(c->hidden / c->heads));
+    int share = c->hidden / c->heads;
+    if (!(c->attn_scale > 0) && c->layers == largest) c->attn_scale = 1 / sqrtf((float)share);
 }
 
 static jt_status gemma2_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {

@@ -50,8 +50,9 @@ static void codes_k_scales(const unsigned char *p, jt_codes *c) {
     uint8_t scale[8], min[8];
     jt_k_scales(p + 4, scale, min);
     for (int j = 0; j < 16; j++) {
-        c->scale[j] = d * (float)scale[j / 2];
-        c->min[j] = -(dmin * (float)min[j / 2]);
+        int pair = j / 2;
+        c->scale[j] = d * (float)scale[pair];
+        c->min[j] = -(dmin * (float)min[pair]);
     }
 }
 

@@ -141,6 +141,7 @@ static void experts_forward(const jt_env *e, const jt_opnode *n, const jt_share 
     int panels = jt_matrix_panels(&w.w->matrix);
     int64_t one = 0; /* the cost of a panel of each chosen expert */
     for (int x = 0; x < n->i[1]; x++) one += experts_cost(&w.order, x), chosen += w.order.start[x + 1] > w.order.start[x];
+    if (!chosen) return;
     int64_t total = one * panels, unit = total / (1 << 30) + 1;
     int least = jt_matmul_least(&w.w->matrix, (rows * n->i[0] + chosen - 1) / chosen, s->threads);
     int64_t cost = least * (one / chosen) / unit;

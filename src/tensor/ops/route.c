@@ -33,6 +33,7 @@ static void route_best(const float *v, int n, int k, uint8_t *taken) {
 /* Experts of groups that are not among the best become -inf. */
 static void route_groups(const jt_opnode *n, route_work *w, int experts) {
     int groups = n->i[3], size = experts / groups;
+    if (size < 1) return;
     for (int g = 0; g < groups; g++) {
         const float *c = w->choice + g * size;
         float a = -INFINITY, b = -INFINITY; /* the two best */

@@ -115,7 +115,9 @@ JT_INLINE void sums_avx2(jt_panel_kind kind, form_avx2 form, int tile, const cha
         JT_UNROLL
         for (int h = 0; h < 2; h++) {
             if (form == FORM_TO_31) sum[r][h] = _mm256_madd_epi16(sum[r][h], ones);
-            if (by < 0) sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half]));
+            if (by >= 0) continue;
+            JT_GIVEN(a->bias);
+            sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_set1_epi32(a->bias[(size_t)r * a->blocks * 2 + half]));
         }
     }
 }
@@ -166,6 +168,7 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, form_avx2 form, int tile, const 
                 u = f.halves ? _mm256_mul_ps(d, u) : _mm256_fmadd_ps(d, u, t[r][h]);
                 acc[r][h] = _mm256_fmadd_ps(dw[h][f.halves], u, acc[r][h]);
                 if (f.minimum && f.halves) {
+                    JT_GIVEN(sums);
                     acc[r][h] = _mm256_fmadd_ps(mw[h][0], _mm256_set1_ps(two[0] * (float)sums[0]), acc[r][h]);
                     acc[r][h] = _mm256_fmadd_ps(mw[h][1], _mm256_set1_ps(two[1] * (float)sums[1]), acc[r][h]);
                 } else if (f.minimum) {

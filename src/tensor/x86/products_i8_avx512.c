@@ -103,7 +103,9 @@ JT_INLINE void scales_avx512(jt_panel_kind kind, const char *group, header_avx51
 
 /* The exact sums of one half (16 columns) of a block. */
 JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_t *q, const int32_t *bias, int half) {
-    __m512i sum = jt_panel_facts_of(kind).by < 0 ? _mm512_set1_epi32(bias[half]) : _mm512_setzero_si512();
+    const bool biased = jt_panel_facts_of(kind).by < 0;
+    if (biased) JT_GIVEN(bias);
+    __m512i sum = biased ? _mm512_set1_epi32(bias[half]) : _mm512_setzero_si512();
     JT_UNROLL
     for (int g = 0; g < 4; g++) sum = _mm512_dpbusd_epi32(sum, w[g], four_bytes_avx512(q + 4 * g));
     return _mm512_cvtepi32_ps(sum);
@@ -119,6 +121,7 @@ JT_INLINE __m512 block_avx512(jt_panel_kind kind, const __m512i w[8], const __m5
         t = _mm512_mul_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1));
         acc = _mm512_fmadd_ps(dw[1], t, acc);
         if (f.minimum) {
+            JT_GIVEN(bias);
             acc = _mm512_fmadd_ps(mw[0], _mm512_set1_ps(d[0] * (float)bias[0]), acc);
             acc = _mm512_fmadd_ps(mw[1], _mm512_set1_ps(d[1] * (float)bias[1]), acc);
         }

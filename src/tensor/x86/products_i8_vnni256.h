@@ -39,10 +39,11 @@ JT_INLINE __m256i VNNI256(weights)(jt_panel_kind kind, bool unpacked, const char
 /* The exact sums over a half block of `tile` rows. */
 JT_INLINE void VNNI256(sums)(jt_panel_kind kind, bool unpacked, int tile, const char *block, int half, const int8_t *q, const int32_t *bias,
                              size_t blocks, __m256i sum[VNNI256_TILE][2]) {
+    const bool biased = jt_panel_facts_of(kind).by < 0;
+    if (biased) JT_GIVEN(bias);
     JT_UNROLL
     for (int r = 0; r < tile; r++)
-        sum[r][0] = sum[r][1] =
-            jt_panel_facts_of(kind).by < 0 ? _mm256_set1_epi32(bias[(size_t)r * blocks * 2 + (size_t)half]) : _mm256_setzero_si256();
+        sum[r][0] = sum[r][1] = biased ? _mm256_set1_epi32(bias[(size_t)r * blocks * 2 + (size_t)half]) : _mm256_setzero_si256();
     JT_UNROLL
     for (int g = 0; g < 4; g++) {
         __m256i w0 = VNNI256(weights)(kind, unpacked, block, half, g, 0), w1 = VNNI256(weights)(kind, unpacked, block, half, g, 1);
@@ -99,6 +100,7 @@ JT_INLINE void VNNI256(tile)(jt_panel_kind kind, bool unpacked, int tile, const 
                 u = f.halves ? _mm256_mul_ps(d1, u) : _mm256_fmadd_ps(d1, u, t[r][h]);
                 acc[r][h] = _mm256_fmadd_ps(dw[h][f.halves], u, acc[r][h]);
                 if (f.minimum && f.halves) {
+                    JT_GIVEN(sums);
                     acc[r][h] = _mm256_fmadd_ps(mw[h][0], _mm256_set1_ps(two[0] * (float)sums[0]), acc[r][h]);
                     acc[r][h] = _mm256_fmadd_ps(mw[h][1], _mm256_set1_ps(two[1] * (float)sums[1]), acc[r][h]);
                 } else if (f.minimum) {
