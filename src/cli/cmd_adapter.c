@@ -21,8 +21,15 @@ static void list_tensor(const char *name, uint64_t rows, uint64_t cols, const ch
 
 static jt_status list_gguf(const char *path, jt_error *err) {
     jt_gguf *g;
+    const char *type;
+    size_t n;
+    jt_error none;
     jt_status s = jt_gguf_open(path, &g, err);
     if (s) return s;
+    if (jt_gguf_get_text(g, "general.type", &type, &n, &none) || n != strlen("adapter") || memcmp(type, "adapter", n)) {
+        jt_gguf_free(g);
+        return jt_error_set(err, JT_UNSUPPORTED, "%s: general.type is not \"adapter\"; 'jeton info' tells what else is in a file", path);
+    }
     for (size_t i = 0; i < jt_gguf_values(g); i++) {
         const jt_gguf_value *v = jt_gguf_value_at(g, i);
         jt_str text = {0};

@@ -22,7 +22,7 @@ static jt_status sys(jt_error *err, const char *path, const char *what) {
 
 jt_status jt_map_open(const char *path, jt_map *out, jt_error *err) {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* or a pipe that nobody writes to would be waited for */
     if (fd < 0) return sys(err, path, "open");
     if (fstat(fd, &st)) {
         jt_status s = sys(err, path, "stat");
@@ -31,7 +31,7 @@ jt_status jt_map_open(const char *path, jt_map *out, jt_error *err) {
     }
     if (!S_ISREG(st.st_mode)) {
         close(fd);
-        return jt_error_set(err, JT_INVALID, "%s: is %s, not an ordinary file", path,
+        return jt_error_set(err, JT_INVALID, "%s: is %s, not an ordinary file; name one", path,
                             S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
     }
     if ((uintmax_t)st.st_size > SIZE_MAX) {

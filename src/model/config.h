@@ -77,6 +77,7 @@ typedef enum jt_role {
     JT_W_SSM_OUT,
     JT_W_ROLES
 } jt_role;
+_Static_assert(JT_W_ROLES <= 64, "sets of roles are bits of 64");
 
 typedef struct jt_role_row {
     /* Names; of layer roles: what follows "blk.N." and the family's hf_layers. NULL: such files do not have it. */

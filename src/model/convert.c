@@ -67,17 +67,33 @@ static jt_status convert_sink_st(void *to, const void *p, size_t n, jt_error *er
     return jt_st_set_write(s->set, s->tensor, p, n, err);
 }
 
+/* What is written passes here, so that even a large tensor can be cancelled. */
+struct convert_watched {
+    const jt_conversion *c;
+    const jt_format *format;
+    jt_convert_sink *sink;
+    void *to;
+    double done; /* numbers */
+};
+
+static jt_status convert_sink_watched(void *to, const void *p, size_t n, jt_error *err) {
+    struct convert_watched *w = to;
+    const jt_convert_options *o = w->c->options;
+    w->done += (double)n / w->format->bytes * w->format->block;
+    if (o->progress && o->progress(o->self, w->done / ((double)w->c->info.parameters + 1)))
+        return jt_error_set(err, JT_CANCELLED, "the conversion was cancelled");
+    return w->sink(w->to, p, n, err);
+}
+
 /* Tensors whose bytes are to be written, in order. */
 static jt_status convert_stream_all(jt_conversion *c, jt_convert_sink *sink, void *to, size_t *tensor, jt_error *err) {
     jt_pool *pool = NULL;
-    uint64_t done = 0;
+    struct convert_watched w = {.c = c, .sink = sink, .to = to};
     jt_status s = jt_pool_new(c->options->threads, &pool, err);
     for (size_t i = 0; !s && i < c->n; i++) {
         if (tensor) *tensor = i;
-        if (c->options->progress && c->options->progress(c->options->self, (double)done / ((double)c->info.parameters + 1)))
-            s = jt_error_set(err, JT_CANCELLED, "the conversion was cancelled");
-        if (!s) s = jt_convert_stream(&c->made[i], pool, sink, to, err);
-        done += c->made[i].rows * c->made[i].cols;
+        w.format = c->made[i].format;
+        s = jt_convert_stream(&c->made[i], pool, convert_sink_watched, &w, err);
     }
     jt_pool_free(pool);
     return s;
@@ -192,6 +208,7 @@ static jt_status convert_weights(jt_conversion *c, jt_error *err) {
 
 jt_status jt_convert(const char *in, const char *out, const jt_convert_options *o, jt_convert_info *info, jt_error *err) {
     static const jt_convert_options none = {0};
+    if (!*out) return jt_error_set(err, JT_INVALID, "the output has no name; name a file that ends in .gguf, or a new folder");
     jt_conversion *c = jt_alloc(1, sizeof *c);
     if (!c) return jt_nomem(err, "conversion", 1, sizeof *c);
     c->options = o ? o : &none, c->in = in, c->out = out, c->to_gguf = convert_is_gguf(out);

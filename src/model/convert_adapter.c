@@ -181,6 +181,7 @@ static jt_status adapter_to_peft(const jt_conversion *c, const struct adapter_pa
 
 jt_status jt_convert_adapter(const char *model, const char *in, const char *out, jt_convert_info *info, jt_error *err) {
     static const jt_convert_options none = {0};
+    if (!*out) return jt_error_set(err, JT_INVALID, "the output has no name; name a file that ends in .gguf, or a new folder");
     jt_conversion *c = jt_alloc(1, sizeof *c);
     if (!c) return jt_nomem(err, "conversion", 1, sizeof *c);
     size_t n = strlen(out), pairs = 0;
