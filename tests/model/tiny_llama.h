@@ -32,6 +32,8 @@ typedef struct tiny_file {
     uint32_t draw, seed;
     int fill; /* 0: descriptions, 1: data */
     jt_type type;
+    int pooled; /* blocks of tiny_any_block that are there */
+    uint8_t pool[128][256];
 } tiny_file;
 
 static inline void tiny_put(tiny_file *o, const void *p, size_t n) {
@@ -55,7 +57,29 @@ static inline uint32_t tiny_random(tiny_file *o) {
 }
 static inline double tiny_unit(tiny_file *o) { return ((double)tiny_random(o) + 0.5) / 4294967296.0 * 2 - 1; }
 
-static inline size_t tiny_block(jt_type type, tiny_file *o, double size, uint8_t out[40]) {
+/* Random bytes that are a block of weights of ordinary size, for formats that nothing else here makes. */
+static inline size_t tiny_any_block(const jt_format *f, tiny_file *o, uint8_t out[256]) {
+    float x[256];
+    uint8_t bytes[16];
+    double peak = 0;
+    int slot = (int)(tiny_random(o) % 128);
+    for (long tries = 0; slot >= o->pooled; tries += !(peak >= 0.02 && peak <= 0.4)) {
+        if (tries > 1000000) abort();
+        for (size_t i = 0; i < f->bytes; i++) {
+            uint32_t counter[4] = {o->draw++, 1, 0, 0}, key[2] = {o->seed, 17}, word[4];
+            if (i % 16 == 0) jt_philox(counter, key, word), memcpy(bytes, word, 16);
+            o->pool[o->pooled][i] = bytes[i % 16];
+        }
+        f->expand(o->pool[o->pooled], x, f->block);
+        peak = 0;
+        for (int i = 0; i < f->block; i++) peak = isfinite(x[i]) ? fmax(peak, fabs((double)x[i])) : INFINITY;
+        o->pooled += peak >= 0.02 && peak <= 0.4;
+    }
+    memcpy(out, o->pool[slot], f->bytes);
+    return f->bytes;
+}
+
+static inline size_t tiny_block(jt_type type, tiny_file *o, double size, uint8_t out[256]) {
     float x = (float)(size * tiny_unit(o));
     uint16_t h;
     size_t n = 0;
@@ -64,6 +88,7 @@ static inline size_t tiny_block(jt_type type, tiny_file *o, double size, uint8_t
         h = type == JT_F16 ? jt_f32_to_f16(x) : jt_f32_to_bf16(x);
         return memcpy(out, &h, 2), 2;
     }
+    if (type != JT_Q4_0 && type != JT_Q4_1 && type != JT_Q8_0) return tiny_any_block(jt_format_of(type), o, out);
     double levels = type == JT_Q8_0 ? 127 : 7.5, d = size / levels * (1 + 0.5 * tiny_unit(o));
     h = jt_f32_to_f16((float)d);
     memcpy(out, &h, 2), n = 2;
@@ -96,7 +121,7 @@ static inline void tiny_tensor(tiny_file *o, const char *name, int rows, int col
         o->tensors++;
     } else {
         for (uint64_t i = 0; i < count / f->block; i++) {
-            uint8_t block[40];
+            uint8_t block[256];
             float norm = (float)(1 + 0.2 * tiny_unit(o));
             if (rows)
                 tiny_put(o, block, tiny_block(type, o, 2.5 / sqrt((double)cols), block));
