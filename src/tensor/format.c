@@ -121,31 +121,31 @@ EXPAND(iq1_m, 256, 56, false)
     X("q5_1", 7, 32, 24, JT_PANEL_I5M, true, expand_q5_1, jt_codes_q5_1)                                                                   \
     X("q8_0", 8, 32, 34, JT_PANEL_I8, true, jt_expand_q8_0, NULL)                                                                          \
     X("q8_1", 9, 32, 36, JT_PANEL_NONE, true, NULL, NULL)                                                                                  \
-    X("q2_k", 10, 256, 84, JT_PANEL_I4SM, true, expand_q2_k, jt_codes_q2_k)                                                                \
-    X("q3_k", 11, 256, 110, JT_PANEL_I4S, true, expand_q3_k, jt_codes_q3_k)                                                                \
+    X("q2_k", 10, 256, 84, JT_PANEL_K2, true, expand_q2_k, jt_codes_q2_k)                                                                  \
+    X("q3_k", 11, 256, 110, JT_PANEL_K3, true, expand_q3_k, jt_codes_q3_k)                                                                 \
     X("q4_k", 12, 256, 144, JT_PANEL_K4, true, expand_q4_k, jt_codes_q4_k)                                                                 \
     X("q5_k", 13, 256, 176, JT_PANEL_K5, true, expand_q5_k, jt_codes_q5_k)                                                                 \
     X("q6_k", 14, 256, 210, JT_PANEL_K6, true, expand_q6_k, jt_codes_q6_k)                                                                 \
     X("q8_k", 15, 256, 292, JT_PANEL_NONE, true, NULL, NULL)                                                                               \
-    X("iq2_xxs", 16, 256, 66, JT_PANEL_I8S, true, expand_iq2_xxs, jt_codes_iq2_xxs)                                                        \
-    X("iq2_xs", 17, 256, 74, JT_PANEL_I8S, true, expand_iq2_xs, jt_codes_iq2_xs)                                                           \
-    X("iq3_xxs", 18, 256, 98, JT_PANEL_I8S, true, expand_iq3_xxs, jt_codes_iq3_xxs)                                                        \
-    X("iq1_s", 19, 256, 50, JT_PANEL_I8S, true, expand_iq1_s, jt_codes_iq1_s)                                                              \
-    X("iq4_nl", 20, 32, 18, JT_PANEL_I8S, true, expand_iq4_nl, jt_codes_iq4_nl)                                                            \
-    X("iq3_s", 21, 256, 110, JT_PANEL_I8S, true, expand_iq3_s, jt_codes_iq3_s)                                                             \
-    X("iq2_s", 22, 256, 82, JT_PANEL_I8S, true, expand_iq2_s, jt_codes_iq2_s)                                                              \
-    X("iq4_xs", 23, 256, 136, JT_PANEL_I8S, true, expand_iq4_xs, jt_codes_iq4_xs)                                                          \
+    X("iq2_xxs", 16, 256, 66, JT_PANEL_KL3, true, expand_iq2_xxs, jt_codes_iq2_xxs)                                                        \
+    X("iq2_xs", 17, 256, 74, JT_PANEL_KL3H, true, expand_iq2_xs, jt_codes_iq2_xs)                                                          \
+    X("iq3_xxs", 18, 256, 98, JT_PANEL_KL4, true, expand_iq3_xxs, jt_codes_iq3_xxs)                                                        \
+    X("iq1_s", 19, 256, 50, JT_PANEL_KL3, true, expand_iq1_s, jt_codes_iq1_s)                                                              \
+    X("iq4_nl", 20, 32, 18, JT_PANEL_L4, true, expand_iq4_nl, jt_codes_iq4_nl)                                                             \
+    X("iq3_s", 21, 256, 110, JT_PANEL_KL4, true, expand_iq3_s, jt_codes_iq3_s)                                                             \
+    X("iq2_s", 22, 256, 82, JT_PANEL_KL3H, true, expand_iq2_s, jt_codes_iq2_s)                                                             \
+    X("iq4_xs", 23, 256, 136, JT_PANEL_KL4, true, expand_iq4_xs, jt_codes_iq4_xs)                                                          \
     X("i8", 24, 1, 1, JT_PANEL_NONE, false, NULL, NULL)                                                                                    \
     X("i16", 25, 1, 2, JT_PANEL_NONE, false, NULL, NULL)                                                                                   \
     X("i32", 26, 1, 4, JT_PANEL_NONE, false, NULL, NULL)                                                                                   \
     X("i64", 27, 1, 8, JT_PANEL_NONE, false, NULL, NULL)                                                                                   \
     X("f64", 28, 1, 8, JT_PANEL_NONE, false, NULL, NULL)                                                                                   \
-    X("iq1_m", 29, 256, 56, JT_PANEL_I8S, true, expand_iq1_m, jt_codes_iq1_m)                                                              \
+    X("iq1_m", 29, 256, 56, JT_PANEL_KL3H, true, expand_iq1_m, jt_codes_iq1_m)                                                             \
     X("bf16", 30, 1, 2, JT_PANEL_BF16, false, expand_bf16, NULL)                                                                           \
-    X("tq1_0", 34, 256, 54, JT_PANEL_I4S, true, expand_tq1_0, jt_codes_tq1_0)                                                              \
-    X("tq2_0", 35, 256, 66, JT_PANEL_I4S, true, expand_tq2_0, jt_codes_tq2_0)                                                              \
-    X("mxfp4", 39, 32, 17, JT_PANEL_I8S, true, expand_mxfp4, jt_codes_mxfp4)                                                               \
-    X("nvfp4", 40, 64, 36, JT_PANEL_I8S, true, expand_nvfp4, jt_codes_nvfp4)                                                               \
+    X("tq1_0", 34, 256, 54, JT_PANEL_T2, true, expand_tq1_0, jt_codes_tq1_0)                                                               \
+    X("tq2_0", 35, 256, 66, JT_PANEL_T2, true, expand_tq2_0, jt_codes_tq2_0)                                                               \
+    X("mxfp4", 39, 32, 17, JT_PANEL_L4E, true, expand_mxfp4, jt_codes_mxfp4)                                                               \
+    X("nvfp4", 40, 64, 36, JT_PANEL_L4N, true, expand_nvfp4, jt_codes_nvfp4)                                                               \
     X("q1_0", 41, 128, 18, JT_PANEL_NONE, true, NULL, NULL)                                                                                \
     X("q2_0", 42, 64, 18, JT_PANEL_NONE, true, NULL, NULL)
 

@@ -51,12 +51,18 @@ typedef enum jt_panel_kind {
     JT_PANEL_I8,
     JT_PANEL_I5,
     JT_PANEL_I5M,
-    JT_PANEL_I4S,
-    JT_PANEL_I4SM,
-    JT_PANEL_I8S,
+    JT_PANEL_L4,
+    JT_PANEL_L4E,
+    JT_PANEL_L4N,
+    JT_PANEL_K2,
+    JT_PANEL_K3,
     JT_PANEL_K4,
     JT_PANEL_K5,
-    JT_PANEL_K6
+    JT_PANEL_K6,
+    JT_PANEL_T2,
+    JT_PANEL_KL4,
+    JT_PANEL_KL3,
+    JT_PANEL_KL3H
 } jt_panel_kind;
 
 /* One block of up to 256 weights as integers: weight i is scale[i / 16] * code[i], the product rounded, plus min[i / 16] in
@@ -64,6 +70,13 @@ typedef enum jt_panel_kind {
 typedef struct jt_codes {
     int8_t code[256];
     float scale[16], min[16];
+    /* What panels keep of them. Blocks of 256: scale[i] = (d * unit) * (float)small[i], min[i] = -(dmin * (float)least[i]), d and
+     * dmin halfs. MXFP4: small[i] is the exponent's byte; NVFP4: the number's, 0 where that is none. */
+    uint16_t d, dmin;
+    float unit;
+    int8_t small[16];
+    uint8_t least[16];
+    const int8_t *values; /* NULL, or 16 values of which every code is one, of the first 8 where the panel has three bits */
 } jt_codes;
 
 typedef struct jt_format {

@@ -10,16 +10,23 @@
  *   I4, I4M (Q4_0, Q4_1)  per 32 columns: 4 vectors [16 rows][4] bytes (256): byte (r, j) of vector v holds column
  *                    4v + j in its low and 16 + 4v + j in its high nibble, both as n in 0..15; then d[16] halfs,
  *                    and for I4M m[16] halfs
+ *   I5, I5M (Q5_0, Q5_1)  per 32 columns: nibbles as in I4 (256) and 64 bytes [16 rows][4] after them: bit g of byte (r, j) is the
+ *                    fifth bit of column 4g + j; then halfs as in I4, I4M. I5 has an offset of 16
+ *   L4 (IQ4_NL)      as I4, but nibbles are places in the format's 16 values
+ *   L4E, L4N (MXFP4, NVFP4)  the same with scales of 8 bits: [16] exponents, or [2][16] numbers (formats/nibbles.c)
  *   K4, K5 (Q4_K, Q5_K)  per 256 columns: d[16] and dmin[16] halfs, scales [8][16] and minima [8][16] bytes (320 together);
- *                    then 8 blocks of nibbles as in I4 (256), in K5 each with 64 bytes [16 rows][4] after it: bit g of byte
- *                    (r, j) is the fifth bit of column 4g + j
- *   K6 (Q6_K)        per 256 columns: d[16] floats, scales [8][2][16] signed bytes (320 together); then 8 blocks of nibbles,
- *                    each with two vectors [16 rows][4] (128) after it: bits 2g and 2g + 1 of byte (r, j) of vector v are the
- *                    high ones of column 16v + 4g + j; integers are 0..63, with an offset of 32
- *   I5, I5M (Q5_0, Q5_1)  per 32 columns: integers as in K5 (320), in I5 with an offset of 16; then halfs as in I4, I4M
- *   I4S, I4SM (Q3_K, TQ1_0, TQ2_0; Q2_K)  per 32 columns: nibbles as in I4, in I4SM without offset; then [2][16] floats, the
- *                    scales of 16 columns each (128), and for I4SM [2][16] floats more, the minima
- *   I8S (all others) per 32 columns: bytes as in I8 (512), then [2][16] floats, the scales of 16 columns each (128)
+ *                    then 8 blocks of nibbles as in I4 (256), in K5 each with fifth bits as in I5 (64)
+ *   K6 (Q6_K)        per 256 columns: d[16] halfs, 16 bytes unused, a float that d is multiplied by, to 64 bytes, and scales
+ *                    [8][2][16] signed bytes (320 together); then 8 blocks of nibbles, each with two vectors [16 rows][4] (128)
+ *                    after it: bits 2g and 2g + 1 of byte (r, j) of vector v are the high ones of column 16v + 4g + j;
+ *                    integers are 0..63, with an offset of 32
+ *   K3 (Q3_K)        the header of K6; 8 blocks of two such vectors with the low bits, and third bits as in I5; offset 4
+ *   K2 (Q2_K)        per 256 columns: d and dmin as in K4, scales and minima [8][2][16] bytes each (576 together); then 8 blocks
+ *                    of two bits (128)
+ *   T2 (TQ1_0, TQ2_0)  the first 64 bytes of K6's header; then 8 blocks of two bits (128), with an offset of 1
+ *   KL4 (IQ4_XS, IQ3_*), KL3 (IQ2_XXS, IQ1_S), KL3H (IQ2_XS, IQ2_S, IQ1_M)  the header of K6 with 16 values in the unused
+ *                    bytes, in KL4 and KL3 with one scale for 32 columns [8][16] (192 together); 8 blocks of nibbles or of
+ *                    three bits, which are places in those values
  *
  * A mapped matrix (no packed copy) is packed panel by panel into scratch when it is used. */
 #ifndef JT_TENSOR_PACK_H

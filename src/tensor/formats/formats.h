@@ -66,4 +66,15 @@ static inline uint32_t jt_u32_at(const unsigned char *p) {
 
 static inline float jt_half_at(const unsigned char *p) { return jt_f16_to_f32(jt_u16_at(p)); }
 
+/* The scales, and the minima, of a block of 256 from d, dmin and the integers of jt_codes. */
+static inline void jt_codes_scale(jt_codes *c, float unit) {
+    float d = jt_f16_to_f32(c->d) * unit;
+    c->unit = unit;
+    for (int i = 0; i < 16; i++) c->scale[i] = d * (float)c->small[i];
+}
+static inline void jt_codes_least(jt_codes *c) {
+    float dmin = jt_f16_to_f32(c->dmin);
+    for (int i = 0; i < 16; i++) c->min[i] = -(dmin * (float)c->least[i]);
+}
+
 #endif

@@ -22,38 +22,39 @@ void jt_q3_k_scales(const unsigned char in[12], uint8_t scale[16]) {
 
 /* scale and minimum [16] at 0, two bits of each weight [64] at 16, d at 80, dmin at 82 */
 void jt_codes_q2_k(const unsigned char *p, jt_codes *c) {
-    float d = jt_half_at(p + 80), dmin = jt_half_at(p + 82);
+    c->d = jt_u16_at(p + 80), c->dmin = jt_u16_at(p + 82);
     for (int j = 0; j < 16; j++) {
-        c->scale[j] = d * (float)(p[j] & 15);
-        c->min[j] = -(dmin * (float)(p[j] >> 4));
+        c->small[j] = (int8_t)(p[j] & 15);
+        c->least[j] = p[j] >> 4;
         const unsigned char *q = p + 16 + j / 8 * 32 + j % 2 * 16;
         for (int l = 0; l < 16; l++) c->code[16 * j + l] = q[l] >> j % 8 / 2 * 2 & 3;
     }
+    jt_codes_scale(c, 1);
+    jt_codes_least(c);
 }
 
 /* third bit [32] at 0, two bits of each weight [64] at 32, scales [12] at 96, d at 108; 4 is taken off where the third
  * bit is clear */
 void jt_codes_q3_k(const unsigned char *p, jt_codes *c) {
-    float d = jt_half_at(p + 108);
     uint8_t scale[16];
+    c->d = jt_u16_at(p + 108);
     jt_q3_k_scales(p + 96, scale);
     for (int j = 0; j < 16; j++) {
-        c->scale[j] = d * (float)(scale[j] - 32);
+        c->small[j] = (int8_t)(scale[j] - 32);
         const unsigned char *third = p + j % 2 * 16, *q = p + 32 + j / 8 * 32 + j % 2 * 16;
         for (int l = 0; l < 16; l++) c->code[16 * j + l] = (int8_t)((q[l] >> j % 8 / 2 * 2 & 3) - (third[l] >> j / 2 & 1 ? 0 : 4));
     }
+    jt_codes_scale(c, 1);
 }
 
 /* The scales and minima of Q4_K and Q5_K: d, dmin, scales [12] at 4. */
 static void codes_k_scales(const unsigned char *p, jt_codes *c) {
-    float d = jt_half_at(p), dmin = jt_half_at(p + 2);
     uint8_t scale[8], min[8];
     jt_k_scales(p + 4, scale, min);
-    for (int j = 0; j < 16; j++) {
-        int pair = j / 2;
-        c->scale[j] = d * (float)scale[pair];
-        c->min[j] = -(dmin * (float)min[pair]);
-    }
+    c->d = jt_u16_at(p), c->dmin = jt_u16_at(p + 2);
+    for (int j = 0; j < 16; j++) c->small[j] = (int8_t)scale[j / 2], c->least[j] = min[j / 2];
+    jt_codes_scale(c, 1);
+    jt_codes_least(c);
 }
 
 /* nibbles [128] at 16: a sub-block of 32 the low, the next the high ones of 32 bytes */
@@ -72,8 +73,9 @@ void jt_codes_q5_k(const unsigned char *p, jt_codes *c) {
 
 /* low nibbles [128] at 0, two high bits [64] at 128, signed scales [16] at 192, d at 208 */
 void jt_codes_q6_k(const unsigned char *p, jt_codes *c) {
-    float d = jt_half_at(p + 208);
-    for (int j = 0; j < 16; j++) c->scale[j] = d * (float)(int8_t)p[192 + j];
+    c->d = jt_u16_at(p + 208);
+    memcpy(c->small, p + 192, 16);
+    jt_codes_scale(c, 1);
     for (int j = 0; j < 8; j++) {
         int half = j / 4, g = j % 4;
         const unsigned char *low = p + 64 * half + 32 * (g & 1), *high = p + 128 + 32 * half;

@@ -9,7 +9,9 @@ static int8_t ternary_digit(unsigned byte, int i) {
 }
 
 static void ternary_scale(const unsigned char *d, jt_codes *c) {
-    for (int i = 0; i < 16; i++) c->scale[i] = jt_half_at(d);
+    c->d = jt_u16_at(d);
+    memset(c->small, 1, sizeof c->small);
+    jt_codes_scale(c, 1);
 }
 
 /* five digits a byte: [32] at 0 for weights 0 to 159, [16] at 32 for 160 to 239; four digits a byte: [4] at 48; d at 52.

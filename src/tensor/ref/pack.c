@@ -20,80 +20,86 @@ static void ref_pack_elements(const void *const rows[JT_PANEL], int cols, size_t
     }
 }
 
-/* The integers of a block of 32 as words of four bytes in the order of a panel, those with an offset unsigned. Gives the number
- * of words. */
-static size_t ref_fold_codes(jt_panel_facts f, const int8_t *code, uint32_t out[8]) {
-    int8_t u[32];
-    uint32_t w[8], high[2] = {0, 0};
-    int offset = f.bits < 8 && f.by < 0 ? -f.by : 0;
-    for (int i = 0; i < 32; i++) u[i] = (int8_t)(code[i] + offset);
+/* The integers of a block of 32, unsigned, as words of four bytes in the order of a panel. Gives the number of words. */
+static size_t ref_fold(int bits, const uint8_t u[32], uint32_t out[8]) {
+    uint32_t w[8], more[2] = {0, 0}, bit = 0;
+    size_t n = 0;
     memcpy(w, u, sizeof w);
-    if (f.bits == 8) {
-        memcpy(out, w, sizeof w);
-        return 8;
-    }
-    for (int g = 0; g < 4; g++) out[g] = (w[g] & 0x0f0f0f0f) | (w[4 + g] & 0x0f0f0f0f) << 4;
-    if (f.bits == 4) return 4;
+    for (int g = 0; g < 4 && bits >= 4; g++) out[n++] = (w[g] & 0x0f0f0f0f) | (w[4 + g] & 0x0f0f0f0f) << 4;
+    int at = bits == 6 ? 4 : 0; /* two bits from here on */
     for (int g = 0; g < 8; g++) {
-        if (f.bits == 5)
-            high[0] |= (w[g] >> 4 & 0x01010101) << g;
-        else
-            high[g / 4] |= (w[g] >> 4 & 0x03030303) << 2 * (g % 4);
+        more[g / 4] |= (w[g] >> at & 0x03030303) << 2 * (g % 4);
+        bit |= (w[g] >> (bits - 1) & 0x01010101) << g;
     }
-    memcpy(out + 4, high, sizeof high);
-    return f.bits == 5 ? 5 : 6;
+    if (bits == 2 || bits == 3 || bits == 6) out[n++] = more[0], out[n++] = more[1];
+    if (bits == 3 || bits == 5) out[n++] = bit;
+    return n;
 }
 
-/* The header of a group of K panels for row o, from the block of the file (formats.h). */
-static void ref_pack_k_header(jt_panel_kind kind, const unsigned char *block, size_t o, unsigned char *out) {
-    unsigned char scale[16] = {0}, min[16] = {0};
-    if (kind == JT_PANEL_K6) {
-        float d = jt_half_at(block + 208);
-        memcpy(out + 4 * o, &d, 4);
-        memcpy(scale, block + 192, 16);
-        for (size_t j = 0; j < 16; j++) out[JT_PANEL_K_SCALES + 16 * j + o] = scale[j];
-        return;
+/* Places of values in a table: those of the last table that was asked for. */
+typedef struct places_ref {
+    const int8_t *values;
+    uint8_t of[256];
+} places_ref;
+
+static void ref_find_places(places_ref *p, const int8_t *values) {
+    if (values == p->values) return;
+    p->values = values;
+    for (int i = 15; i >= 0; i--) p->of[(uint8_t)values[i]] = (uint8_t)i;
+}
+
+/* The header of a group for row o. */
+static void ref_pack_header(jt_panel_kind kind, const jt_codes *c, size_t o, unsigned char *out) {
+    jt_panel_facts f = jt_panel_facts_of(kind);
+    size_t parts = (size_t)jt_panel_parts(f), every = f.apart ? 1 : 2;
+    memcpy(out + 2 * o, &c->d, 2);
+    if (f.minimum) {
+        memcpy(out + JT_PANEL_K_MIN + 2 * o, &c->dmin, 2);
+    } else if (!o) {
+        memset(out + JT_PANEL_K_TABLE, 0, JT_PANEL_K_SCALES - JT_PANEL_K_TABLE);
+        if (c->values) memcpy(out + JT_PANEL_K_TABLE, c->values, 16);
+        memcpy(out + JT_PANEL_K_UNIT, &c->unit, sizeof c->unit);
     }
-    memcpy(out + 2 * o, block, 2);
-    memcpy(out + JT_PANEL_K_MIN + 2 * o, block + 2, 2);
-    jt_k_scales(block + 4, scale, min);
-    for (size_t j = 0; j < 8; j++) {
-        out[JT_PANEL_K_SCALES + 16 * j + o] = scale[j];
-        out[JT_PANEL_K_MINIMA + 16 * j + o] = min[j];
+    for (size_t j = 0; j < 8 * parts && kind != JT_PANEL_T2; j++) {
+        out[JT_PANEL_K_SCALES + 16 * j + o] = (unsigned char)c->small[every * j];
+        if (f.minimum) out[jt_panel_minima(f) + 16 * j + o] = c->least[every * j];
     }
 }
 
-/* Scales and minima of block j of a block of the file, for row o. */
-static void ref_pack_scales(jt_panel_facts f, const jt_codes *c, size_t j, size_t o, unsigned char *out) {
-    if (!f.halves) {
-        uint16_t d = jt_f32_to_f16(c->scale[2 * j]), m = jt_f32_to_f16(c->min[2 * j]);
-        memcpy(out + 2 * o, &d, 2);
-        if (f.minimum) memcpy(out + 32 + 2 * o, &m, 2);
+/* Scales of block j of a block of the file, for row o, that come after its integers. */
+static void ref_pack_scales(jt_panel_kind kind, const jt_codes *c, size_t j, size_t o, unsigned char *out) {
+    if (kind == JT_PANEL_L4E || kind == JT_PANEL_L4N) {
+        out[o] = (unsigned char)c->small[2 * j];
+        if (kind == JT_PANEL_L4N) out[16 + o] = (unsigned char)c->small[2 * j + 1];
         return;
     }
-    for (size_t i = 0; i < 2; i++) {
-        memcpy(out + 64 * i + 4 * o, &c->scale[2 * j + i], 4);
-        if (f.minimum) memcpy(out + 128 + 64 * i + 4 * o, &c->min[2 * j + i], 4);
-    }
+    uint16_t d = jt_f32_to_f16(c->scale[2 * j]), m = jt_f32_to_f16(c->min[2 * j]);
+    memcpy(out + 2 * o, &d, 2);
+    if (jt_panel_facts_of(kind).minimum) memcpy(out + 32 + 2 * o, &m, 2);
 }
 
 /* Formats whose integers are taken out of their blocks (jt_format.codes). */
 static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, unsigned char *panel) {
-    static const unsigned char none[256];
     jt_panel_facts facts = jt_panel_facts_of(f->panel);
     size_t blocks = f->block / 32u;
+    places_ref places = {0};
     for (size_t o = 0; o < JT_PANEL; o++)
         for (size_t b = 0; b < (size_t)cols / 32; b += blocks) {
-            const unsigned char *block = rows[o] ? (const unsigned char *)rows[o] + b / blocks * f->bytes : none;
             jt_codes c = {0};
-            if (rows[o]) f->codes(block, &c);
-            if (facts.k) ref_pack_k_header(f->panel, block, o, panel + jt_panel_group(facts, b));
+            if (rows[o]) f->codes((const unsigned char *)rows[o] + b / blocks * f->bytes, &c);
+            if (facts.lookup && c.values) ref_find_places(&places, c.values);
+            if (facts.k) ref_pack_header(f->panel, &c, o, panel + jt_panel_group(facts, b));
             for (size_t j = 0; j < blocks; j++) {
                 unsigned char *out = panel + jt_panel_codes(facts, b + j);
+                uint8_t u[32];
                 uint32_t words[8];
-                size_t n = ref_fold_codes(facts, c.code + 32 * j, words);
+                for (int i = 0; i < 32; i++) {
+                    int code = c.code[32 * j + (size_t)i];
+                    u[i] = facts.lookup ? places.of[(uint8_t)code] : (uint8_t)(code - (facts.by < 0 ? facts.by : 0));
+                }
+                size_t n = ref_fold(facts.bits, u, words);
                 for (size_t i = 0; i < n; i++) memcpy(out + 64 * i + 4 * o, &words[i], 4);
-                if (!facts.k) ref_pack_scales(facts, &c, j, o, out + facts.step);
+                if (!facts.k) ref_pack_scales(f->panel, &c, j, o, out + facts.step);
             }
         }
 }

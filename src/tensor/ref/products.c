@@ -37,8 +37,10 @@ void jt_ref_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, i
 }
 
 /* The 32 integers of row o in one block of a quantised panel. */
-static void ref_quants(jt_panel_kind kind, const unsigned char *block, int o, int w[32]) {
+static void ref_quants(jt_panel_kind kind, const unsigned char *panel, size_t b, int o, int w[32]) {
     jt_panel_facts f = jt_panel_facts_of(kind);
+    const unsigned char *block = panel + jt_panel_codes(f, b);
+    const char *table = jt_panel_table(kind, (const char *)panel + jt_panel_group(f, b));
     for (int c = 0; c < 32; c++) {
         int g = c / 4, at = o * 4 + c % 4;
         if (f.bits == 8) {
@@ -46,10 +48,16 @@ static void ref_quants(jt_panel_kind kind, const unsigned char *block, int o, in
             w[c] = byte < 128 ? byte : byte - 256;
             continue;
         }
-        int byte = block[g % 4 * 64 + at], high = 0;
-        if (f.bits == 5) high = block[256 + at] >> g & 1;
-        if (f.bits == 6) high = block[256 + g / 4 * 64 + at] >> 2 * (g % 4) & 3;
-        w[c] = ((c < 16 ? byte & 15 : byte >> 4) | high << 4) + (f.by < 0 ? f.by : 0);
+        int u;
+        if (f.bits < 4) {
+            u = block[g / 4 * 64 + at] >> 2 * (g % 4) & 3;
+            if (f.bits == 3) u |= (block[128 + at] >> g & 1) << 2;
+        } else {
+            u = c < 16 ? block[g % 4 * 64 + at] & 15 : block[g % 4 * 64 + at] >> 4;
+            if (f.bits == 5) u |= (block[256 + at] >> g & 1) << 4;
+            if (f.bits == 6) u |= (block[256 + g / 4 * 64 + at] >> 2 * (g % 4) & 3) << 4;
+        }
+        w[c] = f.lookup ? (signed char)table[u] : u + (f.by < 0 ? f.by : 0);
     }
 }
 
@@ -64,17 +72,18 @@ static void ref_scales(jt_panel_kind kind, const unsigned char *group, int j, in
     jt_panel_facts f = jt_panel_facts_of(kind);
     const unsigned char *small = group + JT_PANEL_K_SCALES, *after = group + f.codes + f.step;
     m[0] = m[1] = 0;
-    if (kind == JT_PANEL_K6) {
-        for (int h = 0; h < 2; h++) d[h] = ref_float(group, o) * (float)(int8_t)small[32 * j + 16 * h + o];
-    } else if (f.k) {
-        d[0] = d[1] = ref_half(group, o) * (float)small[16 * j + o];
-        m[0] = m[1] = -(ref_half(group + JT_PANEL_K_MIN, o) * (float)group[JT_PANEL_K_MINIMA + 16 * j + o]);
-    } else if (f.halves) {
-        for (int h = 0; h < 2; h++) {
-            d[h] = ref_float(after + 64 * h, o);
-            if (f.minimum) m[h] = ref_float(after + 128 + 64 * h, o);
-        }
-    } else {
+    for (int h = 0; h < 2 && f.k; h++) {
+        int at = 16 * (jt_panel_parts(f) * j + (f.apart ? h : 0)) + o;
+        d[h] = ref_half(group, o);
+        if (!f.minimum) d[h] *= ref_float(group + JT_PANEL_K_UNIT, 0);
+        if (kind != JT_PANEL_T2) d[h] *= f.minimum ? (float)small[at] : (float)(int8_t)small[at];
+        if (f.minimum) m[h] = -(ref_half(group + JT_PANEL_K_MIN, o) * (float)group[jt_panel_minima(f) + (size_t)at]);
+    }
+    if (kind == JT_PANEL_L4E) {
+        d[0] = d[1] = jt_scale_mxfp4(after[o]);
+    } else if (kind == JT_PANEL_L4N) {
+        for (int h = 0; h < 2; h++) d[h] = jt_f16_to_f32((uint16_t)(after[16 * h + o] << 7)) * 128;
+    } else if (!f.k) {
         d[0] = d[1] = ref_half(after, o);
         if (f.minimum) m[0] = m[1] = ref_half(after + 32, o);
     }
@@ -90,7 +99,7 @@ void jt_ref_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, in
         for (int o = 0; o < JT_PANEL; o++) {
             int w[32];
             float dw[2], mw[2];
-            ref_quants(kind, (const unsigned char *)panel + jt_panel_codes(f, b), o, w);
+            ref_quants(kind, panel, b, o, w);
             ref_scales(kind, group, (int)(b % (size_t)f.blocks), o, dw, mw);
             for (int r = 0; r < rows; r++) {
                 size_t at = (size_t)(row + r) * blocks + b;
@@ -120,7 +129,7 @@ void jt_ref_panel_expand(jt_panel_kind kind, const void *panel, int cols, float 
         for (int o = 0; o < JT_PANEL; o++) {
             int w[32];
             float d[2], m[2];
-            ref_quants(kind, (const unsigned char *)panel + jt_panel_codes(f, b), o, w);
+            ref_quants(kind, panel, b, o, w);
             ref_scales(kind, (const unsigned char *)panel + jt_panel_group(f, b), (int)(b % (size_t)f.blocks), o, d, m);
             for (size_t c = 0; c < 32; c++) {
                 float v = d[c / 16] * (float)w[c];

@@ -62,7 +62,7 @@ JT_INLINE void expand_vector_avx2(jt_panel_facts f, __m256i v, __m256 d, __m256 
     JT_UNROLL
     for (int j = 0; j < 4; j++) {
         __m256i byte = _mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * j), 24);
-        if (f.bits < 8 && f.by < 0) byte = _mm256_add_epi32(byte, _mm256_set1_epi32(f.by));
+        if (f.by < 0 && f.by != -128) byte = _mm256_add_epi32(byte, _mm256_set1_epi32(f.by));
         expand8_avx2(byte, d, m, f.minimum, out + j * JT_PANEL);
     }
 }
@@ -72,10 +72,12 @@ JT_INLINE void expand_avx2(jt_panel_kind kind, const char *in, int cols, float *
     for (size_t b = 0; b < (size_t)cols / 32; b++, out += 32 * JT_PANEL)
         for (int h = 0; h < 2; h++) {
             __m256 d[2], m[2];
-            jt_avx2_scales(kind, in + jt_panel_group(f, b), b % (size_t)f.blocks, h, d, m);
+            const char *group = in + jt_panel_group(f, b);
+            const __m256i table = jt_avx2_table(kind, group);
+            jt_avx2_scales(kind, group, b % (size_t)f.blocks, h, d, m);
             JT_UNROLL
             for (int g = 0; g < 8; g++)
-                expand_vector_avx2(f, jt_avx2_group(kind, in + jt_panel_codes(f, b), g, h), d[g / 4], m[g / 4],
+                expand_vector_avx2(f, jt_avx2_group(kind, table, in + jt_panel_codes(f, b), g, h), d[g / 4], m[g / 4],
                                    out + 4 * g * JT_PANEL + 8 * h);
         }
 }
@@ -84,14 +86,20 @@ void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float
     switch (kind) {
     case JT_PANEL_I4: expand_avx2(JT_PANEL_I4, panel, cols, out); break;
     case JT_PANEL_I4M: expand_avx2(JT_PANEL_I4M, panel, cols, out); break;
-    case JT_PANEL_I8S: expand_avx2(JT_PANEL_I8S, panel, cols, out); break;
     case JT_PANEL_I5: expand_avx2(JT_PANEL_I5, panel, cols, out); break;
     case JT_PANEL_I5M: expand_avx2(JT_PANEL_I5M, panel, cols, out); break;
-    case JT_PANEL_I4S: expand_avx2(JT_PANEL_I4S, panel, cols, out); break;
-    case JT_PANEL_I4SM: expand_avx2(JT_PANEL_I4SM, panel, cols, out); break;
+    case JT_PANEL_L4: expand_avx2(JT_PANEL_L4, panel, cols, out); break;
+    case JT_PANEL_L4E: expand_avx2(JT_PANEL_L4E, panel, cols, out); break;
+    case JT_PANEL_L4N: expand_avx2(JT_PANEL_L4N, panel, cols, out); break;
+    case JT_PANEL_K2: expand_avx2(JT_PANEL_K2, panel, cols, out); break;
+    case JT_PANEL_K3: expand_avx2(JT_PANEL_K3, panel, cols, out); break;
     case JT_PANEL_K4: expand_avx2(JT_PANEL_K4, panel, cols, out); break;
     case JT_PANEL_K5: expand_avx2(JT_PANEL_K5, panel, cols, out); break;
     case JT_PANEL_K6: expand_avx2(JT_PANEL_K6, panel, cols, out); break;
+    case JT_PANEL_T2: expand_avx2(JT_PANEL_T2, panel, cols, out); break;
+    case JT_PANEL_KL4: expand_avx2(JT_PANEL_KL4, panel, cols, out); break;
+    case JT_PANEL_KL3: expand_avx2(JT_PANEL_KL3, panel, cols, out); break;
+    case JT_PANEL_KL3H: expand_avx2(JT_PANEL_KL3H, panel, cols, out); break;
     default: expand_avx2(JT_PANEL_I8, panel, cols, out); break;
     }
 }

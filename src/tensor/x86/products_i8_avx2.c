@@ -185,12 +185,14 @@ JT_INLINE void tile_i8_avx2(jt_panel_kind kind, form_avx2 form, int tile, const 
 }
 
 JT_INLINE void unpack_avx2(jt_panel_kind kind, const char *in, int blocks, char *out) {
+    const jt_panel_facts f = jt_panel_facts_of(kind);
     for (size_t b = 0; b < (size_t)blocks; b++, out += 8 * GROUP) {
-        const char *codes = in + jt_panel_codes(jt_panel_facts_of(kind), b);
+        const char *codes = in + jt_panel_codes(f, b);
+        const __m256i table = jt_avx2_table(kind, in + jt_panel_group(f, b));
         JT_UNROLL
         for (int g = 0; g < 8; g++) {
             JT_UNROLL
-            for (int h = 0; h < 2; h++) _mm256_store_si256((__m256i *)(out + GROUP * g + 32 * h), jt_avx2_group(kind, codes, g, h));
+            for (int h = 0; h < 2; h++) _mm256_store_si256((__m256i *)(out + GROUP * g + 32 * h), jt_avx2_group(kind, table, codes, g, h));
         }
     }
 }
@@ -236,6 +238,7 @@ JT_INLINE void tile_rows_avx2(jt_panel_kind kind, form_avx2 form, int tile, cons
 JT_INLINE void panel_i8_avx2(jt_panel_kind kind, form_avx2 form, const char *panel, const jt_acts *a, int row, int rows, float *y,
                              int ldy) {
     _Alignas(32) char unpacked[CHUNK_BLOCKS * 16 * GROUP]; /* but for FORM_WIDE half of it is used */
+    _Alignas(32) char bytes[CHUNK_BLOCKS * 8 * GROUP];
     const jt_panel_facts f = jt_panel_facts_of(kind);
     int blocks = a->cols / 32;
     for (int r = 0; r < rows && !blocks; r++) memset(y + (size_t)r * (size_t)ldy, 0, JT_PANEL * sizeof *y);
@@ -247,7 +250,9 @@ JT_INLINE void panel_i8_avx2(jt_panel_kind kind, form_avx2 form, const char *pan
                         .groups = in,
                         .first = !b};
         c.blocks = blocks - b < CHUNK_BLOCKS ? blocks - b : CHUNK_BLOCKS;
-        if (form == FORM_WIDE)
+        if (form == FORM_WIDE && f.bits < 8)
+            unpack_avx2(kind, in, c.blocks, bytes), widen_weights_avx2(bytes, 8 * GROUP, c.blocks, unpacked);
+        else if (form == FORM_WIDE)
             widen_weights_avx2(in, jt_panel_stride(f), c.blocks, unpacked);
         else if (f.bits < 8)
             unpack_avx2(kind, in, c.blocks, unpacked);
@@ -261,24 +266,32 @@ JT_INLINE void panel_i8_avx2(jt_panel_kind kind, form_avx2 form, const char *pan
     }
 }
 
+/* Signed bytes, in the form that suits the number of rows. */
+JT_INLINE void bytes_i8_avx2(jt_panel_kind kind, const char *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    if (rows <= FEW_ROWS)
+        panel_i8_avx2(kind, FORM_BYTES, panel, a, row, rows, y, ldy);
+    else
+        panel_i8_avx2(kind, FORM_WIDE, panel, a, row, rows, y, ldy);
+}
+
 void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
-    bool few = rows <= FEW_ROWS;
     switch (kind) {
     case JT_PANEL_I4: panel_i8_avx2(JT_PANEL_I4, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_avx2(JT_PANEL_I4M, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5: panel_i8_avx2(JT_PANEL_I5, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5M: panel_i8_avx2(JT_PANEL_I5M, FORM_TO_31, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4S: panel_i8_avx2(JT_PANEL_I4S, FORM_TO_31, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4SM: panel_i8_avx2(JT_PANEL_I4SM, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4: bytes_i8_avx2(JT_PANEL_L4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4E: panel_i8_avx2(JT_PANEL_L4E, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4N: panel_i8_avx2(JT_PANEL_L4N, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K2: panel_i8_avx2(JT_PANEL_K2, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K3: panel_i8_avx2(JT_PANEL_K3, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: panel_i8_avx2(JT_PANEL_K4, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: panel_i8_avx2(JT_PANEL_K5, FORM_TO_31, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: panel_i8_avx2(JT_PANEL_K6, FORM_TO_63, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8S:
-        few ? panel_i8_avx2(JT_PANEL_I8S, FORM_BYTES, panel, a, row, rows, y, ldy)
-            : panel_i8_avx2(JT_PANEL_I8S, FORM_WIDE, panel, a, row, rows, y, ldy);
-        break;
-    default:
-        few ? panel_i8_avx2(JT_PANEL_I8, FORM_BYTES, panel, a, row, rows, y, ldy)
-            : panel_i8_avx2(JT_PANEL_I8, FORM_WIDE, panel, a, row, rows, y, ldy);
+    case JT_PANEL_T2: panel_i8_avx2(JT_PANEL_T2, FORM_TO_31, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL4: bytes_i8_avx2(JT_PANEL_KL4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3: bytes_i8_avx2(JT_PANEL_KL3, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3H: bytes_i8_avx2(JT_PANEL_KL3H, panel, a, row, rows, y, ldy); break;
+    default: bytes_i8_avx2(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
     }
 }

@@ -40,8 +40,31 @@ JT_INLINE void add_bits_avx512(__m512i v, __m512i w[8]) {
     w[7] = _mm512_ternarylogic_epi32(w[7], _mm512_srli_epi16(v, 3), mask, merge);
 }
 
+/* Bit 2 of three-bit integers, as above. */
+JT_INLINE void add_thirds_avx512(__m512i v, __m512i w[8]) {
+    const __m512i mask = _mm512_set1_epi8(4);
+    enum { merge = 0xf8 };
+    w[0] = _mm512_ternarylogic_epi32(w[0], _mm512_slli_epi16(v, 2), mask, merge);
+    w[1] = _mm512_ternarylogic_epi32(w[1], _mm512_slli_epi16(v, 1), mask, merge);
+    w[2] = _mm512_ternarylogic_epi32(w[2], v, mask, merge);
+    w[3] = _mm512_ternarylogic_epi32(w[3], _mm512_srli_epi16(v, 1), mask, merge);
+    w[4] = _mm512_ternarylogic_epi32(w[4], _mm512_srli_epi16(v, 2), mask, merge);
+    w[5] = _mm512_ternarylogic_epi32(w[5], _mm512_srli_epi16(v, 3), mask, merge);
+    w[6] = _mm512_ternarylogic_epi32(w[6], _mm512_srli_epi16(v, 4), mask, merge);
+    w[7] = _mm512_ternarylogic_epi32(w[7], _mm512_srli_epi16(v, 5), mask, merge);
+}
+
+/* Two-bit integers: v holds one of each of four groups. */
+JT_INLINE void take_pairs_avx512(__m512i v, __m512i w[4]) {
+    const __m512i mask = _mm512_set1_epi8(3);
+    w[0] = _mm512_and_si512(v, mask);
+    w[1] = _mm512_and_si512(_mm512_srli_epi16(v, 2), mask);
+    w[2] = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+    w[3] = _mm512_and_si512(_mm512_srli_epi16(v, 6), mask);
+}
+
 /* The block's eight groups as unsigned bytes. */
-JT_INLINE void load_block_avx512(jt_panel_kind kind, const char *in, __m512i w[8]) {
+JT_INLINE void load_block_avx512(jt_panel_kind kind, __m512i table, const char *in, __m512i w[8]) {
     const __m512i low = _mm512_set1_epi8(15), flip = _mm512_set1_epi8(-128);
     const jt_panel_facts f = jt_panel_facts_of(kind);
     if (f.bits == 8) {
@@ -52,17 +75,26 @@ JT_INLINE void load_block_avx512(jt_panel_kind kind, const char *in, __m512i w[8
         }
         return;
     }
-    JT_UNROLL
-    for (int g = 0; g < 4; g++) {
-        __m512i v = _mm512_loadu_si512(in + 64 * g);
-        w[g] = _mm512_and_si512(v, low);
-        w[4 + g] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+    if (f.bits < 4) {
+        take_pairs_avx512(_mm512_loadu_si512(in), w);
+        take_pairs_avx512(_mm512_loadu_si512(in + 64), w + 4);
+        if (f.bits == 3) add_thirds_avx512(_mm512_loadu_si512(in + 128), w);
+    } else {
+        JT_UNROLL
+        for (int g = 0; g < 4; g++) {
+            __m512i v = _mm512_loadu_si512(in + 64 * g);
+            w[g] = _mm512_and_si512(v, low);
+            w[4 + g] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+        }
     }
     if (f.bits == 5) add_bits_avx512(_mm512_loadu_si512(in + 256), w);
     if (f.bits == 6) {
         add_pairs_avx512(_mm512_loadu_si512(in + 256), w);
         add_pairs_avx512(_mm512_loadu_si512(in + 320), w + 4);
     }
+    if (!f.lookup) return;
+    JT_UNROLL
+    for (int g = 0; g < 8; g++) w[g] = _mm512_shuffle_epi8(table, w[g]);
 }
 
 /* 16 small integers, signed or not, as floats. */
@@ -71,30 +103,59 @@ JT_INLINE __m512 small_avx512(const char *p, bool is_signed) {
     return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(v) : _mm512_cvtepu8_epi32(v));
 }
 
-/* What a group of K panels has for all its blocks. */
+/* The scales of MXFP4 and NVFP4: see panel_avx2.h. */
+JT_INLINE __m512 exponents_avx512(const char *p) {
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    __m512i v = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __mmask16 tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(v, tiny, _mm512_set1_epi32(0x200000), e));
+}
+JT_INLINE __m512 small_numbers_avx512(const char *p) {
+    __m256i e = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+    return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_slli_epi16(e, 7)), _mm512_set1_ps(128));
+}
+
+/* What a group of k kinds has for all its blocks, and the values of a lookup, unsigned. */
 typedef struct header_avx512 {
     __m512 d, m;
+    __m512i table;
 } header_avx512;
 
 JT_INLINE header_avx512 header_of_avx512(jt_panel_kind kind, const char *group) {
-    if (kind == JT_PANEL_K6) return (header_avx512){.d = _mm512_loadu_ps(group)};
-    __m512 m = jt_avx512_load_halfs(group + JT_PANEL_K_MIN);
-    return (header_avx512){jt_avx512_load_halfs(group), _mm512_xor_ps(m, _mm512_set1_ps(-0.0f))};
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    header_avx512 h = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_si512()};
+    if (f.lookup) {
+        __m128i values = _mm_loadu_si128((const __m128i *)(const void *)jt_panel_table(kind, group));
+        h.table = _mm512_broadcast_i32x4(_mm_sub_epi8(values, _mm_set1_epi8((char)f.by)));
+    }
+    if (f.k) {
+        h.d = jt_avx512_load_halfs(group);
+        if (f.minimum)
+            h.m = _mm512_xor_ps(jt_avx512_load_halfs(group + JT_PANEL_K_MIN), _mm512_set1_ps(-0.0f));
+        else
+            h.d = _mm512_mul_ps(h.d, _mm512_set1_ps(*(const float *)(const void *)(group + JT_PANEL_K_UNIT)));
+    }
+    return h;
 }
 
 /* Scales and minima of block j of a group, of both halves where they differ. */
 JT_INLINE void scales_avx512(jt_panel_kind kind, const char *group, header_avx512 h, size_t j, __m512 d[2], __m512 m[2]) {
     const jt_panel_facts f = jt_panel_facts_of(kind);
-    const char *small = group + JT_PANEL_K_SCALES, *after = group + f.step;
-    if (kind == JT_PANEL_K6) {
-        d[0] = _mm512_mul_ps(h.d, small_avx512(small + 32 * j, true));
-        d[1] = _mm512_mul_ps(h.d, small_avx512(small + 32 * j + 16, true));
+    const char *small = group + JT_PANEL_K_SCALES, *least = group + jt_panel_minima(f), *after = group + f.step;
+    const size_t parts = (size_t)jt_panel_parts(f);
+    if (kind == JT_PANEL_T2) {
+        d[0] = h.d;
     } else if (f.k) {
-        d[0] = _mm512_mul_ps(h.d, small_avx512(small + 16 * j, false));
-        m[0] = _mm512_mul_ps(h.m, small_avx512(group + JT_PANEL_K_MINIMA + 16 * j, false));
-    } else if (f.halves) {
-        d[0] = _mm512_loadu_ps(after), d[1] = _mm512_loadu_ps(after + 64);
-        if (f.minimum) m[0] = _mm512_loadu_ps(after + 128), m[1] = _mm512_loadu_ps(after + 192);
+        JT_UNROLL
+        for (size_t i = 0; i < parts; i++) {
+            size_t at = 16 * (parts * j + i);
+            d[i] = _mm512_mul_ps(h.d, small_avx512(small + at, !f.minimum));
+            if (f.minimum) m[i] = _mm512_mul_ps(h.m, small_avx512(least + at, false));
+        }
+    } else if (kind == JT_PANEL_L4E) {
+        d[0] = exponents_avx512(after);
+    } else if (kind == JT_PANEL_L4N) {
+        d[0] = small_numbers_avx512(after), d[1] = small_numbers_avx512(after + 16);
     } else {
         d[0] = jt_avx512_load_halfs(after);
         if (f.minimum) m[0] = jt_avx512_load_halfs(after + 32);
@@ -119,7 +180,7 @@ JT_INLINE __m512 block_avx512(jt_panel_kind kind, const __m512i w[8], const __m5
     if (f.halves) {
         acc = _mm512_fmadd_ps(dw[0], t, acc);
         t = _mm512_mul_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1));
-        acc = _mm512_fmadd_ps(dw[1], t, acc);
+        acc = _mm512_fmadd_ps(dw[f.apart], t, acc);
         if (f.minimum) {
             JT_GIVEN(bias);
             acc = _mm512_fmadd_ps(mw[0], _mm512_set1_ps(d[0] * (float)bias[0]), acc);
@@ -162,7 +223,7 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *panel, s
     const float *d = a->d + 2 * at, *s = a->s + at;
     const int32_t *bias = f.by ? a->bias + 2 * at : NULL;
     const char *near = panel;
-    header_avx512 header;
+    header_avx512 header = header_of_avx512(kind, panel);
     __m512 acc[TILE];
     JT_UNROLL
     for (int r = 0; r < tile; r++) acc[r] = _mm512_setzero_ps();
@@ -170,8 +231,8 @@ JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *panel, s
         const char *group = panel + jt_panel_group(f, b);
         __m512i w[8];
         __m512 dw[2], mw[2];
-        load_block_avx512(kind, panel + jt_panel_codes(f, b), w);
-        if (f.k && b % per == 0) header = header_of_avx512(kind, group);
+        if (f.k && b && b % per == 0) header = header_of_avx512(kind, group);
+        load_block_avx512(kind, header.table, panel + jt_panel_codes(f, b), w);
         scales_avx512(kind, group, header, b % per, dw, mw);
         if (ahead)
             fetch_lines_avx512(near + ahead, first, end);
@@ -207,14 +268,20 @@ void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a,
     switch (kind) {
     case JT_PANEL_I4: panel_i8_avx512(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: panel_i8_avx512(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8S: panel_i8_avx512(JT_PANEL_I8S, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5: panel_i8_avx512(JT_PANEL_I5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5M: panel_i8_avx512(JT_PANEL_I5M, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4S: panel_i8_avx512(JT_PANEL_I4S, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4SM: panel_i8_avx512(JT_PANEL_I4SM, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4: panel_i8_avx512(JT_PANEL_L4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4E: panel_i8_avx512(JT_PANEL_L4E, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4N: panel_i8_avx512(JT_PANEL_L4N, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K2: panel_i8_avx512(JT_PANEL_K2, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K3: panel_i8_avx512(JT_PANEL_K3, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: panel_i8_avx512(JT_PANEL_K4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: panel_i8_avx512(JT_PANEL_K5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: panel_i8_avx512(JT_PANEL_K6, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_T2: panel_i8_avx512(JT_PANEL_T2, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL4: panel_i8_avx512(JT_PANEL_KL4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3: panel_i8_avx512(JT_PANEL_KL3, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3H: panel_i8_avx512(JT_PANEL_KL3H, panel, a, row, rows, y, ldy); break;
     default: panel_i8_avx512(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
     }
 }

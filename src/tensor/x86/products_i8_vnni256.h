@@ -29,16 +29,16 @@ JT_INLINE __m256i VNNI256(four_bytes)(const int8_t *p) {
 }
 
 /* Group g of a half block, outputs 8h to 8h + 7, as unsigned bytes. */
-JT_INLINE __m256i VNNI256(weights)(jt_panel_kind kind, bool unpacked, const char *block, int half, int g, int h) {
+JT_INLINE __m256i VNNI256(weights)(jt_panel_kind kind, bool unpacked, __m256i table, const char *block, int half, int g, int h) {
     if (unpacked) return _mm256_load_si256((const __m256i *)(block + 256 * half + 64 * g + 32 * h));
     const jt_panel_facts f = jt_panel_facts_of(kind);
-    __m256i v = jt_avx2_group(kind, block, 4 * half + g, h);
-    return f.bits == 8 && f.by < 0 ? _mm256_xor_si256(v, _mm256_set1_epi8(-128)) : v;
+    __m256i v = jt_avx2_group(kind, table, block, 4 * half + g, h);
+    return f.by == -128 ? _mm256_xor_si256(v, _mm256_set1_epi8(-128)) : v;
 }
 
 /* The exact sums over a half block of `tile` rows. */
-JT_INLINE void VNNI256(sums)(jt_panel_kind kind, bool unpacked, int tile, const char *block, int half, const int8_t *q, const int32_t *bias,
-                             size_t blocks, __m256i sum[VNNI256_TILE][2]) {
+JT_INLINE void VNNI256(sums)(jt_panel_kind kind, bool unpacked, int tile, __m256i table, const char *block, int half, const int8_t *q,
+                             const int32_t *bias, size_t blocks, __m256i sum[VNNI256_TILE][2]) {
     const bool biased = jt_panel_facts_of(kind).by < 0;
     if (biased) JT_GIVEN(bias);
     JT_UNROLL
@@ -46,7 +46,8 @@ JT_INLINE void VNNI256(sums)(jt_panel_kind kind, bool unpacked, int tile, const 
         sum[r][0] = sum[r][1] = biased ? _mm256_set1_epi32(bias[(size_t)r * blocks * 2 + (size_t)half]) : _mm256_setzero_si256();
     JT_UNROLL
     for (int g = 0; g < 4; g++) {
-        __m256i w0 = VNNI256(weights)(kind, unpacked, block, half, g, 0), w1 = VNNI256(weights)(kind, unpacked, block, half, g, 1);
+        __m256i w0 = VNNI256(weights)(kind, unpacked, table, block, half, g, 0),
+                w1 = VNNI256(weights)(kind, unpacked, table, block, half, g, 1);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             __m256i v = VNNI256(four_bytes)(q + (size_t)r * blocks * 32 + 16 * half + 4 * g);
@@ -72,11 +73,12 @@ JT_INLINE void VNNI256(tile)(jt_panel_kind kind, bool unpacked, int tile, const 
     for (size_t b = 0; b < (size_t)c->blocks; b++) {
         const char *group = c->groups + jt_panel_group(f, b), *w = unpacked ? c->unpacked + 512 * b : c->groups + jt_panel_codes(f, b);
         const int32_t *offset = f.by ? bias + 2 * b : NULL;
+        const __m256i table = jt_avx2_table(kind, group);
         if (!unpacked && tile <= 2)
             for (size_t i = 0; i < jt_panel_stride(f); i += 64) _mm_prefetch(c->groups + b * jt_panel_stride(f) + 2048 + i, _MM_HINT_T0);
         __m256i sum[VNNI256_TILE][2];
         __m256 t[VNNI256_TILE][2], dw[2][2], mw[2][2];
-        VNNI256(sums)(kind, unpacked, tile, w, 0, q + 32 * b, offset, blocks, sum);
+        VNNI256(sums)(kind, unpacked, tile, table, w, 0, q + 32 * b, offset, blocks, sum);
         JT_UNROLL
         for (int h = 0; h < 2; h++) jt_avx2_scales(kind, group, b % (size_t)f.blocks, h, dw[h], mw[h]);
         JT_UNROLL
@@ -88,7 +90,7 @@ JT_INLINE void VNNI256(tile)(jt_panel_kind kind, bool unpacked, int tile, const 
                 if (f.halves) acc[r][h] = _mm256_fmadd_ps(dw[h][0], t[r][h], acc[r][h]);
             }
         }
-        VNNI256(sums)(kind, unpacked, tile, w, 1, q + 32 * b, offset, blocks, sum);
+        VNNI256(sums)(kind, unpacked, tile, table, w, 1, q + 32 * b, offset, blocks, sum);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             const float *two = d + (size_t)r * blocks * 2 + 2 * b;
@@ -119,11 +121,12 @@ JT_INLINE void VNNI256(tile)(jt_panel_kind kind, bool unpacked, int tile, const 
 JT_INLINE void VNNI256(unpack)(jt_panel_kind kind, const char *in, int blocks, char *out) {
     for (int b = 0; b < blocks; b++) {
         const char *codes = in + jt_panel_codes(jt_panel_facts_of(kind), (size_t)b);
+        const __m256i table = jt_avx2_table(kind, in + jt_panel_group(jt_panel_facts_of(kind), (size_t)b));
         for (int half = 0; half < 2; half++) {
             JT_UNROLL
             for (int g = 0; g < 4; g++, out += 64) {
-                _mm256_store_si256((__m256i *)out, VNNI256(weights)(kind, false, codes, half, g, 0));
-                _mm256_store_si256((__m256i *)(out + 32), VNNI256(weights)(kind, false, codes, half, g, 1));
+                _mm256_store_si256((__m256i *)out, VNNI256(weights)(kind, false, table, codes, half, g, 0));
+                _mm256_store_si256((__m256i *)(out + 32), VNNI256(weights)(kind, false, table, codes, half, g, 1));
             }
         }
     }
@@ -155,14 +158,20 @@ static void VNNI256(kind)(jt_panel_kind kind, const void *panel, const jt_acts *
     switch (kind) {
     case JT_PANEL_I4: VNNI256(rows)(JT_PANEL_I4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I4M: VNNI256(rows)(JT_PANEL_I4M, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I8S: VNNI256(rows)(JT_PANEL_I8S, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5: VNNI256(rows)(JT_PANEL_I5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_I5M: VNNI256(rows)(JT_PANEL_I5M, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4S: VNNI256(rows)(JT_PANEL_I4S, panel, a, row, rows, y, ldy); break;
-    case JT_PANEL_I4SM: VNNI256(rows)(JT_PANEL_I4SM, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4: VNNI256(rows)(JT_PANEL_L4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4E: VNNI256(rows)(JT_PANEL_L4E, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_L4N: VNNI256(rows)(JT_PANEL_L4N, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K2: VNNI256(rows)(JT_PANEL_K2, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_K3: VNNI256(rows)(JT_PANEL_K3, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K4: VNNI256(rows)(JT_PANEL_K4, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K5: VNNI256(rows)(JT_PANEL_K5, panel, a, row, rows, y, ldy); break;
     case JT_PANEL_K6: VNNI256(rows)(JT_PANEL_K6, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_T2: VNNI256(rows)(JT_PANEL_T2, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL4: VNNI256(rows)(JT_PANEL_KL4, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3: VNNI256(rows)(JT_PANEL_KL3, panel, a, row, rows, y, ldy); break;
+    case JT_PANEL_KL3H: VNNI256(rows)(JT_PANEL_KL3H, panel, a, row, rows, y, ldy); break;
     default: VNNI256(rows)(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
     }
 }
