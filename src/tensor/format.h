@@ -71,7 +71,8 @@ typedef struct jt_codes {
     int8_t code[256];
     float scale[16], min[16];
     /* What panels keep of them. Blocks of 256: scale[i] = (d * unit) * (float)small[i], min[i] = -(dmin * (float)least[i]), d and
-     * dmin halfs. MXFP4: small[i] is the exponent's byte; NVFP4: the number's, 0 where that is none. */
+     * dmin halfs. Blocks of 32: d is the scale, dmin the minimum. MXFP4: small[i] is the exponent's byte; NVFP4: the number's, 0
+     * where that is none. */
     uint16_t d, dmin;
     float unit;
     int8_t small[16];

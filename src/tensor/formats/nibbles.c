@@ -18,6 +18,7 @@ static void codes_nibbles(const unsigned char *q, int bytes, const int8_t values
 
 /* d, nibbles [16] at 2 */
 void jt_codes_iq4_nl(const unsigned char *p, jt_codes *c) {
+    c->d = jt_u16_at(p);
     c->scale[0] = c->scale[1] = jt_half_at(p);
     codes_nibbles(p + 2, 16, jt_values_iq4, c, 0);
 }

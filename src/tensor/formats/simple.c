@@ -35,11 +35,13 @@ static void codes_fifth(const unsigned char *fifth, const unsigned char *nibbles
 }
 
 void jt_codes_q5_0(const unsigned char *p, jt_codes *c) {
+    c->d = jt_u16_at(p);
     c->scale[0] = c->scale[1] = jt_half_at(p);
     codes_fifth(p + 2, p + 6, 16, c);
 }
 
 void jt_codes_q5_1(const unsigned char *p, jt_codes *c) {
+    c->d = jt_u16_at(p), c->dmin = jt_u16_at(p + 2);
     c->scale[0] = c->scale[1] = jt_half_at(p);
     c->min[0] = c->min[1] = jt_half_at(p + 2);
     codes_fifth(p + 4, p + 8, 0, c);

@@ -36,20 +36,13 @@ static size_t ref_fold(int bits, const uint8_t u[32], uint32_t out[8]) {
     return n;
 }
 
-/* Places of values in a table: those of the last table that was asked for. */
-typedef struct places_ref {
-    const int8_t *values;
-    uint8_t of[256];
-} places_ref;
-
-static void ref_find_places(places_ref *p, const int8_t *values) {
-    if (values == p->values) return;
+void jt_ref_places_of(jt_ref_places *p, const int8_t *values) {
+    if (values == p->values || !values) return;
     p->values = values;
     for (int i = 15; i >= 0; i--) p->of[(uint8_t)values[i]] = (uint8_t)i;
 }
 
-/* The header of a group for row o. */
-static void ref_pack_header(jt_panel_kind kind, const jt_codes *c, size_t o, unsigned char *out) {
+void jt_ref_pack_header(jt_panel_kind kind, const jt_codes *c, size_t o, unsigned char *out) {
     jt_panel_facts f = jt_panel_facts_of(kind);
     size_t parts = (size_t)jt_panel_parts(f), every = f.apart ? 1 : 2;
     memcpy(out + 2 * o, &c->d, 2);
@@ -66,29 +59,27 @@ static void ref_pack_header(jt_panel_kind kind, const jt_codes *c, size_t o, uns
     }
 }
 
-/* Scales of block j of a block of the file, for row o, that come after its integers. */
-static void ref_pack_scales(jt_panel_kind kind, const jt_codes *c, size_t j, size_t o, unsigned char *out) {
+void jt_ref_pack_scales(jt_panel_kind kind, const jt_codes *c, size_t j, size_t o, unsigned char *out) {
     if (kind == JT_PANEL_L4E || kind == JT_PANEL_L4N) {
         out[o] = (unsigned char)c->small[2 * j];
         if (kind == JT_PANEL_L4N) out[16 + o] = (unsigned char)c->small[2 * j + 1];
         return;
     }
-    uint16_t d = jt_f32_to_f16(c->scale[2 * j]), m = jt_f32_to_f16(c->min[2 * j]);
-    memcpy(out + 2 * o, &d, 2);
-    if (jt_panel_facts_of(kind).minimum) memcpy(out + 32 + 2 * o, &m, 2);
+    memcpy(out + 2 * o, &c->d, 2);
+    if (jt_panel_facts_of(kind).minimum) memcpy(out + 32 + 2 * o, &c->dmin, 2);
 }
 
 /* Formats whose integers are taken out of their blocks (jt_format.codes). */
 static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, unsigned char *panel) {
     jt_panel_facts facts = jt_panel_facts_of(f->panel);
     size_t blocks = f->block / 32u;
-    places_ref places = {0};
+    jt_ref_places places = {0};
     for (size_t o = 0; o < JT_PANEL; o++)
         for (size_t b = 0; b < (size_t)cols / 32; b += blocks) {
             jt_codes c = {0};
             if (rows[o]) f->codes((const unsigned char *)rows[o] + b / blocks * f->bytes, &c);
-            if (facts.lookup && c.values) ref_find_places(&places, c.values);
-            if (facts.k) ref_pack_header(f->panel, &c, o, panel + jt_panel_group(facts, b));
+            if (facts.lookup) jt_ref_places_of(&places, c.values);
+            if (facts.k) jt_ref_pack_header(f->panel, &c, o, panel + jt_panel_group(facts, b));
             for (size_t j = 0; j < blocks; j++) {
                 unsigned char *out = panel + jt_panel_codes(facts, b + j);
                 uint8_t u[32];
@@ -99,7 +90,7 @@ static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL],
                 }
                 size_t n = ref_fold(facts.bits, u, words);
                 for (size_t i = 0; i < n; i++) memcpy(out + 64 * i + 4 * o, &words[i], 4);
-                if (!facts.k) ref_pack_scales(f->panel, &c, j, o, out + facts.step);
+                if (!facts.k) jt_ref_pack_scales(f->panel, &c, j, o, out + facts.step);
             }
         }
 }

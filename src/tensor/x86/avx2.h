@@ -17,6 +17,7 @@ void jt_avxvnni_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a
 void jt_avxvnni_evex_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
 void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
+void jt_avx2_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
 void jt_avx2_quantise(const float *x, int cols, int8_t *q, float *d, float *s);
 void jt_avx2_block_sums(const int8_t *q, int cols, int by, int32_t *out);
 

@@ -102,7 +102,7 @@ void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], in
     case JT_PANEL_I4: pack_blocks_avx2(&s, cols, 1, 16, panel); break;
     case JT_PANEL_I4M: pack_blocks_avx2(&s, cols, 2, 16, panel); break;
     case JT_PANEL_I8: pack_blocks_avx2(&s, cols, 1, 32, panel); break;
-    default: jt_ref_pack_panel(f, rows, cols, panel);
+    default: jt_avx2_pack_codes(f, rows, cols, panel);
     }
 }
 
