@@ -70,7 +70,9 @@ static void time_products(cases *c, const jt_format *f, int int8, int cols, doub
     double s;
     TIME(s, jt_matmul(k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
     printf("  mapped 64: %6.1f", 2.0 * (double)cells * 64 / s * 1e-9);
-    TIME(s, k->pack_panel(f, (const void *[JT_PANEL]){weights, weights + m.row_bytes}, cols, packed));
+    const void *rows[JT_PANEL];
+    for (size_t o = 0; o < JT_PANEL; o++) rows[o] = weights + o * m.row_bytes;
+    TIME(s, k->pack_panel(f, rows, cols, packed));
     printf("  pack %5.1f GB/s\n", (double)m.panel_bytes / s * 1e-9);
     jt_free(packed);
     jt_free(weights);

@@ -8,15 +8,6 @@ void jt_ref_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, i
 void jt_ref_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_ref_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
 void jt_ref_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
-/* The pieces of packing of formats with jt_format.codes: the header of a group for row o; scales of block j of a block of the
- * file that come after its integers; places of values in a table. */
-void jt_ref_pack_header(jt_panel_kind kind, const jt_codes *c, size_t o, unsigned char *out);
-void jt_ref_pack_scales(jt_panel_kind kind, const jt_codes *c, size_t j, size_t o, unsigned char *out);
-typedef struct jt_ref_places {
-    const int8_t *values; /* the table that was asked for last */
-    uint8_t of[256];
-} jt_ref_places;
-void jt_ref_places_of(jt_ref_places *p, const int8_t *values);
 void jt_ref_quantise(const float *x, int cols, int8_t *q, float *d, float *s);
 void jt_ref_block_sums(const int8_t *q, int cols, int by, int32_t *out);
 

@@ -2,8 +2,7 @@
  *
  * The integers of a block of the file become unsigned bytes, one a column, by a few vector operations where the format is
  * regular, else by way of jt_format.codes; then four rows at a time are transposed and folded into the bits of a panel. */
-#include "tensor/panel.h"
-#include "tensor/ref/ref.h"
+#include "tensor/ref/pack_codes.h"
 #include "tensor/x86/avx2.h"
 
 /* A block of the file: its integers as a panel counts them, and what its scales are made of. */
@@ -167,8 +166,8 @@ JT_INLINE void fold_avx2(int bits, const uint8_t *u, size_t apart, unsigned char
 /* A block of the file, or of a missing row, whose integers count as 0. */
 JT_INLINE void take_block_avx2(const jt_format *f, jt_type type, jt_panel_facts facts, const unsigned char *p, jt_ref_places *places,
                                block_avx2 *b) {
-    b->c = (jt_codes){0};
     if (p && regular_block_avx2(type, p, b)) return;
+    if (!p) b->c = (jt_codes){0};
     if (p) f->codes(p, &b->c);
     if (facts.lookup) {
         jt_ref_places_of(places, b->c.values);
@@ -184,6 +183,7 @@ JT_INLINE void pack_codes_avx2(const jt_format *f, jt_type type, jt_panel_kind k
     size_t blocks = f->block / 32u;
     jt_ref_places places = {0};
     block_avx2 four[4];
+    memset(four, 0, sizeof four);
     for (size_t b = 0; b < (size_t)cols / 32; b += blocks)
         for (size_t o = 0; o < JT_PANEL; o += 4) {
             for (size_t i = 0; i < 4; i++) {
