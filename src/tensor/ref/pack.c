@@ -52,7 +52,7 @@ static void ref_pack_codes(const jt_format *f, const void *const rows[JT_PANEL],
                 uint8_t u[32];
                 uint32_t words[8];
                 for (int i = 0; i < 32; i++) {
-                    int code = c.code[32 * j + (size_t)i];
+                    int8_t code = c.code[32 * j + (size_t)i];
                     u[i] = facts.lookup ? places.of[(uint8_t)code] : (uint8_t)(code - (facts.by < 0 ? facts.by : 0));
                 }
                 size_t n = ref_fold(facts.bits, u, words);

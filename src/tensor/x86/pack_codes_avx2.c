@@ -180,15 +180,15 @@ JT_INLINE void take_block_avx2(const jt_format *f, jt_type type, jt_panel_facts 
 JT_INLINE void pack_codes_avx2(const jt_format *f, jt_type type, jt_panel_kind kind, const void *const rows[JT_PANEL], int cols,
                                unsigned char *panel) {
     const jt_panel_facts facts = jt_panel_facts_of(kind);
-    size_t blocks = f->block / 32u;
+    const size_t blocks = f->block / 32u, all = (size_t)cols / f->block;
     jt_ref_places places = {0};
     block_avx2 four[4];
     memset(four, 0, sizeof four);
-    for (size_t b = 0; b < (size_t)cols / 32; b += blocks)
+    for (size_t n = 0, b = 0; n < all; n++, b += blocks)
         for (size_t o = 0; o < JT_PANEL; o += 4) {
             for (size_t i = 0; i < 4; i++) {
                 const unsigned char *row = rows[o + i];
-                take_block_avx2(f, type, facts, row ? row + b / blocks * f->bytes : NULL, &places, &four[i]);
+                take_block_avx2(f, type, facts, row ? row + n * f->bytes : NULL, &places, &four[i]);
                 if (facts.k) jt_ref_pack_header(kind, &four[i].c, o + i, panel + jt_panel_group(facts, b));
             }
             for (size_t j = 0; j < blocks; j++) {
