@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes the table of every block format: products, one row from memory, and a model beside other engines.
 
-usage: formats.py [--build FOLDER] [--formats NAME,...] [--peer COMMAND]... [--through COMMAND] [--kernels NAME]
+usage: formats.py [--build FOLDER] [--formats NAME,...] [--peer COMMAND]... [--through COMMAND] [--kernels NAME] [--keep FOLDER] [--only-write]
 needs: numpy gguf
 
 For each format a Llama of 190 million random weights, all matrices in the format, is written to a temporary folder: speed
 depends on shapes and formats, not on values. moe-NAME stands for a Qwen3 mixture of 0.9 billion weights, 32 experts of which
 8 are used. check-kernels gives the first columns, `jeton bench` with the peers (each a llama-bench with its flags) the others;
-a peer that does not load the file has a dash. --through stands before every command that is measured."""
+a peer that does not load the file has a dash. --through stands before every command that is measured; with --keep files stay
+and are used again, with --only-write nothing is measured."""
 import argparse
 import os
 import re
@@ -32,6 +33,8 @@ arg.add_argument("--build", default="build")
 arg.add_argument("--formats", default=",".join(ALL.split()))
 arg.add_argument("--peer", action="append", default=[])
 arg.add_argument("--through", default="")
+arg.add_argument("--keep")
+arg.add_argument("--only-write", action="store_true")
 arg.add_argument("--kernels", default="avx512")
 arg.add_argument("--threads", default="2")
 arg.add_argument("--rounds", default="3")
@@ -138,7 +141,10 @@ print("| --- |" + " ---: |" * (8 + 2 * len(arg.peer)))
 for name in arg.formats.split(","):
     with tempfile.TemporaryDirectory() as folder:
         plain = name.removeprefix("moe-")
-        path = os.path.join(folder, "model.gguf")
-        write(path, plain.upper(), SPARSE if name != plain else SMALL, name != plain)
+        path = os.path.join(arg.keep or folder, f"random-{name}.gguf")
+        if not os.path.exists(path):
+            write(path, plain.upper(), SPARSE if name != plain else SMALL, name != plain)
+        if arg.only_write:
+            continue
         first = kernels(plain) if name == plain else ["", "", "", ""]
         print("| " + " | ".join([name, *first, *model(path)]) + " |", flush=True)
