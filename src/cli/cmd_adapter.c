@@ -152,25 +152,16 @@ static const jt_opt merge_opts[] = {
     {"type", 't', JT_OPT_TEXT, "TYPE", NULL, 0, 0, "format of the matrices, as of jeton convert (default as they are)"},
     {0},
 };
-static const jt_example merge_examples[] = {
-    {"jeton adapter merge model.gguf my-lora/ merged.gguf --type q8_0", "one file with the adapter in its weights"}, {0}};
-const jt_command jt_cmd_adapter_merge = {
-    .name = "adapter merge",
-    .summary = "add an adapter to the weights of a model",
-    .about = "The sums are made in float32; a weight in few bits is rounded to them again.",
-    .opt = merge_opts,
-    .pos = merge_pos,
-    .example = merge_examples,
-    .run = run_merge,
-};
-
-static const jt_example convert_examples[] = {
-    {"jeton adapter convert model.gguf my-lora/ my-lora.gguf", "for programs that read adapters as GGUF"}, {0}};
-const jt_command jt_cmd_adapter_convert = {
-    .name = "adapter convert",
-    .summary = "write an adapter in the other container",
-    .about = "Of the model only the settings are read: they say which weights the adapter belongs to and how their rows lie.",
-    .pos = merge_pos,
-    .example = convert_examples,
-    .run = run_convert,
-};
+/* Both take the same arguments. */
+#define ADAPTER_WRITES(command, what, says, options, line, gives)                                                                          \
+    {                                                                                                                                      \
+        .name = "adapter " #command, .summary = what, .about = says, .opt = options, .pos = merge_pos,                                     \
+        .example = (const jt_example[]){{"jeton adapter " #command " " line, gives}, {0}}, .run = run_##command                            \
+    }
+const jt_command jt_cmd_adapter_merge = ADAPTER_WRITES(
+    merge, "add an adapter to the weights of a model", "The sums are made in float32; a weight in few bits is rounded to them again.",
+    merge_opts, "model.gguf my-lora/ merged.gguf --type q8_0", "one file with the adapter in its weights");
+const jt_command jt_cmd_adapter_convert =
+    ADAPTER_WRITES(convert, "write an adapter in the other container",
+                   "Of the model only the settings are read: they say which weights the adapter belongs to and how their rows lie.", NULL,
+                   "model.gguf my-lora/ my-lora.gguf", "for programs that read adapters as GGUF");

@@ -48,13 +48,8 @@ static int run(const jt_args *a) {
 
 static const jt_opt opts[] = {
     {"output", 'o', JT_OPT_FILE, "FILE", NULL, 0, 0, "the importance matrix to write, in llama.cpp's GGUF form"},
-    {"chunk", 0, JT_OPT_INT, "N", "512", 2, 1 << 20, "tokens of a chunk; each is evaluated by itself"},
+    JT_EVAL_CHUNK("tokens of a chunk; each is evaluated by itself"),
     {"chunks", 0, JT_OPT_INT, "N", "0", 0, 1e9, "evaluate at most this many chunks; 0 evaluates all"},
-    {0},
-};
-static const jt_pos pos[] = {
-    {"MODEL", JT_POS_MODEL, false, false, "a GGUF file, a Hugging Face folder or a known name"},
-    {"TEXT", JT_POS_FILE, false, false, "the text, taken byte for byte; - reads standard input"},
     {0},
 };
 static const jt_example examples[] = {
@@ -68,7 +63,7 @@ const jt_command jt_cmd_eval_imatrix = {
              "left out, as llama.cpp does.",
     .opt = opts,
     .model_options = true,
-    .pos = pos,
+    .pos = jt_eval_pos,
     .example = examples,
     .run = run,
 };

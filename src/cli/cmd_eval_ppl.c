@@ -85,14 +85,9 @@ static int run(const jt_args *a) {
 }
 
 static const jt_opt opts[] = {
-    {"chunk", 0, JT_OPT_INT, "N", "512", 2, 1 << 20, "tokens of a chunk; each is evaluated by itself and its second half scored"},
+    JT_EVAL_CHUNK("tokens of a chunk; each is evaluated by itself and its second half scored"),
     {"chunks", 0, JT_OPT_INT, "N", "0", 0, 1e9, "score at most this many chunks; 0 scores all"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object with the key perplexity"},
-    {0},
-};
-static const jt_pos pos[] = {
-    {"MODEL", JT_POS_MODEL, false, false, "a GGUF file, a Hugging Face folder or a known name"},
-    {"TEXT", JT_POS_FILE, false, false, "the text, taken byte for byte; - reads standard input"},
     {0},
 };
 static const jt_example examples[] = {
@@ -109,7 +104,7 @@ const jt_command jt_cmd_eval_ppl = {
              "The error given is the standard error with tokens taken as independent.",
     .opt = opts,
     .model_options = true,
-    .pos = pos,
+    .pos = jt_eval_pos,
     .example = examples,
     .run = run,
 };

@@ -7,6 +7,12 @@
 #include "core/mem.h"
 #include "jeton/text.h"
 
+const jt_pos jt_eval_pos[] = {
+    {"MODEL", JT_POS_MODEL, false, false, "a GGUF file, a Hugging Face folder or a known name"},
+    {"TEXT", JT_POS_FILE, false, false, "the text, taken byte for byte; - reads standard input"},
+    {0},
+};
+
 /* *bos: the token that the model's files ask for at the beginning of a text, or -1. */
 static jt_status asked_bos(const jt_tokenizer *t, int32_t *bos, jt_error *err) {
     jt_tokens empty = {0};

@@ -3,9 +3,15 @@
 #ifndef JT_CLI_EVAL_TEXT_H
 #define JT_CLI_EVAL_TEXT_H
 
+#include "cli/command.h"
 #include "cli/progress.h"
 #include "core/str.h"
 #include "score/score.h"
+
+/* MODEL and TEXT, and what --chunk takes. */
+extern const jt_pos jt_eval_pos[];
+#define JT_EVAL_CHUNK(help)                                                                                                                \
+    { "chunk", 0, JT_OPT_INT, "N", "512", 2, 1 << 20, help }
 
 typedef struct jt_eval_text {
     jt_str text;

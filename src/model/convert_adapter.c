@@ -39,35 +39,90 @@ struct adapter_pair {
     double times; /* of B, so that the file's one scale is right */
 };
 
-/* The linear maps in the order of roles; stacked ones are refused, for their halves share a tensor. */
-static jt_status adapter_pairs(const jt_conversion *c, bool gguf, double alpha, struct adapter_pair *out, size_t *n, jt_error *err) {
+/* The maps that lie in one tensor, as one pair. Where they share A, B is theirs below each other; else A is theirs below
+ * each other, and B has each map's block in its own columns. */
+static jt_status adapter_stacked(jt_conversion *c, int layer, const jt_role *stack, struct adapter_pair *p, jt_error *err) {
+    enum { MOST = 4 };
+    const jt_lora *l[MOST] = {NULL};
+    const float *a[MOST], *b[MOST];
+    uint64_t rank = 0, rows = 0, cols = 0, outputs[MOST];
+    bool shared = true;
+    int n = 0;
+    for (; n < MOST && stack[n] != JT_W_ROLES; n++) {
+        int outs, ins;
+        jt_config_shape(&c->config, stack[n], &outs, &ins);
+        rows += outputs[n] = (uint64_t)outs, cols = (uint64_t)ins;
+        l[n] = jt_adapter_pair(c->adapter, layer, stack[n], &a[n], &b[n]);
+        if (l[n]) rank += (uint64_t)l[n]->a.rows;
+        shared = shared && l[0] && l[n] && l[n]->a.rows == l[0]->a.rows && l[n]->scale == l[0]->scale &&
+                 !memcmp(a[n], a[0], (size_t)l[0]->a.rows * (size_t)cols * sizeof(float));
+    }
+    if (shared) rank = (uint64_t)l[0]->a.rows;
+    float *to_a = jt_arena_alloc(&c->arena, (size_t)(rank * cols), sizeof *to_a);
+    float *to_b = jt_arena_alloc(&c->arena, (size_t)(rows * rank), sizeof *to_b);
+    if (!to_a || !to_b) return jt_nomem(err, "numbers of an adapter", (size_t)(rank * cols + rows * rank), sizeof *to_a);
+    for (uint64_t i = 0, at = 0, row = 0; i < (uint64_t)n; row += outputs[i++]) {
+        if (!l[i]) continue;
+        uint64_t r = (uint64_t)l[i]->a.rows;
+        memcpy(to_a + at * cols, a[i], (size_t)(r * cols) * sizeof *to_a);
+        for (uint64_t k = 0; k < outputs[i] * r; k++)
+            to_b[(row + k / r) * rank + at + k % r] = shared ? b[i][k] : (float)((double)b[i][k] * l[i]->scale);
+        if (!shared) at += r;
+    }
+    p->half[0] = to_a, p->half[1] = to_b;
+    p->rows[0] = rank, p->cols[0] = cols, p->rows[1] = rows, p->cols[1] = rank;
+    p->times = (shared ? l[0]->scale : 1) * (double)rank;
+    return JT_OK;
+}
+
+static void adapter_alone(const jt_lora *l, const float *a, const float *b, struct adapter_pair *p) {
+    p->half[0] = a, p->half[1] = b;
+    p->rows[0] = (uint64_t)l->a.rows, p->cols[0] = (uint64_t)l->a.cols;
+    p->rows[1] = (uint64_t)l->b.rows, p->cols[1] = (uint64_t)l->b.cols;
+    p->times = l->scale * l->a.rows;
+}
+
+static void adapter_names_of(const jt_family *f, int layer, const char *weight, bool gguf, struct adapter_pair *p) {
+    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
+    for (int k = 0; k < 2; k++)
+        if (gguf)
+            snprintf(p->name[k], sizeof p->name[k], "blk.%d.%s.lora_%c", layer, weight, k ? 'b' : 'a');
+        else
+            snprintf(p->name[k], sizeof p->name[k], "base_model.model.%s%d.%.*s.lora_%c.weight", layers, layer,
+                     (int)(strlen(weight) - strlen(".weight")), weight, k ? 'B' : 'A');
+}
+
+/* The tensors of linear maps in the order of roles; every map of the adapter lies in one of them. */
+static jt_status adapter_pairs(jt_conversion *c, bool gguf, double alpha, struct adapter_pair *out, size_t *n, jt_error *err) {
     const jt_family *f = c->config.family;
+    jt_status s = JT_OK;
     *n = 0;
     for (int layer = 0; layer < c->config.layers; layer++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES; r++) {
+        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++) {
             const jt_role_row *row = &f->role[r];
+            const jt_role *stack = gguf ? row->gguf_stack : row->hf_stack;
+            const char *weight = gguf ? row->gguf : row->hf;
             const float *a, *b;
             const jt_lora *l = jt_adapter_pair(c->adapter, layer, (jt_role)r, &a, &b);
-            if (!l) continue;
-            const char *weight = gguf ? row->gguf : row->hf;
-            if (!weight || (gguf ? row->gguf_stack : row->hf_stack))
+            bool any = l != NULL, later = false;
+            if (any && !weight)
                 return jt_error_set(err, JT_UNSUPPORTED, "layer %d: an adapter of %s has no tensor of its own in such files", layer,
-                                    weight ? weight : row->gguf);
-            struct adapter_pair *p = &out[(*n)++];
-            for (int k = 0; k < 2; k++) {
-                const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
-                if (gguf)
-                    snprintf(p->name[k], sizeof p->name[k], "blk.%d.%s.lora_%c", layer, weight, k ? 'b' : 'a');
-                else
-                    snprintf(p->name[k], sizeof p->name[k], "base_model.model.%s%d.%.*s.lora_%c.weight", layers, layer,
-                             (int)(strlen(weight) - strlen(".weight")), weight, k ? 'B' : 'A');
+                                    gguf ? row->hf : row->gguf);
+            for (const jt_role *k = stack; k && any && *k != JT_W_ROLES; k++) {
+                const float *x, *y;
+                if (*k == (jt_role)r) break;
+                later = later || jt_adapter_pair(c->adapter, layer, *k, &x, &y);
             }
-            p->half[0] = a, p->half[1] = b;
-            p->rows[0] = (uint64_t)l->a.rows, p->cols[0] = (uint64_t)l->a.cols, p->rows[1] = (uint64_t)l->b.rows,
-            p->cols[1] = (uint64_t)l->b.cols;
-            p->times = l->scale * l->a.rows / alpha;
+            if (!any || later) continue; /* it went with the first of its tensor that there is */
+            struct adapter_pair *p = &out[(*n)++];
+            adapter_names_of(f, layer, weight, gguf, p);
+            if (stack)
+                s = adapter_stacked(c, layer, stack, p, err);
+            else
+                adapter_alone(l, a, b, p);
+            p->times /= alpha;
         }
-    return JT_OK;
+    return s;
 }
 
 static jt_status adapter_put(const struct adapter_pair *p, int k, jt_convert_sink *sink, void *to, jt_error *err) {
@@ -196,8 +251,10 @@ jt_status jt_convert_adapter(const char *model, const char *in, const char *out,
     double alpha = ai.rank_max; /* a scale of 1 for the largest rank; B has the rest */
     if (!s) s = adapter_pairs(c, gguf, alpha, p, &pairs, err);
     if (!s) s = gguf ? adapter_to_gguf(c, p, pairs, alpha, err) : adapter_to_peft(c, p, pairs, alpha, err);
+    if (!s && info) *info = (jt_convert_info){0};
     if (!s && info)
-        *info = (jt_convert_info){.tensors = 2 * pairs, .parameters = ai.parameters, .bytes_out = 4 * ai.parameters, .files = 1};
+        for (size_t i = 0; i < 2 * pairs; i++) info->parameters += p[i / 2].rows[i % 2] * p[i / 2].cols[i % 2];
+    if (!s && info) info->tensors = 2 * pairs, info->bytes_out = 4 * info->parameters, info->files = 1;
     jt_free(p);
     jt_adapter_free(c->adapter);
     jt_gguf_free(c->gguf), jt_safetensors_free(c->tensors), jt_json_free(c->json);

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "model/convert.h"
+#include "model/model.h"
 #include "model/names.h"
 #include "model/network.h"
 #include "model/rope.h"
@@ -114,21 +115,18 @@ static jt_status plan_all_same(jt_conversion *c, jt_error *err) {
 
 /* ---- by the tables ---- */
 
-/* The name of a role's tensor; a folder of the bare body leaves out what the names of a whole one begin with. */
+/* The name of a role's tensor; that of a folder that is read as it begins there. */
 static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, char *out, size_t cap) {
     const jt_family *f = c->config.family;
     const jt_role_row *row = &f->role[r];
-    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.", *base = f->hf_base ? f->hf_base : "model.";
-    size_t n = strlen(base);
+    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
     if (r < JT_W_GLOBAL)
         snprintf(out, cap, "%s", gguf ? row->gguf : row->hf);
     else if (gguf)
         snprintf(out, cap, "blk.%d.%s", layer, row->gguf);
     else
         snprintf(out, cap, "%s%d.%s", layers, layer, row->hf);
-    const char *embed = f->role[JT_W_EMBED].hf;
-    if (c->tensors && !gguf && !strncmp(out, base, n) && !strncmp(embed, base, n) && jt_safetensors_tensor_named(c->tensors, embed + n))
-        memmove(out, out + n, strlen(out + n) + 1);
+    if (c->tensors && !gguf) jt_model_place(&c->config, c->tensors, out, cap);
 }
 
 static bool plan_has(const jt_conversion *c, int layer, int r) {
@@ -417,17 +415,21 @@ static jt_status plan_same_roles(jt_conversion *c, jt_convert_tensor *t, int lay
     const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack, alone[] = {r, JT_W_ROLES};
     jt_convert_piece whole = t->piece[0];
     uint64_t first = 0, rows, cols = 0;
-    if (row->hf_by_input && !c->gguf) return JT_OK;
-    t->n_piece = 0;
+    bool turned = row->hf_by_input && !c->gguf; /* rows are inputs, and the maps lie beside each other */
+    t->n_piece = 0, t->beside = turned;
     for (stack = stack ? stack : alone; *stack != JT_W_ROLES; stack++) {
         jt_convert_piece one = whole;
         plan_size(c, *stack, &rows, &cols);
-        one.first = first, one.rows = rows, one.role = *stack, one.layer = layer;
+        one.role = *stack, one.layer = layer, one.lora_across = turned;
+        if (turned)
+            one.data += first * one.format->bytes, one.cols = rows, one.to = first;
+        else
+            one.first = first, one.rows = rows;
         first += rows;
         jt_status s = plan_piece(t, &one, err);
         if (s) return s;
     }
-    if (first == whole.rows && cols == whole.cols) return JT_OK;
+    if (first == (turned ? whole.cols : whole.rows) && cols == (turned ? whole.rows : whole.cols)) return JT_OK;
     return jt_error_set(err, JT_FORMAT, "tensor %s is not of the shape that the model's settings ask for", t->name);
 }
 
@@ -503,11 +505,15 @@ static bool plan_idle(const jt_conversion *c, const char *name) {
 /* Every number of the input must have been used. */
 static jt_status plan_unused(const struct plan *p, jt_error *err) {
     const jt_conversion *c = p->c;
-    size_t n = c->gguf ? jt_gguf_tensors(c->gguf) : jt_safetensors_tensors(c->tensors);
+    size_t n = c->gguf ? jt_gguf_tensors(c->gguf) : jt_safetensors_tensors(c->tensors), left = 0;
     for (size_t i = 0; i < n; i++) {
         const char *name = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->name : jt_safetensors_tensor_at(c->tensors, i)->name;
         uint64_t all = c->gguf ? jt_gguf_tensor_at(c->gguf, i)->elements : jt_safetensors_tensor_at(c->tensors, i)->elements;
         if (p->used[i] == all || plan_idle(c, name)) continue;
+        if (jt_model_other_part(&c->config, name)) {
+            if (!left++) jt_convert_note(c, "tensor %.200s and others like it belong to the images; the part for text is written", name);
+            continue;
+        }
         return jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s has no place in the %s family as this build converts it", name,
                             c->config.family->name);
     }

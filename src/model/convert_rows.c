@@ -63,7 +63,7 @@ static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, ui
         convert_mx(p, i, room);
         p->format->expand(room, out, (size_t)p->cols);
     } else if (!p->across) {
-        p->format->expand(convert_at(p, i), out, (size_t)p->cols);
+        p->format->expand(convert_at(p, i), out + p->to, (size_t)p->cols);
     } else {
         float block[CONVERT_BLOCK];
         if (p->plane_rows) data += i / p->plane_rows * p->plane_bytes, i %= p->plane_rows;

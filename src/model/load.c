@@ -294,17 +294,15 @@ static jt_status load_latent(jt_model *m, int layer, jt_ref *ref, bool *found, j
                               err);
 }
 
-/* Where a file has another beginning of names than the family: one of the body alone has none, one of a model with other
- * parts says which it is. */
-static void load_place(const jt_model *m, const char *base, char *name, size_t cap) {
+void jt_model_place(const jt_config *c, const jt_safetensors *f, char *name, size_t cap) {
     static const char *const other[] = {"", "language_model.model.", "model.language_model."};
-    const char *embed = m->config.family->role[JT_W_EMBED].hf;
+    const char *embed = c->family->role[JT_W_EMBED].hf, *base = c->family->hf_base ? c->family->hf_base : "model.";
     char full[192];
     size_t n = strlen(base);
-    if (strncmp(name, base, n) || strncmp(embed, base, n) || jt_safetensors_tensor_named(m->tensors, embed)) return;
-    for (size_t i = 0; i < (m->config.part ? 3 : 1); i++) {
+    if (strncmp(name, base, n) || strncmp(embed, base, n) || jt_safetensors_tensor_named(f, embed)) return;
+    for (size_t i = 0; i < (c->part ? 3 : 1); i++) {
         snprintf(full, sizeof full, "%s%s", other[i], embed + n);
-        if (!jt_safetensors_tensor_named(m->tensors, full)) continue;
+        if (!jt_safetensors_tensor_named(f, full)) continue;
         size_t k = strlen(other[i]), rest = strlen(name + n) + 1;
         if (k + rest > cap) return;
         memmove(name + k, name + n, rest);
@@ -317,12 +315,12 @@ static void load_place(const jt_model *m, const char *base, char *name, size_t c
 static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
     const jt_family *f = m->config.family;
     const jt_role_row *row = &f->role[role];
-    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.", *base = f->hf_base ? f->hf_base : "model.";
+    const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
     if (m->gguf)
         role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
     else
         role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->hf) : snprintf(name, cap, "%s%d.%s", layers, layer, row->hf);
-    if (!m->gguf) load_place(m, base, name, cap);
+    if (!m->gguf) jt_model_place(&m->config, m->tensors, name, cap);
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
@@ -367,12 +365,16 @@ static bool load_used(const jt_model *m, const char *name) {
     return false;
 }
 
+bool jt_model_other_part(const jt_config *c, const char *name) {
+    return c->part && (strstr(name, "vision_tower.") || strstr(name, "multi_modal_projector."));
+}
+
 static bool load_idle(const jt_model *m, const char *name) {
     const char *const *tail = m->gguf ? NULL : m->config.family->hf_idle;
     size_t n = strlen(name);
     for (; tail && *tail; tail++)
         if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
-    if (m->config.part && (strstr(name, "vision_tower.") || strstr(name, "multi_modal_projector."))) return true;
+    if (jt_model_other_part(&m->config, name)) return true;
     return !m->gguf && (strstr(name, "rotary_emb.inv_freq") || /* a buffer that old checkpoints carry; it follows from the settings */
                         (m->config.tied && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)));
 }

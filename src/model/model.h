@@ -160,6 +160,11 @@ struct jt_model {
 
 /* Fills m->weights and m->ref from the open file; every tensor must be used. */
 jt_status jt_model_load_weights(jt_model *m, jt_error *err);
+/* Changes the name of a tensor of the family to that in `f`, where names there begin otherwise: in a file of the body alone
+ * they have no beginning, in one of a model with other parts they say which part it is. */
+void jt_model_place(const jt_config *c, const jt_safetensors *f, char *name, size_t cap);
+/* Whether a tensor belongs to the part of such a model that is not text. */
+bool jt_model_other_part(const jt_config *c, const char *name);
 /* The tokenizer of a GGUF file; *out is NULL if the file has none. */
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err);
 /* Builds one of the model's lists. */

@@ -43,9 +43,9 @@ const jt_format *jt_format_fallback(const jt_format *f, uint64_t cols) {
     if (cols % f->block == 0) return f;
     switch (f->type) {
     case JT_TQ1_0:
-    case JT_TQ2_0: type = JT_Q4_0; break;
+    case JT_TQ2_0:
     case JT_Q2_K:
-    case JT_Q3_K:
+    case JT_Q3_K: type = JT_Q4_0; break;
     case JT_IQ1_S:
     case JT_IQ1_M:
     case JT_IQ2_XXS:

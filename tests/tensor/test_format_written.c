@@ -273,7 +273,7 @@ static void test_rows_that_do_not_fit_fall_back(void **state) {
         int cols;
         const char *to;
     } cases[] = {{"q4_k", 512, "q4_k"},   {"q4_k", 576, "q5_0"},  {"q5_k", 576, "q5_1"},     {"q6_k", 576, "q8_0"},
-                 {"q2_k", 576, "iq4_nl"}, {"q3_k", 32, "iq4_nl"}, {"iq4_xs", 96, "iq4_nl"},  {"iq1_m", 96, "iq4_nl"},
+                 {"q2_k", 576, "q4_0"},   {"q3_k", 32, "q4_0"},   {"iq4_xs", 96, "iq4_nl"},  {"iq1_m", 96, "iq4_nl"},
                  {"iq3_s", 96, "iq4_nl"}, {"tq1_0", 576, "q4_0"}, {"tq2_0", 576, "q4_0"},    {"q4_k", 48, "f16"},
                  {"q4_0", 48, "f16"},     {"mxfp4", 33, "f16"},   {"f16", 33, "f16"},        {"bf16", 1, "bf16"},
                  {"q8_0", 64, "q8_0"},    {"nvfp4", 96, "f16"},   {"iq2_xxs", 288, "iq4_nl"}};
