@@ -80,7 +80,7 @@ static bool settings_same_rope(const jt_rope *a, const jt_rope *b) {
 /* The settings apart from what follows from the kind of file. */
 static void settings_plain(const jt_config *from, jt_config *to) {
     memcpy(to, from, sizeof *to);
-    to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0, to->spare_layers = 0;
+    to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0, to->spare_layers = 0, to->part = false;
     memset(to->rope, 0, sizeof to->rope);
     memset(to->rope_long, 0, sizeof to->rope_long), memset(to->rope_short, 0, sizeof to->rope_short);
     if (!to->window) memset(to->whole, 0, sizeof to->whole);

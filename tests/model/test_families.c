@@ -347,6 +347,13 @@ static void within_write(const char *before) {
     jt_safetensors_free(f);
 }
 
+static char noted[1024];
+static void within_note(void *self, const char *text) {
+    (void)self;
+    size_t n = strlen(noted);
+    snprintf(noted + n, sizeof noted - n, "%s\n", text);
+}
+
 static void test_text_within(void **unused) {
     (void)unused;
     static const char *const before[] = {"language_model.model.", "model.language_model.", "model.", ""};
@@ -366,8 +373,23 @@ static void test_text_within(void **unused) {
         assert_memory_equal(got, want, sizeof got);
         jt_state_free(s);
         machine_close(&m);
+        /* The part for text as a GGUF file of its own. */
+        jt_error err;
+        char gguf[512];
+        noted[0] = 0;
+        snprintf(gguf, sizeof gguf, "%s.gguf", folder);
+        jt_convert_options o = {.type = "f32", .threads = 1, .note = within_note};
+        ok(jt_convert(folder, gguf, &o, NULL, &err), &err);
+        assert_non_null(strstr(noted, "vision_tower"));
+        m = machine_open(gguf, JT_ACT_FLOAT, JT_KV_AUTO, "auto", 1, 0);
+        s = machine_state(&m, 16);
+        rows_of(&m, s, ids, NULL, 8, got);
+        for (int r = 0; r < 8; r++)
+            for (int k = 0; k < 64; k++) assert_true(fabsf(got[r][k] - want[r][k]) < 1e-4f);
+        jt_state_free(s);
+        machine_close(&m);
         snprintf(path, sizeof path, "%s/model.safetensors", folder);
-        unlink(path), unlink(config_path());
+        unlink(path), unlink(config_path()), unlink(gguf);
     }
 }
 

@@ -159,9 +159,9 @@ static void test_importance_counts(void **state) {
         double with = there_and_back(f, x, MOST, importance, y), without = 0;
         there_and_back(f, x, MOST, NULL, y);
         for (int k = 0; k < MOST; k++) without += (double)importance[k] * ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
-        /* Where a byte holds a weight there is hardly anything to choose. */
-        if (!(with < (f->type == JT_MXFP4 ? 0.95 : 0.9) * without)) print_error("%s: %g\n", f->name, with / without);
-        assert_true(with < (f->type == JT_MXFP4 ? 0.95 : 0.9) * without);
+        /* MXFP4 has but a few powers of two to choose from. */
+        if (!(with < (f->type == JT_MXFP4 ? 0.98 : 0.9) * without)) print_error("%s: %g\n", f->name, with / without);
+        assert_true(with < (f->type == JT_MXFP4 ? 0.98 : 0.9) * without);
         /* Only ratios count, and what is no weight counts as nothing. */
         unsigned char a[MOST * 4], b[MOST * 4];
         assert_int_equal(jt_quantise_row(f, x, MOST, importance, a, NULL), JT_OK);
@@ -238,10 +238,10 @@ static void test_blocks_stand_alone(void **state) {
 /* The bytes are the same with every compiler and on every processor. They change with the search alone. */
 static void test_bytes_are_the_same_everywhere(void **state) {
     (void)state;
-    static const uint64_t want[WRITTEN] = {0xc131ae060a3caf81, 0x9316b2084841e817, 0x5560a591bdb64a9c, 0x06dba7a48b8c0e8b,
-                                           0xdffe71e7ed41f439, 0xea2c12ab5c29cd92, 0x418f48b91b92b4ad, 0xc88a356f716eb2e6,
-                                           0x2ef801f9b3de0794, 0x7d3f934378eaf121, 0x7614d5169622f53d, 0x23b4f30bcf7c3378,
-                                           0xe77b47d674bf6b22};
+    static const uint64_t want[WRITTEN] = {0x9cae527ecfec501a, 0x8ae1ab5eb4ebc961, 0xa94325537a3a3949, 0xf261b2767cea35d6,
+                                           0x300fb485067a74fe, 0x9882145ca1319fe7, 0x81365a1c57a4010f, 0x37d678d4f992830b,
+                                           0x961d65e6a27e6cb5, 0xe3628f3537f75f15, 0x3dc2371a2290537f, 0x57d153914824b350,
+                                           0x11559962f1213b2e};
     float x[MOST], importance[MOST];
     unsigned char out[MOST * 4];
     random_row(99, 0.02f, x, MOST);

@@ -195,10 +195,17 @@ void jt_quant_affine(const jt_quant_job *job, jt_quant_block *b) {
             for (int k = 1; k < 4; k++)
                 affine_descend(job, fit, scale / (top - (float)(k & 1) * 1.5f), min / (top - (float)(k & 2) * 0.75f), &best);
     }
-    b->d = best.half[0], b->dmin = best.half[1];
+    double xx = 0, xy = 0;
     for (int j = 0; j < p->subs; j++) {
         float a = best.d * (float)best.scale[j], offset = -best.dmin * (float)best.min[j], r = a > JT_QUANT_TINY ? 1 / a : 0;
         b->scale[j] = best.scale[j], b->min[j] = best.min[j];
-        for (int i = j * p->len; i < (j + 1) * p->len; i++) b->q[i] = jt_quant_index(job->levels, (job->x[i] - offset) * r);
+        for (int i = j * p->len; i < (j + 1) * p->len; i++) {
+            b->q[i] = jt_quant_index(job->levels, (job->x[i] - offset) * r);
+            float y = a * (float)b->q[i] + offset;
+            xx += (double)(job->w[i] * job->x[i]) * (double)job->x[i], xy += (double)(job->w[i] * job->x[i]) * (double)y;
+        }
     }
+    float stretch = jt_quant_stretch(xx, xy);
+    b->d = jt_quant_half(best.d * stretch, job->exponent, &best.d);
+    b->dmin = jt_quant_half(best.dmin * stretch, job->exponent, &best.dmin);
 }

@@ -118,10 +118,15 @@ void jt_quant_scaled(const jt_quant_job *job, jt_quant_block *b) {
         scaled_descend(job, fit, top / ((float)p->scale_low + 1.5f), &best);
         scaled_descend(job, fit, top / p->scale_high, &best);
     }
-    b->d = best.half;
+    double xx = 0, xy = 0;
     for (int j = 0; j < p->subs; j++) {
         float a = best.d * (float)best.scale[j], r = fabsf(a) < JT_QUANT_TINY ? 0 : 1 / a;
         b->scale[j] = best.scale[j];
-        for (int i = j * p->len; i < (j + 1) * p->len; i++) b->q[i] = jt_quant_index(job->levels, job->x[i] * r);
+        for (int i = j * p->len; i < (j + 1) * p->len; i++) {
+            b->q[i] = jt_quant_index(job->levels, job->x[i] * r);
+            float v = job->levels->values ? (float)job->levels->values[b->q[i]] : (float)b->q[i] + job->levels->low;
+            xx += (double)(job->w[i] * job->x[i]) * (double)job->x[i], xy += (double)(job->w[i] * job->x[i]) * (double)(a * v);
+        }
     }
+    b->d = jt_quant_half(best.d * jt_quant_stretch(xx, xy), job->exponent, &best.d);
 }

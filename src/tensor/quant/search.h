@@ -43,6 +43,14 @@ static inline uint16_t jt_quant_half(float d, int exponent, float *value) {
     return h;
 }
 
+/* What all of a block's scales are multiplied with, so that the errors have no part along the weights: sums of w x^2 and of
+ * w x y, y the weight read back. Least squares leave y too small by the share of the error (y is then orthogonal to the
+ * error, not x), and products with y too, in every layer alike; this costs the square of that share. */
+static inline float jt_quant_stretch(double xx, double xy) {
+    double c = xy > 0 ? xx / xy : 1;
+    return c > 1 && c < 1.5 ? (float)c : 1;
+}
+
 static inline uint8_t jt_quant_index(const jt_quant_levels *l, float t) {
     t = jt_quant_clamp(t, l->low, l->high);
     return l->values ? l->nearest[(int)(2 * (t - l->low))] : (uint8_t)(int)(jt_quant_rint(t) - l->low);

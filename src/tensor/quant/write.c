@@ -15,17 +15,20 @@ void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p) {
     }
 }
 
-/* What each weight counts: on average 1, and never nothing, so that what was not seen is not lost. */
-static void quant_counts(const float *importance, int n, float *w) {
-    double sum = 0;
-    for (int i = 0; i < n; i++) w[i] = 1;
-    if (!importance) return;
-    for (int i = 0; i < n; i++) sum += importance[i] > 0 ? (double)importance[i] : 0;
-    double mean = sum / n;
-    if (!(mean > 0) || isinf(mean)) return;
+/* What an error of each weight counts: the importance of its column (in ratio to the mean, and never nothing, so that what
+ * was not seen is not lost), times sqrt(mean of x^2 + x^2). The second factor stands for what is not known: large weights lie
+ * where inputs are large more often than not, so that their errors cost more than errors of small ones. */
+static void quant_counts(const float *x, const float *importance, int n, float *w) {
+    double sum = 0, squares = 0;
     for (int i = 0; i < n; i++) {
-        double ratio = importance[i] > 0 ? (double)importance[i] / mean : 0;
-        w[i] = ratio > 1e-4 ? (float)ratio : 1e-4f;
+        sum += importance && importance[i] > 0 ? (double)importance[i] : 0;
+        squares += (double)x[i] * (double)x[i];
+    }
+    double mean = sum / n;
+    bool known = mean > 0 && !isinf(mean);
+    for (int i = 0; i < n; i++) {
+        double ratio = !known ? 1 : importance[i] > 0 ? (double)importance[i] / mean : 0;
+        w[i] = (ratio > 1e-4 ? (float)ratio : 1e-4f) * sqrtf((float)(squares / n) + x[i] * x[i]);
     }
 }
 
@@ -50,7 +53,7 @@ void jt_quant_write(const jt_quant_plan *p, const float *x, const float *importa
         memset(&b, 0, sizeof b);
         jt_quant_job job = {.plan = p, .levels = &levels, .x = unit, .w = w};
         if (quant_normalise(x, n, unit, &job.exponent)) {
-            quant_counts(importance ? importance + i * (size_t)n : NULL, n, w);
+            quant_counts(unit, importance ? importance + i * (size_t)n : NULL, n, w);
             if (p->affine)
                 jt_quant_affine(&job, &b);
             else
@@ -77,7 +80,7 @@ void jt_quant_write_mxfp4(const float *x, const float *importance, size_t blocks
         int exponent = 0, best = 0;
         memset(out, 0, 17);
         if (!quant_normalise(x, 32, unit, &exponent)) continue;
-        quant_counts(importance ? importance + 32 * i : NULL, 32, w);
+        quant_counts(unit, importance ? importance + 32 * i : NULL, 32, w);
         double least = INFINITY;
         /* 12 * 2^-4 holds 0.5 to 0.75, 12 * 2^-3 the rest. */
         for (int at = -6; at <= -2; at++) {
