@@ -57,6 +57,7 @@ static jt_status adapter_stacked(jt_conversion *c, int layer, const jt_role *sta
         shared = shared && l[0] && l[n] && l[n]->a.rows == l[0]->a.rows && l[n]->scale == l[0]->scale &&
                  !memcmp(a[n], a[0], (size_t)l[0]->a.rows * (size_t)cols * sizeof(float));
     }
+    shared = shared && l[0];
     if (shared) rank = (uint64_t)l[0]->a.rows;
     float *to_a = jt_arena_alloc(&c->arena, (size_t)(rank * cols), sizeof *to_a);
     float *to_b = jt_arena_alloc(&c->arena, (size_t)(rows * rank), sizeof *to_b);
