@@ -12,7 +12,8 @@ const jt_family *const jt_families[] = {&jt_family_llama,       &jt_family_mistr
                                         &jt_family_gpt2,        &jt_family_stablelm,    &jt_family_starcoder2,
                                         &jt_family_mixtral,     &jt_family_qwen3_moe,   &jt_family_olmoe,
                                         &jt_family_gpt_oss,     &jt_family_granite_moe, &jt_family_granite_moe_shared,
-                                        &jt_family_deepseek_v2, &jt_family_deepseek_v3, NULL};
+                                        &jt_family_deepseek_v2, &jt_family_deepseek_v3, &jt_family_ministral,
+                                        &jt_family_olmo3,       &jt_family_qwen2_moe,   NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
@@ -215,12 +216,35 @@ jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {
     return JT_OK;
 }
 
+/* Weights with fewer bits, as quantization_config tells them. */
+static jt_status config_hf_quantised(const jt_json *j, jt_config *c, jt_error *err) {
+    const jt_json *q = jt_config_find(j, "quantization_config");
+    const char *method, *format;
+    int64_t tile[2] = {0};
+    size_t n = 0;
+    jt_status s;
+    if (!q) return JT_OK;
+    if ((s = jt_config_string_or(q, "quant_method", "", &method, err))) return s;
+    if (!strcmp(method, "mxfp4")) return JT_OK;
+    if (strcmp(method, "fp8") != 0)
+        return jt_error_set(err, JT_UNSUPPORTED, "quantization_config: quant_method \"%.32s\" is not supported by this build", method);
+    if ((s = jt_config_string_or(q, "fmt", "e4m3", &format, err)) ||
+        (jt_config_find(q, "weight_block_size") && (s = jt_config_ints(q, "weight_block_size", tile, 2, &n, err))))
+        return s;
+    if (strcmp(format, "e4m3") != 0)
+        return jt_error_set(err, JT_UNSUPPORTED, "quantization_config: fmt \"%.32s\" is not supported by this build", format);
+    if (n && (n != 2 || tile[0] < 1 || tile[1] < 1 || tile[0] > 1 << 24 || tile[1] > 1 << 24))
+        return jt_error_set(err, JT_FORMAT, "quantization_config: weight_block_size must be two numbers above 0");
+    c->fp8 = true, c->fp8_rows = (int)tile[0], c->fp8_cols = (int)tile[1];
+    return JT_OK;
+}
+
 jt_status jt_config_from_hf(const jt_json *j, jt_config *out, jt_error *err) {
     const char *type;
     char have[256];
     jt_config c = {0};
     jt_status e = jt_config_string(j, "model_type", &type, err);
-    if (e) return e;
+    if (e || (e = config_hf_quantised(j, &c, err))) return e;
     for (int i = 0; jt_families[i]; i++)
         if (!strcmp(jt_families[i]->hf, type)) c.family = jt_families[i];
     const jt_json *text = jt_config_find(j, "text_config");
@@ -268,8 +292,8 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_S_GATE:
     case JT_W_S_UP: *rows = c->shared_ffn; break;
     case JT_W_S_DOWN: *cols = c->shared_ffn, *rows = c->hidden; break;
-    case JT_W_Q_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? q : c->head_dim; break;
-    case JT_W_K_NORM: *cols = c->qk_norm == JT_QK_WHOLE ? kv : c->head_dim; break;
+    case JT_W_Q_NORM: *cols = c->qk_norm == JT_QK_HEADS ? c->head_dim : q; break;
+    case JT_W_K_NORM: *cols = c->qk_norm == JT_QK_HEADS ? c->head_dim : kv; break;
     case JT_W_GATE_BIAS:
     case JT_W_UP_BIAS: *cols = c->ffn; break;
     case JT_W_Q: *rows = q; break;
@@ -298,6 +322,7 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_O_BIAS:
     case JT_W_DOWN_BIAS:
     case JT_W_X_DOWN_BIAS:
+    case JT_W_S_ROUTER:
     case JT_W_ROLES: break;
     }
 }

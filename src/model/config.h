@@ -63,7 +63,8 @@ typedef enum jt_role {
     JT_W_X_UP_BIAS,
     JT_W_X_DOWN,
     JT_W_X_DOWN_BIAS,
-    JT_W_S_GATE, /* of the experts that all rows go to, as one */
+    JT_W_S_ROUTER, /* how much the experts that all rows go to count */
+    JT_W_S_GATE,   /* of these, as one */
     JT_W_S_UP,
     JT_W_S_DOWN,
     JT_W_FFN_POST_NORM, /* of what the MLP adds */
@@ -95,7 +96,8 @@ typedef struct jt_role_row {
      * number where the name has a star. hf_part: of the outputs that are there, 1, 2: the first or second half (by input, and in
      * vectors: the even or the odd ones); 0: all. */
     bool experts;
-    uint8_t hf_part;
+    uint8_t hf_part, gguf_part;
+    bool hf_heads; /* of a vector: Hugging Face names one for each head, its number where the name has a star */
 } jt_role_row;
 
 struct jt_entry;
@@ -136,7 +138,9 @@ typedef struct jt_router {
     float scale;             /* 0 is read as 1 */
 } jt_router;
 
-typedef enum jt_qk_norm { JT_QK_PLAIN, JT_QK_HEADS, JT_QK_WHOLE } jt_qk_norm; /* norms of queries and keys: none, of each head, of all */
+/* Norms of queries and keys: none, RMS of each head by one weight, RMS of all heads as one row, layer norms of each head by weights of
+ * its own. */
+typedef enum jt_qk_norm { JT_QK_PLAIN, JT_QK_HEADS, JT_QK_WHOLE, JT_QK_EACH } jt_qk_norm;
 
 /* How rotary frequencies base^(-2i / rot) are stretched. */
 typedef enum jt_rope_kind {
@@ -174,6 +178,7 @@ struct jt_config {
     int positions;                                             /* learned ones; 0: none */
     jt_activation activation;
     jt_qk_norm qk_norm;
+    float qkv_clip;                        /* queries, keys and values stay within it both ways; 0: they are free */
     float attn_cap, logit_cap;             /* x becomes cap * tanh(x / cap), of scores and of logits; 0: no cap */
     bool tied;                             /* the head is the embedding, whatever the file has */
     int window;                            /* of layers with a sliding window; 0: no layer has one */
@@ -186,12 +191,15 @@ struct jt_config {
     /* Mixtures of experts, in layers whose bit is not set in `dense`: their width, that of the experts all rows go to (0: none). */
     jt_router router;
     int expert_ffn, shared_ffn;
+    bool shared_gate; /* the latter counts by a gate of its own */
     uint64_t dense[JT_CONFIG_LAYERS / 64];
     float glu_alpha, glu_limit; /* of a clamped gate (jt_op_swiglu_clamped); 0: the plain one */
     /* Latent attention: widths of the narrow rows (q_rank 0: queries have none), dimensions of values where they are not
      * head_dim, and the first dimension of a head that is turned. */
     int q_rank, kv_rank, value_dim, rope_at;
     float latent_eps;
+    bool fp8; /* weights may be FP8 (E4M3) with a scale for each fp8_rows by fp8_cols of them (0: one for all) */
+    int fp8_rows, fp8_cols;
     int spare_layers; /* that Hugging Face's files have after the last, for guessing several tokens; not read */
     int ssm_layers, ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_taps;
 };
@@ -207,6 +215,7 @@ extern const jt_family *const jt_families[]; /* NULL-terminated */
 extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hybrid, jt_family_smollm3, jt_family_granite, jt_family_qwen2,
     jt_family_qwen3, jt_family_gemma, jt_family_gemma2, jt_family_gemma3, jt_family_phi3, jt_family_olmo2, jt_family_gpt2,
     jt_family_stablelm, jt_family_starcoder2;
+extern const jt_family jt_family_ministral, jt_family_olmo3, jt_family_qwen2_moe;
 extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe, jt_family_gpt_oss;
 extern const jt_family jt_family_granite_moe, jt_family_granite_moe_shared, jt_family_deepseek_v2, jt_family_deepseek_v3;
 
@@ -269,6 +278,14 @@ jt_status jt_config_hf_multipliers(const jt_json *j, jt_config *c, jt_error *err
 jt_status jt_config_hf_biases(const jt_json *j, const char *key, bool otherwise, const jt_role *roles, jt_config *c, jt_error *err);
 /* 0.1 mscale ln(factor) + 1 for factors above 1. */
 double jt_rope_mscale(double factor, double mscale);
+/* The row of a role as an open GGUF file has it: where the usual tensor of a layer is missing, queries, keys and values may lie in
+ * one, experts' halves in one, or each expert in its own. NULL: the family's. */
+jt_role_row jt_config_row(const jt_gguf *g, const jt_config *c, int layer, jt_role r);
+/* Whether the settings leave a role of the family in place. */
+static inline bool jt_config_has(const jt_config *c, jt_role r) {
+    if (r == JT_W_Q_NORM || r == JT_W_K_NORM) return c->qk_norm != JT_QK_PLAIN;
+    return r != JT_W_S_ROUTER || c->shared_gate;
+}
 /* Expected shape of a weight: a matrix [rows][cols], or a vector with rows = 1. */
 void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols);
 

@@ -48,7 +48,8 @@ jt_status jt_config_gguf_refuse(const jt_gguf *g, const jt_config *c, bool scale
                {"residual_scale", 1, true},   {"embedding_scale", 1, true}};
     jt_status s = JT_OK;
     for (size_t i = 0; i < sizeof row / sizeof *row && !s; i++)
-        if (!row[i].scale || !scales) s = config_gguf_refuse_one(g, c, row[i].tail, row[i].unless, err);
+        if ((!row[i].scale || !scales) && (i || !(c->family == &jt_family_olmoe)))
+            s = config_gguf_refuse_one(g, c, row[i].tail, row[i].unless, err);
     char key[CONFIG_GGUF_KEY];
     bool causal;
     if (!s) s = jt_gguf_get_bool_or(g, config_gguf_key(c, "attention.causal", key), true, &causal, err);
@@ -119,6 +120,25 @@ jt_status jt_config_gguf_rope(const jt_gguf *g, jt_config *c, jt_error *err) {
     return config_gguf_attention(g, c, r, err);
 }
 
+/* Heads of keys, which may be told layer by layer where all have as many. */
+static jt_status config_gguf_kv_heads(const jt_gguf *g, jt_config *c, jt_error *err) {
+    char key[CONFIG_GGUF_KEY];
+    uint64_t first = 0, n;
+    const jt_gguf_value *v = jt_gguf_find(g, config_gguf_key(c, "attention.head_count_kv", key));
+    if (!v || v->type != JT_GGUF_ARRAY)
+        return jt_config_gguf_number(g, c, "attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err);
+    for (int i = 0; i < c->layers; i++) {
+        if (!jt_gguf_item_u64(v, (uint64_t)i, &n) || n > INT32_MAX)
+            return jt_error_set(err, JT_FORMAT, "%s: item %d is no number of heads", key, i);
+        if (!i) first = n;
+        if (n != first)
+            return jt_error_set(err, JT_UNSUPPORTED, "%s: layers have %llu and %llu heads; this build needs them equal in the %s family",
+                                key, (unsigned long long)first, (unsigned long long)n, c->family->name);
+        c->kv_heads = (int)n;
+    }
+    return JT_OK;
+}
+
 static jt_status config_gguf_sizes(const jt_gguf *g, jt_config *c, jt_error *err) {
     char key[CONFIG_GGUF_KEY];
     int value_dim;
@@ -132,7 +152,7 @@ static jt_status config_gguf_sizes(const jt_gguf *g, jt_config *c, jt_error *err
         return s;
     config_gguf_key(c, "attention.head_count", key);
     if (c->heads < 1) return jt_error_set(err, JT_FORMAT, "%s is 0", key);
-    if ((s = jt_config_gguf_number(g, c, "attention.head_count_kv", (uint64_t)c->heads, &c->kv_heads, err)) ||
+    if ((s = config_gguf_kv_heads(g, c, err)) ||
         (s = jt_config_gguf_number(g, c, "attention.key_length", (uint64_t)(c->hidden / c->heads), &c->head_dim, err)) ||
         (s = jt_config_gguf_number(g, c, "attention.value_length", (uint64_t)c->head_dim, &value_dim, err)))
         return s;

@@ -6,6 +6,7 @@
 #include "core/mem.h"
 #include "jeton/convert.h"
 #include "model/config.h"
+#include "model/fp8.h"
 #include "model/gguf_write.h"
 #include "model/safetensors.h"
 
@@ -24,6 +25,7 @@ typedef struct jt_convert_piece {
     const jt_format *format;
     const uint8_t *data;  /* of its first row; unaligned */
     const uint8_t *scale; /* of Hugging Face's MXFP4, whose blocks and scales are two tensors; else NULL */
+    const jt_fp8 *fp8;    /* the data are of 8-bit floats with scales; NULL: they are of `format` */
     uint64_t rows, cols;  /* as they are written */
     uint64_t row_bytes;
     size_t bytes;         /* that may be let go afterwards */

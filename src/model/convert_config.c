@@ -36,12 +36,18 @@ static const struct settings_names settings_names[] = {
     {"granitemoe", "granitemoe", "GraniteMoeForCausalLM", 0},
     {"granitemoeshared", "granitemoe", "GraniteMoeSharedForCausalLM", 0},
     {"deepseek_v2", "deepseek2", "DeepseekV2ForCausalLM", 0},
+    {"ministral", "llama", "MinistralForCausalLM", 0},
+    {"qwen2_moe", "qwen2moe", "Qwen2MoeForCausalLM", 0},
+    {"olmo3", "olmo2", "Olmo3ForCausalLM", 4},
     {"deepseek_v3", "deepseek2", "DeepseekV3ForCausalLM", 0},
 };
 
 static const struct settings_names *settings_named(const jt_conversion *c) {
     const char *hf = c->config.family->hf;
     if (!strcmp(hf, "llama") && c->config.window) hf = "mistral";
+    bool plain = !c->config.ssm_layers && !c->config.router.experts;
+    if (!strcmp(hf, "granitemoehybrid") && plain) hf = "granite"; /* as llama.cpp does it */
+    if (!strcmp(hf, "olmo2") && c->config.window) hf = "olmo3";
     if (!strcmp(hf, "granitemoe") && c->config.shared_ffn) hf = "granitemoeshared";
     if (!strcmp(hf, "deepseek_v2") && c->config.router.rule == JT_ROUTE_SIGMOID) hf = "deepseek_v3";
     for (size_t i = 0; i < sizeof settings_names / sizeof *settings_names; i++)
@@ -80,6 +86,9 @@ static bool settings_same_rope(const jt_rope *a, const jt_rope *b) {
 /* The settings apart from what follows from the kind of file. */
 static void settings_plain(const jt_config *from, jt_config *to) {
     memcpy(to, from, sizeof *to);
+    if (to->ssm_layers == to->layers) to->kv_heads = to->heads;
+    if (!to->ssm_layers) to->ssm_heads = to->ssm_head_dim = to->ssm_state = to->ssm_groups = to->ssm_taps = 0;
+    to->fp8 = false, to->fp8_rows = to->fp8_cols = 0;
     to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0, to->spare_layers = 0, to->part = false;
     memset(to->rope, 0, sizeof to->rope);
     memset(to->rope_long, 0, sizeof to->rope_long), memset(to->rope_short, 0, sizeof to->rope_short);
@@ -91,6 +100,7 @@ static void settings_plain(const jt_config *from, jt_config *to) {
 static jt_status settings_same(const jt_config *was, const jt_config *is, const char *where, jt_error *err) {
     jt_config a, b;
     settings_plain(was, &a), settings_plain(is, &b);
+    if (fabs((double)(a.attn_scale - b.attn_scale)) <= 1e-6 * fabs((double)a.attn_scale)) b.attn_scale = a.attn_scale; /* it was rounded */
     const struct {
         const char *name;
         double a, b;
@@ -105,6 +115,7 @@ static jt_status settings_same(const jt_config *was, const jt_config *is, const 
                {"norm epsilon", (double)a.norm_eps, (double)b.norm_eps},
                {"scale of attention", (double)a.attn_scale, (double)b.attn_scale},
                {"number of rotary dimensions", a.rope_dims, b.rope_dims},
+               {"limit of queries, keys and values", (double)a.qkv_clip, (double)b.qkv_clip},
                {"cap of scores", (double)a.attn_cap, (double)b.attn_cap},
                {"cap of logits", (double)a.logit_cap, (double)b.logit_cap},
                {"multiplier of the embedding", (double)a.embed_scale, (double)b.embed_scale},
@@ -115,6 +126,8 @@ static jt_status settings_same(const jt_config *was, const jt_config *is, const 
                {"number of experts", a.router.experts, b.router.experts},
                {"number of experts used", a.router.used, b.router.used},
                {"width of experts", a.expert_ffn, b.expert_ffn},
+               {"normalisation of the experts' weights", a.router.normalise, b.router.normalise},
+               {"epsilon of the norms of narrow rows", (double)a.latent_eps, (double)b.latent_eps},
                {"window", a.window, b.window}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (row[i].a != row[i].b)
@@ -228,7 +241,7 @@ static void settings_gguf_experts(struct settings_gguf *g, const jt_config *c, c
     settings_u32(g, "expert_count", c->router.experts);
     settings_u32(g, "expert_used_count", c->router.used);
     if (!granite && (!llama || c->expert_ffn != c->ffn)) settings_u32(g, "expert_feed_forward_length", c->expert_ffn);
-    if (granite && c->shared_ffn) settings_u32(g, "expert_shared_feed_forward_length", c->shared_ffn);
+    if ((granite && c->shared_ffn) || c->shared_gate) settings_u32(g, "expert_shared_feed_forward_length", c->shared_ffn);
     if (c->kv_rank) settings_gguf_latent(g, c);
 }
 
@@ -259,6 +272,7 @@ static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, cons
     if (c->attn_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "attn_logit_softcapping", (double)c->attn_cap);
     if (c->logit_cap > 0 || settings_is(names, "gemma2")) settings_f32(g, "final_logit_softcapping", (double)c->logit_cap);
     if (settings_is(names, "stablelm")) jt_gguf_meta_bool(g->m, settings_key(g, "use_parallel_residual"), c->block->parallel);
+    if (c->qkv_clip > 0) settings_f32(g, "attention.clamp_kqv", (double)c->qkv_clip);
     if (c->router.experts) settings_gguf_experts(g, c, names);
 }
 
@@ -477,7 +491,7 @@ static jt_status settings_hf_rope(const jt_conversion *c, jt_str *o, jt_error *e
     }
     double mscale = settings_mscale(k);
     if (mscale > 0) settings_pair(&body, "mscale", mscale), settings_pair(&body, "mscale_all_dim", mscale);
-    bool part = k->rope_dims != k->head_dim && !k->kv_rank;
+    bool part = (k->rope_dims != k->head_dim || settings_is(settings_named(c), "stablelm")) && !k->kv_rank;
     if (part) settings_pair(&body, "partial_rotary_factor", (double)k->rope_dims / k->head_dim);
     jt_str_puts(&body, "}");
     settings_real(o, "rope_theta", (float)r.base);
@@ -561,7 +575,7 @@ static const char *settings_dtype(const jt_conversion *c) {
 /* Whether the first layer's role has a tensor in the GGUF file. */
 static bool settings_has(const jt_conversion *c, jt_role r) {
     char name[128];
-    const char *tail = c->config.family->role[r].gguf;
+    const char *tail = jt_config_row(c->gguf, &c->config, 0, r).gguf;
     snprintf(name, sizeof name, "blk.0.%s", tail ? tail : "");
     return tail && jt_gguf_tensor_named(c->gguf, name);
 }
@@ -623,9 +637,11 @@ static void settings_hf_experts(const jt_config *c, const struct settings_names 
     settings_int(o, "num_experts_per_tok", c->router.used);
     if (!local || settings_is(names, "mixtral")) settings_bool(o, "norm_topk_prob", c->router.normalise);
     if (settings_is(names, "granitemoeshared")) settings_int(o, "shared_intermediate_size", c->shared_ffn);
+    if (c->shared_gate) settings_int(o, "shared_expert_intermediate_size", c->shared_ffn);
+    if (settings_is(names, "olmoe") && c->qkv_clip > 0) settings_real(o, "clip_qkv", c->qkv_clip);
     if (c->glu_limit > 0) settings_real(o, "swiglu_alpha", c->glu_alpha), settings_real(o, "swiglu_limit", c->glu_limit);
     if (c->kv_rank) settings_hf_latent(c, o);
-    if (!settings_is(names, "qwen3_moe")) return;
+    if (!settings_is(names, "qwen3_moe") && !settings_is(names, "qwen2_moe")) return;
     settings_int(o, "moe_intermediate_size", c->expert_ffn);
     settings_int(o, "decoder_sparse_step", 1);
     jt_str_puts(o, ",\n  \"mlp_only_layers\": [");
@@ -646,7 +662,9 @@ static void settings_hf_own(const jt_conversion *c, const struct settings_names 
     if (settings_is(names, "stablelm")) {
         settings_bool(o, "use_parallel_residual", k->block->parallel);
         settings_bool(o, "use_qkv_bias", settings_has(c, JT_W_Q_BIAS));
+        settings_bool(o, "qk_layernorm", k->qk_norm == JT_QK_EACH);
     }
+    if (settings_is(names, "qwen2_moe")) settings_bool(o, "qkv_bias", settings_has(c, JT_W_Q_BIAS));
     if (settings_is(names, "starcoder2")) settings_bool(o, "use_bias", settings_has(c, JT_W_Q_BIAS));
     if (settings_is(names, "llama") || settings_is(names, "smollm3") || (settings_is(names, "granite") && !k->ssm_layers))
         settings_bool(o, "mlp_bias", settings_has(c, JT_W_GATE_BIAS));

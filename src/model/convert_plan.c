@@ -17,6 +17,7 @@ struct plan_source {
     uint64_t elements;
     const uint8_t *data;
     size_t index; /* in the file */
+    const jt_fp8 *fp8;
 };
 
 /* How much of each tensor of the input was used. */
@@ -46,7 +47,22 @@ static jt_status plan_st(const jt_safetensors *f, const jt_st_tensor *t, struct 
     return JT_OK;
 }
 
-static jt_status plan_find(const jt_conversion *c, const char *name, struct plan_source *s, bool *found, jt_error *err) {
+/* Weights in FP8, which are written as float32 numbers. Their scales count as used. */
+static jt_status plan_fp8(struct plan *p, const jt_st_tensor *t, struct plan_source *s, jt_error *err) {
+    jt_fp8 w;
+    jt_status e = jt_fp8_open(p->c->tensors, &p->c->config, t, &w, err);
+    if (e) return e;
+    const char *copy = jt_arena_copy(&p->c->arena, (const char *)&w, sizeof w);
+    if (!copy) return jt_nomem(err, t->name, 1, sizeof w);
+    *s = (struct plan_source){.format = jt_format_of(JT_F32), .n_dims = 2, .elements = t->elements, .data = t->data};
+    s->fp8 = (const void *)copy, s->dim[0] = w.rows, s->dim[1] = w.cols;
+    s->index = (size_t)(t - jt_safetensors_tensor_at(p->c->tensors, 0));
+    p->used[w.scale - jt_safetensors_tensor_at(p->c->tensors, 0)] = w.scale->elements;
+    return JT_OK;
+}
+
+static jt_status plan_find(struct plan *p, const char *name, struct plan_source *s, bool *found, jt_error *err) {
+    const jt_conversion *c = p->c;
     *found = false;
     if (c->gguf) {
         const jt_gguf_tensor *t = jt_gguf_tensor_named(c->gguf, name);
@@ -57,7 +73,7 @@ static jt_status plan_find(const jt_conversion *c, const char *name, struct plan
     const jt_st_tensor *t = jt_safetensors_tensor_named(c->tensors, name);
     if (!t) return JT_OK;
     *found = true;
-    return plan_st(c->tensors, t, s, err);
+    return jt_fp8_is(&c->config, t) ? plan_fp8(p, t, s, err) : plan_st(c->tensors, t, s, err);
 }
 
 static jt_status plan_new(jt_conversion *c, const char *name, const char *from, jt_convert_tensor **out, jt_error *err) {
@@ -118,7 +134,7 @@ static jt_status plan_all_same(jt_conversion *c, jt_error *err) {
 /* The name of a role's tensor; that of a folder that is read as it begins there. */
 static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, char *out, size_t cap) {
     const jt_family *f = c->config.family;
-    const jt_role_row *row = &f->role[r];
+    const jt_role_row own = jt_config_row(gguf ? c->gguf : NULL, &c->config, layer, r), *row = &own;
     const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
     if (r < JT_W_GLOBAL)
         snprintf(out, cap, "%s", gguf ? row->gguf : row->hf);
@@ -131,7 +147,7 @@ static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, c
 
 static bool plan_has(const jt_conversion *c, int layer, int r) {
     const jt_role_row *row = &c->config.family->role[r];
-    if (!row->gguf || !row->hf || (r == JT_W_HEAD && c->config.tied)) return false;
+    if (!row->gguf || !row->hf || (r == JT_W_HEAD && c->config.tied) || !jt_config_has(&c->config, (jt_role)r)) return false;
     return r < JT_W_GLOBAL ? layer == 0 : jt_layer_roles(&c->config, layer) >> r & 1;
 }
 
@@ -162,9 +178,17 @@ static int plan_dims(const jt_conversion *c, int r, uint64_t rows, uint64_t cols
     case JT_W_SSM_CONV: dim[0] = rows / taps, dim[1] = c->to_gguf ? taps : 1, dim[2] = taps; return c->to_gguf ? 2 : 3;
     case JT_W_SSM_A:
     case JT_W_SSM_D: dim[0] = rows, dim[1] = 1; return c->to_gguf ? 2 : 1;
+    case JT_W_S_ROUTER: dim[0] = c->to_gguf ? cols : rows, dim[1] = cols; return c->to_gguf ? 1 : 2;
+    case JT_W_Q_NORM:
+    case JT_W_K_NORM:
+        if (k->qk_norm != JT_QK_EACH || !c->to_gguf) break;
+        dim[0] = rows / (uint64_t)k->head_dim, dim[1] = (uint64_t)k->head_dim;
+        return 2;
     case JT_W_SSM_NORM: dim[0] = c->to_gguf ? groups : rows, dim[1] = rows / groups; return c->to_gguf ? 2 : 1;
-    default: dim[0] = rows, dim[1] = cols; return k->family->role[r].vector ? 1 : 2;
+    default: break;
     }
+    dim[0] = rows, dim[1] = cols;
+    return k->family->role[r].vector ? 1 : 2;
 }
 
 /* What is done to the numbers of a role. */
@@ -178,12 +202,12 @@ static void plan_turn(const jt_conversion *c, jt_role r, jt_convert_piece *p) {
 }
 
 /* The piece of the input that is a role's. */
-static jt_status plan_take(struct plan *p, jt_role r, const char *from, const struct plan_source *s, jt_convert_piece *out, jt_error *err) {
+static jt_status plan_take(struct plan *p, const jt_role_row *row, jt_role r, const char *from, const struct plan_source *s,
+                           jt_convert_piece *out, jt_error *err) {
     const jt_conversion *c = p->c;
-    const jt_role_row *row = &c->config.family->role[r];
     const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
     uint64_t first = 0, all, width, whole, bytes;
-    *out = (jt_convert_piece){.format = s->format, .role = r, .step = 1, .to_step = 1};
+    *out = (jt_convert_piece){.format = s->format, .fp8 = s->fp8, .role = r, .step = 1, .to_step = 1};
     plan_size(c, r, &out->rows, &out->cols);
     all = out->rows;
     if (stack) plan_stack(c, stack, r, &first, &all);
@@ -195,7 +219,7 @@ static jt_status plan_take(struct plan *p, jt_role r, const char *from, const st
     if (!jt_format_bytes(s->format, width, &out->row_bytes) || !jt_format_bytes(s->format, s->elements, &bytes))
         return jt_error_set(err, JT_FORMAT, "tensor %s: rows of %llu are no whole blocks of %s", from, (unsigned long long)width,
                             s->format->name);
-    out->data = s->data, out->bytes = (size_t)bytes, out->across = turned;
+    out->data = s->data, out->bytes = (size_t)(s->fp8 ? s->elements : bytes), out->across = turned;
     if (turned)
         out->first = first, out->line = all;
     else
@@ -262,10 +286,10 @@ static jt_status plan_expert_put(jt_convert_tensor *t, jt_convert_piece piece, u
 }
 
 /* Numbers of all experts from one tensor: [experts][outputs][inputs], by input, in halves or in turns, or vectors. */
-static jt_status plan_planes(struct plan *p, jt_role r, const char *from, const char *to, const struct plan_source *s, jt_error *err) {
+static jt_status plan_planes(struct plan *p, const jt_role_row *row, jt_role r, const char *from, const char *to,
+                             const struct plan_source *s, jt_error *err) {
     jt_conversion *c = p->c;
-    const jt_role_row *row = &c->config.family->role[r];
-    int in_part = c->gguf ? 0 : row->hf_part, out_part = c->to_gguf ? 0 : row->hf_part;
+    int in_part = c->gguf ? row->gguf_part : row->hf_part, out_part = c->to_gguf ? 0 : row->hf_part;
     bool from_turned = row->hf_by_input && !c->gguf, to_turned = row->hf_by_input && !c->to_gguf;
     uint64_t rows, cols, experts = (uint64_t)c->config.router.experts, step = in_part ? 2 : 1, plane, line_bytes;
     const char *star = c->to_gguf ? NULL : strchr(to, '*');
@@ -348,31 +372,105 @@ static jt_status plan_mxfp4(struct plan *p, jt_role r, const char *from, const c
     return s;
 }
 
-static jt_status plan_experts(struct plan *p, jt_role r, const char *from, const char *to, bool *found, jt_error *err) {
+/* The tensor that takes expert x: of all, or of its own. */
+static jt_status plan_expert_one(jt_conversion *c, jt_role r, const char *to, const char *from, const jt_format *f, int x,
+                                 jt_convert_tensor **out, jt_error *err) {
+    const char *star = c->to_gguf ? NULL : strchr(to, '*');
+    char full[200];
+    snprintf(full, sizeof full, "%s", to);
+    if (star) snprintf(full, sizeof full, "%.*s%d%s", (int)(star - to), to, x, star + 1);
+    return plan_expert_tensor(c, r, full, from, f, star ? 1 : (uint64_t)c->config.router.experts, out, err);
+}
+
+/* Vectors of which Hugging Face names one for each head. */
+static jt_status plan_heads(struct plan *p, jt_role r, const char *from, const char *to, bool *found, jt_error *err) {
     jt_conversion *c = p->c;
-    const char *star = c->gguf ? NULL : strchr(from, '*');
+    uint64_t rows, cols, dim = (uint64_t)c->config.head_dim;
+    struct plan_source s = {0};
+    jt_convert_tensor *t = NULL;
+    plan_size(c, (int)r, &rows, &cols);
+    for (uint64_t h = 0; h < rows / dim; h++) {
+        char one[200];
+        const char *name = c->gguf ? to : from, *star = strchr(name, '*');
+        snprintf(one, sizeof one, "%.*s%llu%s", (int)(star - name), name, (unsigned long long)h, star + 1);
+        jt_status e = h && c->gguf ? JT_OK : plan_find(p, c->gguf ? from : one, &s, found, err);
+        if (e || (!*found && !h)) return e;
+        if (!*found || s.elements != (c->gguf ? rows : dim) || s.format->block != 1)
+            return jt_error_set(err, JT_FORMAT, "tensor %s is missing or not of the size that the settings ask for", c->gguf ? from : one);
+        jt_convert_piece piece = {.format = s.format, .data = s.data, .rows = dim, .cols = 1, .role = r, .step = 1, .to_step = 1};
+        piece.row_bytes = s.format->bytes, piece.first = c->gguf ? h * dim : 0, piece.bytes = (size_t)(s.elements * s.format->bytes);
+        p->used[s.index] += dim;
+        if (!t || c->gguf) {
+            if ((e = plan_new(c, c->gguf ? one : to, from, &t, err))) return e;
+            t->format = s.format, t->cols = 1;
+        }
+        t->rows += dim;
+        t->n_dims = c->gguf ? 1 : plan_dims(c, (int)r, t->rows, 1, t->dim), t->dim[0] = t->rows / (c->gguf ? 1 : dim);
+        if ((e = plan_piece(t, &piece, err))) return e;
+    }
+    return JT_OK;
+}
+
+static jt_status plan_experts(struct plan *p, const jt_role_row *row, jt_role r, const char *from, const char *to, bool *found,
+                              jt_error *err) {
+    jt_conversion *c = p->c;
+    const char *star = strchr(from, '*');
     struct plan_source s;
     jt_convert_tensor *t;
-    jt_status e = star ? JT_OK : plan_find(c, from, &s, found, err);
-    if (e || (!star && *found)) return e ? e : plan_planes(p, r, from, to, &s, err);
+    jt_status e = star ? JT_OK : plan_find(p, from, &s, found, err);
+    if (e || (!star && *found)) return e ? e : plan_planes(p, row, r, from, to, &s, err);
     if (!star) return c->gguf ? JT_OK : plan_mxfp4(p, r, from, to, found, err);
     for (int x = 0; x < c->config.router.experts && !e; x++) {
         char full[200];
         jt_convert_piece piece;
         snprintf(full, sizeof full, "%.*s%d%s", (int)(star - from), from, x, star + 1);
-        e = plan_find(c, full, &s, found, err);
+        e = plan_find(p, full, &s, found, err);
         if (e || (!*found && !x)) return e;
         if (!*found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", full);
-        e = plan_take(p, r, full, &s, &piece, err);
-        if (!e) e = plan_expert_tensor(c, r, to, full, s.format, (uint64_t)c->config.router.experts, &t, err);
-        if (!e) e = plan_expert_put(t, piece, (uint64_t)x, 0, err);
+        e = plan_take(p, row, r, full, &s, &piece, err);
+        if (!e) e = plan_expert_one(c, r, to, full, s.format, x, &t, err);
+        if (!e) e = plan_expert_put(t, piece, (uint64_t)x, c->to_gguf ? 0 : row->hf_part, err);
+    }
+    return e;
+}
+
+/* Latent attention whose expansion a GGUF file has in two: keys [heads][rank][nope] and values [heads][vdim][rank]. */
+static jt_status plan_latent(struct plan *p, int layer, const char *to, bool *found, jt_error *err) {
+    jt_conversion *c = p->c;
+    const jt_config *k = &c->config;
+    uint64_t nope = (uint64_t)k->rope_at, vdim = (uint64_t)jt_config_value_dim(k), rank = (uint64_t)k->kv_rank, heads = (uint64_t)k->heads;
+    char name[2][64];
+    struct plan_source s[2];
+    jt_convert_tensor *t;
+    for (int i = 0; i < 2; i++) {
+        snprintf(name[i], sizeof name[i], "blk.%d.attn_%c_b.weight", layer, i ? 'v' : 'k');
+        jt_status e = plan_find(p, name[i], &s[i], found, err);
+        if (e || !*found) return e;
+        uint64_t cols = i ? rank : nope, rows = i ? vdim : rank;
+        if (s[i].elements != heads * rows * cols || s[i].dim[s[i].n_dims - 1] != cols || cols % s[i].format->block)
+            return jt_error_set(err, JT_FORMAT, "tensor %s is not of the shape that the model's settings ask for", name[i]);
+        p->used[s[i].index] = s[i].elements;
+    }
+    jt_status e = plan_new(c, to, name[1], &t, err);
+    if (e) return e;
+    t->format = s[1].format, t->matrix = true, t->n_dims = 2;
+    t->rows = t->dim[0] = heads * (nope + vdim), t->cols = t->dim[1] = rank;
+    for (uint64_t h = 0; h < heads && !e; h++) {
+        jt_convert_piece keys = {.format = s[0].format, .rows = nope, .cols = rank, .line = nope, .step = 1, .to_step = 1, .across = true};
+        jt_convert_piece values = {.format = s[1].format, .rows = vdim, .cols = rank, .step = 1, .to_step = 1, .role = JT_W_KV_B};
+        keys.row_bytes = nope / keys.format->block * keys.format->bytes,
+        values.row_bytes = rank / values.format->block * values.format->bytes;
+        keys.role = JT_W_KV_B, keys.layer = values.layer = layer;
+        keys.bytes = (size_t)(rank * keys.row_bytes), values.bytes = (size_t)(vdim * values.row_bytes);
+        keys.data = s[0].data + h * keys.bytes, values.data = s[1].data + h * values.bytes;
+        if (!(e = plan_piece(t, &keys, err))) e = plan_piece(t, &values, err);
     }
     return e;
 }
 
 static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) {
     jt_conversion *c = p->c;
-    const jt_role_row *row = &c->config.family->role[r];
+    const jt_role_row own = jt_config_row(c->gguf, &c->config, layer, r), *row = &own;
     char from[160], to[160];
     struct plan_source s;
     jt_convert_piece piece;
@@ -380,17 +478,23 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
     jt_convert_tensor *t = NULL;
     plan_name(c, layer, r, c->gguf != NULL, from, sizeof from);
     plan_name(c, layer, r, c->to_gguf, to, sizeof to);
-    jt_status e = row->experts ? plan_experts(p, r, from, to, &found, err) : plan_find(c, from, &s, &found, err);
+    jt_status e;
+    if (row->experts)
+        e = plan_experts(p, row, r, from, to, &found, err);
+    else
+        e = row->hf_heads ? plan_heads(p, r, from, to, &found, err) : plan_find(p, from, &s, &found, err);
+    bool parted = !e && !found && r == JT_W_KV_B && c->gguf;
+    if (parted && ((e = plan_latent(p, layer, to, &found, err)) || found)) return e;
     if (e || (!found && row->optional && !(c->config.needs >> r & 1))) return e;
     if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
-    if (row->experts) return JT_OK;
-    if ((e = plan_take(p, r, from, &s, &piece, err))) return e;
+    if (row->experts || row->hf_heads) return JT_OK;
+    if ((e = plan_take(p, row, r, from, &s, &piece, err))) return e;
     piece.layer = layer, piece.lora_across = turned;
     for (size_t i = c->n; !t && i-- > 0;)
         if (!strcmp(c->made[i].name, to)) t = &c->made[i];
     if (!t) {
         if ((e = plan_new(c, to, from, &t, err))) return e;
-        t->format = s.format, t->matrix = !row->vector, t->beside = turned;
+        t->format = s.format, t->matrix = !row->vector && (r != JT_W_S_ROUTER || !c->to_gguf), t->beside = turned;
         t->stack = c->to_gguf ? row->gguf_stack : row->hf_stack;
         if (turned)
             t->rows = piece.cols;
@@ -411,7 +515,7 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
 
 /* Parts a tensor that keeps its name by the roles that lie in it. */
 static jt_status plan_same_roles(jt_conversion *c, jt_convert_tensor *t, int layer, jt_role r, jt_error *err) {
-    const jt_role_row *row = &c->config.family->role[r];
+    const jt_role_row own = jt_config_row(c->gguf, &c->config, layer, r), *row = &own;
     const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack, alone[] = {r, JT_W_ROLES};
     jt_convert_piece whole = t->piece[0];
     uint64_t first = 0, rows, cols = 0;
@@ -444,7 +548,7 @@ static jt_status plan_same_find(jt_conversion *c, jt_error *err) {
     }
     for (int layer = 0; !s && layer < c->config.layers; layer++)
         for (int r = JT_W_GLOBAL; !s && r < JT_W_ROLES; r++) {
-            const jt_role_row *row = &c->config.family->role[r];
+            const jt_role_row own = jt_config_row(c->gguf, &c->config, layer, (jt_role)r), *row = &own;
             const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
             size_t at;
             if (!plan_has(c, layer, r) || row->vector || row->experts || (stack && stack[0] != (jt_role)r)) continue;

@@ -62,6 +62,8 @@ static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, ui
     if (p->scale) {
         convert_mx(p, i, room);
         p->format->expand(room, out, (size_t)p->cols);
+    } else if (p->fp8) {
+        jt_fp8_row(p->fp8, p->first + convert_row(p, i) * p->step, out);
     } else if (!p->across) {
         p->format->expand(convert_at(p, i), out + p->to, (size_t)p->cols);
     } else {
@@ -90,7 +92,7 @@ struct convert_chunk {
 
 /* Same bytes in and out. */
 static bool convert_plain(const jt_convert_tensor *t, const jt_convert_piece *p) {
-    return p->format == t->format && p->turn == JT_TURN_NONE && !p->across && !t->beside && !p->lora_a;
+    return p->format == t->format && !p->fp8 && p->turn == JT_TURN_NONE && !p->across && !t->beside && !p->lora_a;
 }
 
 static void convert_share(void *arg, int thread, int threads) {

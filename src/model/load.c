@@ -1,7 +1,9 @@
 /* load.c: the weights and the tokenizer out of a model's files. */
 #include <string.h>
 
+#include "model/fp8.h"
 #include "model/model.h"
+#include "model/names.h"
 #include "tensor/scalar_math.h"
 #include "text/tokenizer.h"
 
@@ -16,7 +18,26 @@ struct source {
     bool aligned;
 };
 
-static jt_status load_find(const jt_model *m, const char *name, struct source *t, bool *found, jt_error *err) {
+static jt_status load_copies(jt_model *m, const char *name, size_t n, size_t size, void **out, jt_error *err) {
+    jt_status s = jt_grow((void **)&m->copies, &m->cap_copies, m->n_copies + 1, sizeof *m->copies, err);
+    if (s) return s;
+    if (!(*out = jt_alloc_aligned(n, size))) return jt_nomem(err, name, n, size);
+    m->copies[m->n_copies++] = *out;
+    return JT_OK;
+}
+
+/* Weights in FP8, as float32. */
+static jt_status load_fp8(jt_model *m, const jt_st_tensor *s, struct source *t, jt_error *err) {
+    jt_fp8 w;
+    void *to;
+    jt_status e = jt_fp8_open(m->tensors, &m->config, s, &w, err);
+    if (e || (e = load_copies(m, s->name, (size_t)s->elements, sizeof(float), &to, err))) return e;
+    for (uint64_t i = 0; i < w.rows; i++) jt_fp8_row(&w, i, (float *)to + i * w.cols);
+    *t = (struct source){s->name, jt_format_of(JT_F32), w.rows, w.cols, s->elements, 2, to, s->elements * sizeof(float), true};
+    return JT_OK;
+}
+
+static jt_status load_find(jt_model *m, const char *name, struct source *t, bool *found, jt_error *err) {
     *found = false;
     if (m->gguf) {
         const jt_gguf_tensor *g = jt_gguf_tensor_named(m->gguf, name);
@@ -28,6 +49,7 @@ static jt_status load_find(const jt_model *m, const char *name, struct source *t
     } else {
         const jt_st_tensor *s = jt_safetensors_tensor_named(m->tensors, name);
         if (!s) return JT_OK;
+        if ((*found = jt_fp8_is(&m->config, s))) return load_fp8(m, s, t, err);
         const jt_format *f = s->dtype->computed ? jt_format_named(s->dtype->computed) : NULL;
         if (!f || !f->expand)
             return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has dtype %s, which this build cannot compute with", name, s->dtype->name);
@@ -77,15 +99,15 @@ static jt_status load_by_output(jt_model *m, struct source *t, int first, int ro
 }
 
 /* Checks a tensor's shape and takes the role's part of it. */
-static jt_status load_part(jt_model *m, jt_role role, struct source *t, int *rows, int *cols, jt_error *err) {
-    const jt_role_row *row = &m->config.family->role[role];
+static jt_status load_part(jt_model *m, const jt_role_row *row, jt_role role, struct source *t, int *rows, int *cols, jt_error *err) {
     const jt_role *stack = m->gguf ? row->gguf_stack : row->hf_stack;
     bool turned = row->hf_by_input && !m->gguf;
     int first = 0, all, width;
     jt_config_shape(&m->config, role, rows, cols);
     all = row->vector ? *cols : *rows, width = row->vector ? 1 : *cols;
     if (stack) load_stack(&m->config, stack, role, &first, &all);
-    if (row->any_shape && t->elements == (uint64_t)all) t->dims = 1, t->rows = 1, t->cols = t->elements;
+    if (row->any_shape && row->vector && t->elements == (uint64_t)all) t->dims = 1, t->rows = 1, t->cols = t->elements;
+    if (row->any_shape && !row->vector && t->dims == 1 && all == 1) t->dims = 2; /* a matrix of one row */
     int want_rows = row->vector ? 1 : turned ? width : all, want_cols = row->vector || turned ? all : width;
     if (t->dims != (row->vector ? 1 : 2) || t->rows != (uint64_t)want_rows || t->cols != (uint64_t)want_cols)
         return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, [%llu, %llu]; the model's settings ask for [%d, %d]", t->name,
@@ -116,14 +138,35 @@ static jt_status load_turn(jt_model *m, const jt_role_row *row, jt_weight *w, jt
     return JT_OK;
 }
 
-static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
-    const jt_role_row *row = &m->config.family->role[role];
+static jt_status add_weight(jt_model *m, const jt_role_row *row, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
     struct source t;
     int rows, cols;
     jt_status s = load_find(m, name, &t, found, err);
-    if (s || !*found || (s = load_part(m, role, &t, &rows, &cols, err))) return s;
+    if (s || !*found || (s = load_part(m, row, role, &t, &rows, &cols, err))) return s;
     s = jt_weights_add(&m->weights, name, t.format, rows, cols, row->vector, t.data, &ref->tensor, err);
     return s || !row->vector ? s : load_turn(m, row, &m->weights.w[ref->tensor], err);
+}
+
+/* A vector of which each head has a tensor of its own, as one. */
+static jt_status load_heads(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
+    int rows, cols, dim = m->config.head_dim;
+    const char *star = strchr(name, '*');
+    char full[192];
+    void *copy;
+    jt_config_shape(&m->config, role, &rows, &cols);
+    jt_status s = load_copies(m, name, (size_t)cols, sizeof(float), &copy, err);
+    for (int h = 0; h < cols / dim && !s; h++) {
+        struct source t;
+        snprintf(full, sizeof full, "%.*s%d%s", (int)(star - name), name, h, star + 1);
+        s = load_find(m, full, &t, found, err);
+        if (s || (!*found && !h)) return s;
+        if (!*found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", full);
+        if (t.elements != (uint64_t)dim || t.format->block != 1)
+            return jt_error_set(err, JT_FORMAT, "tensor %s has %llu numbers; the model's settings ask for %d", full,
+                                (unsigned long long)t.elements, dim);
+        t.format->expand(t.data, (float *)copy + (size_t)h * (size_t)dim, (size_t)dim);
+    }
+    return s ? s : jt_weights_add(&m->weights, name, jt_format_of(JT_F32), 1, cols, true, copy, &ref->tensor, err);
 }
 
 /* ---- experts: a weight each, one after the other ---- */
@@ -131,14 +174,6 @@ static jt_status add_weight(jt_model *m, jt_role role, const char *name, jt_ref 
 static jt_status load_strange(const struct source *t, int experts, int rows, int cols, jt_error *err) {
     return jt_error_set(err, JT_FORMAT, "tensor %s has %d dimensions, the last [%llu, %llu]; the model's settings ask for [%d, %d, %d]",
                         t->name, t->dims, (unsigned long long)t->rows, (unsigned long long)t->cols, experts, rows, cols);
-}
-
-static jt_status load_copies(jt_model *m, const char *name, size_t n, size_t size, void **out, jt_error *err) {
-    jt_status s = jt_grow((void **)&m->copies, &m->cap_copies, m->n_copies + 1, sizeof *m->copies, err);
-    if (s) return s;
-    if (!(*out = jt_alloc_aligned(n, size))) return jt_nomem(err, name, n, size);
-    m->copies[m->n_copies++] = *out;
-    return JT_OK;
 }
 
 /* Adds the weight of expert x; all have the format of the first. */
@@ -175,7 +210,7 @@ static jt_status load_expert_vectors(jt_model *m, const jt_role_row *row, struct
 }
 
 static jt_status load_planes(jt_model *m, const jt_role_row *row, struct source *t, int rows, int cols, jt_ref *ref, jt_error *err) {
-    int part = m->gguf ? 0 : row->hf_part, step = part ? 2 : 1, experts = m->config.router.experts;
+    int part = m->gguf ? row->gguf_part : row->hf_part, step = part ? 2 : 1, experts = m->config.router.experts;
     bool turned = row->hf_by_input && !m->gguf;
     uint64_t plane, want = (uint64_t)rows * (uint64_t)step, half = 0;
     bool fits = turned ? t->rows == (uint64_t)cols && t->cols == want : t->rows == want && t->cols == (uint64_t)cols;
@@ -230,9 +265,9 @@ static jt_status load_mxfp4(jt_model *m, const jt_role_row *row, const jt_st_ten
 }
 
 /* All experts' weights of a role, from the name that such files give it. */
-static jt_status load_experts(jt_model *m, jt_role role, const char *name, jt_ref *ref, bool *found, jt_error *err) {
-    const jt_role_row *row = &m->config.family->role[role];
-    const char *star = m->gguf ? NULL : strchr(name, '*');
+static jt_status load_experts(jt_model *m, const jt_role_row *row, jt_role role, const char *name, jt_ref *ref, bool *found,
+                              jt_error *err) {
+    const char *star = strchr(name, '*');
     char full[192];
     struct source t;
     int rows, cols;
@@ -312,9 +347,8 @@ void jt_model_place(const jt_config *c, const jt_safetensors *f, char *name, siz
 }
 
 /* The name of a role's tensor in the open file. */
-static void load_name(const jt_model *m, int layer, jt_role role, char *name, size_t cap) {
+static void load_name(const jt_model *m, const jt_role_row *row, int layer, jt_role role, char *name, size_t cap) {
     const jt_family *f = m->config.family;
-    const jt_role_row *row = &f->role[role];
     const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
     if (m->gguf)
         role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
@@ -324,13 +358,19 @@ static void load_name(const jt_model *m, int layer, jt_role role, char *name, si
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
-    const jt_role_row *row = &m->config.family->role[role];
+    const jt_role_row own = jt_config_row(m->gguf, &m->config, layer, role), *row = &own;
     jt_ref *ref = &m->ref[jt_net_ref_index(layer, role)];
     char name[160];
     bool found = false, tied = role == JT_W_HEAD && m->config.tied;
-    if (m->gguf ? !row->gguf : !row->hf) return JT_OK;
-    load_name(m, layer, role, name, sizeof name);
-    jt_status s = tied ? JT_OK : row->experts ? load_experts(m, role, name, ref, &found, err) : add_weight(m, role, name, ref, &found, err);
+    jt_status s = JT_OK;
+    if ((m->gguf ? !row->gguf : !row->hf) || !jt_config_has(&m->config, role)) return JT_OK;
+    load_name(m, row, layer, role, name, sizeof name);
+    if (row->experts)
+        s = load_experts(m, row, role, name, ref, &found, err);
+    else if (row->hf_heads && !m->gguf)
+        s = load_heads(m, role, name, ref, &found, err);
+    else if (!tied)
+        s = add_weight(m, row, role, name, ref, &found, err);
     if (!s && !found && role == JT_W_KV_B && m->gguf) s = load_latent(m, layer, ref, &found, err);
     if (s || found) return s;
     if (tied || (row->optional && !(m->config.needs >> role & 1))) {
@@ -348,7 +388,16 @@ static bool load_part_of(const char *name, const char *end, const char *instead,
     return true;
 }
 
-static bool load_used(const jt_model *m, const char *name) {
+/* Whether a name is that of one head's part of a vector, ".norms.N.weight"; that of the whole is then in `other`. */
+static bool load_of_head(const char *name, char *other, size_t cap) {
+    const char *at = strstr(name, ".norms.");
+    if (!at) return false;
+    size_t digits = strspn(at + 7, "0123456789");
+    snprintf(other, cap, "%.*s.norms.*%s", (int)(at - name), name, at + 7 + digits);
+    return digits > 0;
+}
+
+static bool load_used(const jt_model *m, const jt_names *used, const char *name) {
     static const char layers[] = "model.layers.";
     char other[192];
     if (m->config.spare_layers && !m->gguf && !strncmp(name, layers, sizeof layers - 1)) {
@@ -357,12 +406,14 @@ static bool load_used(const jt_model *m, const char *name) {
             layer = layer * 10 + *p - '0';
         if (layer >= m->config.layers && layer < m->config.layers + m->config.spare_layers) return true;
     }
-    if (m->gguf ? load_part_of(name, "attn_v_b.weight", "attn_k_b.weight", other, sizeof other)
-                : load_part_of(name, "_scales", "_blocks", other, sizeof other))
+    if (m->gguf
+            ? load_part_of(name, "attn_v_b.weight", "attn_k_b.weight", other, sizeof other)
+            : load_part_of(name, "_scales", "_blocks", other, sizeof other) || load_part_of(name, "_scale_inv", "", other, sizeof other))
         name = other;
-    for (size_t i = 0; i < m->weights.n; i++)
-        if (!strcmp(m->weights.w[i].name, name)) return true;
-    return false;
+    else if (!m->gguf && load_of_head(name, other, sizeof other))
+        name = other;
+    size_t at;
+    return jt_names_find(used, name, &at);
 }
 
 bool jt_model_other_part(const jt_config *c, const char *name) {
@@ -384,13 +435,20 @@ static jt_status refuse_unused(const jt_model *m, jt_error *err) {
     size_t n = m->gguf ? jt_gguf_tensors(m->gguf) : jt_safetensors_tensors(m->tensors), used = 0;
     for (size_t i = 0; i < m->weights.n; i++) used += !i || strcmp(m->weights.w[i].name, m->weights.w[i - 1].name) != 0;
     if (n == used) return JT_OK;
-    for (size_t i = 0; i < n; i++) {
-        const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
-        if (load_idle(m, name) || load_used(m, name)) continue;
-        return jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
-                            m->config.family->name);
+    jt_names names = {0};
+    jt_status s = jt_names_new(m->weights.n, &names, err);
+    for (size_t i = 0; i < m->weights.n && !s; i++) {
+        size_t at = i;
+        (void)jt_names_add(&names, m->weights.w[i].name, &at);
     }
-    return JT_OK;
+    for (size_t i = 0; i < n && !s; i++) {
+        const char *name = m->gguf ? jt_gguf_tensor_at(m->gguf, i)->name : jt_safetensors_tensor_at(m->tensors, i)->name;
+        if (!load_idle(m, name) && !load_used(m, &names, name))
+            s = jt_error_set(err, JT_UNSUPPORTED, "tensor %s has no place in the %s family as this build knows it", name,
+                             m->config.family->name);
+    }
+    jt_names_free(&names);
+    return s;
 }
 
 jt_status jt_model_load_weights(jt_model *m, jt_error *err) {

@@ -204,8 +204,8 @@ static uint64_t mode_hash(const jt_model *m) {
     uint64_t h = jt_hash_str(0x6d6f6465, m->config.family->name);
     h = jt_hash_u64(h, (uint64_t)m->options.activations), h = jt_hash_u64(h, m->kv.type);
     const jt_config *c = &m->config;
-    const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale, c->attn_scale,
-                             c->norm_eps,    c->attn_cap,       c->logit_cap,   (float)c->rope_dims};
+    const float setting[] = {c->embed_scale, c->residual_scale, c->logit_scale,      c->attn_scale, c->norm_eps,
+                             c->attn_cap,    c->logit_cap,      (float)c->rope_dims, c->qkv_clip};
     const int sizes[] = {c->ssm_heads, c->ssm_state, c->ssm_groups, c->ssm_taps, (int)c->activation, (int)c->qk_norm, c->rope_interleaved};
     h = jt_hash_bytes(jt_hash_bytes(h, setting, sizeof setting), c->recurrent, sizeof c->recurrent);
     h = jt_hash_bytes(h, sizes, sizeof sizes);
@@ -213,7 +213,7 @@ static uint64_t mode_hash(const jt_model *m) {
     if (c->router.experts) {
         const jt_router *r = &c->router;
         const float way[] = {r->scale, c->glu_alpha, c->glu_limit};
-        const int parts[] = {r->experts, r->used, r->rule, r->normalise, r->groups, r->groups_used, r->two, c->shared_ffn};
+        const int parts[] = {r->experts, r->used, r->rule, r->normalise, r->groups, r->groups_used, r->two, c->shared_ffn, c->shared_gate};
         h = jt_hash_bytes(jt_hash_bytes(h, way, sizeof way), parts, sizeof parts);
         h = jt_hash_bytes(h, c->dense, sizeof c->dense);
     }

@@ -347,16 +347,17 @@ static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *e
 }
 
 /* ---- operators (tensor/ops, one file each); settings in the order given ---- */
-extern const jt_op jt_op_embed;      /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
-extern const jt_op jt_op_rms_norm;   /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
-extern const jt_op jt_op_layer_norm; /* in x; out y; weights w, bias or JT_NO_TENSOR; f: eps */
-extern const jt_op jt_op_head_norm;  /* in x; out rms_norm of each head; weight w of one head; i: heads; f: eps */
-extern const jt_op jt_op_position;   /* in x; out x + table[position] (alias x); weight table */
-extern const jt_op jt_op_quantise;   /* in x; out ACT */
-extern const jt_op jt_op_matmul;     /* in x (F32 or ACT); out y; weight w, bias; i: 1 where there is a bias */
-extern const jt_op jt_op_rope_table; /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot, which rope */
-extern const jt_op jt_op_rope;       /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, -, which
-                                        rope; i[6]: first dimension turned */
+extern const jt_op jt_op_embed;           /* out x; weight table; f: what its rows are multiplied by, 0: nothing */
+extern const jt_op jt_op_rms_norm;        /* in x; out y, row statistic 1/rms [1] or JT_NOVAL; weight w; f: eps */
+extern const jt_op jt_op_layer_norm;      /* in x; out y; weights w, bias or JT_NO_TENSOR; f: eps */
+extern const jt_op jt_op_head_norm;       /* in x; out rms_norm of each head; weight w of one head; i: heads; f: eps */
+extern const jt_op jt_op_head_layer_norm; /* in x; out layer_norm of each head; weight w of all heads; i: heads; f: eps */
+extern const jt_op jt_op_position;        /* in x; out x + table[position] (alias x); weight table */
+extern const jt_op jt_op_quantise;        /* in x; out ACT */
+extern const jt_op jt_op_matmul;          /* in x (F32 or ACT); out y; weight w, bias; i: 1 where there is a bias */
+extern const jt_op jt_op_rope_table;      /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot, which rope */
+extern const jt_op jt_op_rope;            /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, -, which
+                                             rope; i[6]: first dimension turned */
 /* The same, by what e->keys says: with i[4] = 1 raw keys are left alone, else queries are turned to where their keys lie. */
 extern const jt_op jt_op_rope_keys;   /* in x, table; out y (alias x); i: heads, dim, rot, interleaved, keys, which rope; i[6] */
 extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias q): functions choose keys; i as jt_op_rope */
@@ -385,7 +386,9 @@ extern const jt_op jt_op_experts_sum; /* in x by place, route; out the weighted 
 typedef enum jt_activation { JT_FN_SILU, JT_FN_GELU_TANH, JT_FN_GELU } jt_activation;
 extern const jt_op jt_op_activate;  /* in x, up or JT_NOVAL; out act(x), times up (alias x); i: jt_activation */
 extern const jt_op jt_op_add;       /* in a, b; out y (alias a) */
+extern const jt_op jt_op_add_gated; /* in a, b, z [1]; out a + sigmoid(z) b (alias a) */
 extern const jt_op jt_op_scale;     /* in x; out y (alias x); f: by */
+extern const jt_op jt_op_clamp;     /* in x; out y (alias x): within -f and f */
 extern const jt_op jt_op_gather;    /* in x (all rows); out y (wanted rows) */
 extern const jt_op jt_op_tap;       /* in x; out y (alias x); i: site */
 extern const jt_op jt_op_lora_down; /* in x; out t, room for the rank: scale * (A x); i: index of the pair */

@@ -208,7 +208,18 @@ static void test_refusals(void **unused) {
         {"phi4-mini", "\"partial_rotary_factor\": 0.75", "\"partial_rotary_factor\": 0.5", JT_FORMAT, "_factor has 3 numbers for 2 pairs"},
         {"phi4-mini", "\"partial_rotary_factor\": 0.75", "\"partial_rotary_factor\": 1.5", JT_FORMAT, "partial_rotary_factor is 1.5"},
         {"phi4-mini", "1.02", "-1.02", JT_FORMAT, "short_factor: number 1 is -1.02"},
-        {"stablelm", "\"qk_layernorm\": false", "\"qk_layernorm\": true", JT_UNSUPPORTED, "qk_layernorm is true"},
+        {"stablelm", "\"qk_layernorm\": false", "\"qk_layernorm\": true", JT_FORMAT, "q_layernorm.norms.*.weight is missing"},
+        {"stablelm-heads", "\"qk_layernorm\": true", "\"qk_layernorm\": false", JT_UNSUPPORTED, "_layernorm.norms.0.weight has no place"},
+        {"stablelm-heads", "\"num_attention_heads\": 4", "\"num_attention_heads\": 8", JT_FORMAT, "the model's settings ask for"},
+        {"olmoe-clip", "\"clip_qkv\": 0.7", "\"clip_qkv\": -0.7", JT_UNSUPPORTED, "clip_qkv is -0.7"},
+        {"qwen2-moe", "\"shared_expert_intermediate_size\": 40", "\"shared_expert_intermediate_size\": 48", JT_FORMAT, "shared_expert"},
+        {"qwen2-moe", "\"qkv_bias\": true", "\"qkv_bias\": false", JT_OK, ""},
+        {"qwen3-fp8", "\"quant_method\": \"fp8\"", "\"quant_method\": \"awq\"", JT_UNSUPPORTED, "quant_method \"awq\""},
+        {"qwen3-fp8", "\"fmt\": \"e4m3\"", "\"fmt\": \"e5m2\"", JT_UNSUPPORTED, "fmt \"e5m2\""},
+        {"qwen3-fp8", "\"weight_block_size\": [", "\"weight_block_size\": [8,", JT_FORMAT, "weight_block_size"},
+        {"qwen3-fp8", "    24,", "    -24,", JT_FORMAT, "weight_block_size must be two numbers above 0"},
+        {"qwen3-fp8", "    24,", "    7,", JT_FORMAT, "_scale_inv has"},
+        {"qwen3-fp8", "\"quantization_config\"", "\"quantisation\"", JT_UNSUPPORTED, "dtype F8_E4M3"},
         {"starcoder2", "\"hidden_size\": 32", "\"hidden_size\": 64", JT_FORMAT, "the model's settings ask for"},
         {"gpt2", "\"scale_attn_by_inverse_layer_idx\": false", "\"scale_attn_by_inverse_layer_idx\": true", JT_UNSUPPORTED,
          "scale_attn_by_inverse_layer_idx"},
@@ -397,11 +408,11 @@ static void test_text_within(void **unused) {
 
 static void test_failed_allocations(void **unused) {
     (void)unused;
-    static const char *const name[] = {"gpt2", "phi4-mini", "gemma3"};
+    static const char *const name[] = {"gpt2", "phi4-mini", "gemma3", "stablelm-heads", "qwen3-fp8", "qwen2-moe"};
     jt_error err;
     jt_engine *e;
     ok(jt_engine_new(&(jt_engine_options){.threads = 1}, &e, &err), &err);
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 6; k++) {
         char path[512];
         snprintf(path, sizeof path, FIXTURES "/families/%s", name[k]);
         jt_status s = JT_NOMEM;

@@ -20,16 +20,27 @@ static void block_attention_write(jt_net *n, int layer, jt_val k, jt_val v) {
     w->in[0] = k, w->in[1] = v;
 }
 
-/* The norm of queries or keys, of all heads as one row or of each. */
+/* The norm of queries or keys. */
 static jt_val block_attention_norm(jt_net *n, int layer, jt_role role, jt_val x, int heads) {
     const jt_config *c = n->config;
     if (c->qk_norm == JT_QK_PLAIN) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, heads * c->head_dim);
-    jt_opnode *p = jt_list_node(n->list, c->qk_norm == JT_QK_WHOLE ? &jt_op_rms_norm : &jt_op_head_norm, layer);
+    static const jt_op *const op[] = {
+        [JT_QK_HEADS] = &jt_op_head_norm, [JT_QK_WHOLE] = &jt_op_rms_norm, [JT_QK_EACH] = &jt_op_head_layer_norm};
+    jt_opnode *p = jt_list_node(n->list, op[c->qk_norm], layer);
     p->in[0] = x;
     p->i[0] = heads;
     p->f[0] = c->norm_eps;
     p->weight[0] = n->ref[jt_net_ref_index(layer, role)];
+    return p->out[0] = y;
+}
+
+static jt_val block_attention_clip(jt_net *n, int layer, jt_val x) {
+    if (!(n->config->qkv_clip > 0)) return x;
+    jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, jt_net_width(n, x));
+    jt_opnode *p = jt_list_node(n->list, &jt_op_clamp, layer);
+    p->in[0] = x;
+    p->f[0] = n->config->qkv_clip;
     return p->out[0] = y;
 }
 
@@ -40,6 +51,7 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     jt_val q = jt_net_linear_biased(n, layer, JT_W_Q, JT_W_Q_BIAS, x), k = jt_net_linear_biased(n, layer, JT_W_K, JT_W_K_BIAS, x);
     jt_val v = jt_net_linear_biased(n, layer, JT_W_V, JT_W_V_BIAS, x);
     q = block_attention_norm(n, layer, JT_W_Q_NORM, q, c->heads), k = block_attention_norm(n, layer, JT_W_K_NORM, k, c->kv_heads);
+    q = block_attention_clip(n, layer, q), k = block_attention_clip(n, layer, k), v = block_attention_clip(n, layer, v);
     if (n->keys) { /* keys are chosen by queries before the rotation, among all keys */
         block_attention_write(n, layer, block_attention_rotate(n, rope, layer, k, c->kv_heads, true), v);
         q = block_attention_rotate(n, &jt_op_select, layer, q, c->heads, false);

@@ -3,14 +3,19 @@
  * arXiv 2401.06066). */
 #include "model/network.h"
 
-/* The router's choice; its logits are computed in float32 whatever the mode. */
-static jt_val experts_route(jt_net *n, int layer, jt_val x) {
-    const jt_router *r = &n->config->router;
+/* Logits of a router, in float32 whatever the mode. */
+static jt_val experts_logits(jt_net *n, int layer, jt_role role, jt_val x, int width) {
     jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
-    p->weight[0] = n->ref[jt_net_ref_index(layer, JT_W_ROUTER)];
-    jt_val z = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, r->experts);
-    p = jt_list_node(n->list, &jt_op_route, layer);
+    p->weight[0] = n->ref[jt_net_ref_index(layer, role)];
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, width);
+}
+
+/* The router's choice. */
+static jt_val experts_route(jt_net *n, int layer, jt_val x) {
+    const jt_router *r = &n->config->router;
+    jt_val z = experts_logits(n, layer, JT_W_ROUTER, x, r->experts);
+    jt_opnode *p = jt_list_node(n->list, &jt_op_route, layer);
     p->in[0] = z;
     p->weight[0] = n->ref[jt_net_ref_index(layer, JT_W_ROUTER_BIAS)];
     p->weight[1] = n->ref[jt_net_ref_index(layer, JT_W_ROUTER_CHOICE)];
@@ -45,6 +50,7 @@ static jt_val experts_build(jt_net *n, int layer, jt_role role, jt_val x) {
     const jt_config *c = n->config;
     (void)role;
     jt_val route = experts_route(n, layer, x);
+    jt_val gate_of_shared = c->shared_gate ? experts_logits(n, layer, JT_W_S_ROUTER, x, 1) : JT_NOVAL;
     jt_val gate = experts_linear(n, layer, JT_W_X_GATE, JT_W_X_GATE_BIAS, x, route, false);
     jt_val up = experts_linear(n, layer, JT_W_X_UP, JT_W_X_UP_BIAS, x, route, false);
     jt_val shared_gate = JT_NOVAL, shared_up = JT_NOVAL;
@@ -55,13 +61,18 @@ static jt_val experts_build(jt_net *n, int layer, jt_role role, jt_val x) {
     p->i[0] = c->router.used, p->i[1] = c->router.experts;
     y = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
     if (!c->shared_ffn) return y;
-    return jt_net_add(n, layer, y, jt_net_linear(n, layer, JT_W_S_DOWN, jt_net_activate(n, layer, shared_gate, shared_up)));
+    jt_val shared = jt_net_linear(n, layer, JT_W_S_DOWN, jt_net_activate(n, layer, shared_gate, shared_up));
+    if (!c->shared_gate) return jt_net_add(n, layer, y, shared);
+    p = jt_list_node(n->list, &jt_op_add_gated, layer);
+    p->in[0] = y, p->in[1] = shared, p->in[2] = gate_of_shared;
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
 }
 
 #define BIT(role) ((uint64_t)1 << (role))
 const jt_entry jt_entry_experts = {.name = "experts",
                                    .roles = BIT(JT_W_ROUTER) | BIT(JT_W_ROUTER_BIAS) | BIT(JT_W_ROUTER_CHOICE) | BIT(JT_W_X_GATE) |
                                             BIT(JT_W_X_UP) | BIT(JT_W_X_GATE_BIAS) | BIT(JT_W_X_UP_BIAS) | BIT(JT_W_X_DOWN) |
-                                            BIT(JT_W_X_DOWN_BIAS) | BIT(JT_W_S_GATE) | BIT(JT_W_S_UP) | BIT(JT_W_S_DOWN),
+                                            BIT(JT_W_X_DOWN_BIAS) | BIT(JT_W_S_ROUTER) | BIT(JT_W_S_GATE) | BIT(JT_W_S_UP) |
+                                            BIT(JT_W_S_DOWN),
                                    .build = experts_build};
 #undef BIT

@@ -49,7 +49,7 @@ static void deepseek_finish(jt_config *c, int nope, double factor) {
 
 /* ---- config.json ---- */
 
-static jt_status deepseek_hf_sizes(const jt_json *j, jt_config *c, int *nope, jt_error *err) {
+static jt_status deepseek_hf_sizes(const jt_json *j, bool three, jt_config *c, int *nope, jt_error *err) {
     static const char *const rank[] = {"q_lora_rank"};
     int64_t first, every;
     int shared, rot;
@@ -57,7 +57,8 @@ static jt_status deepseek_hf_sizes(const jt_json *j, jt_config *c, int *nope, jt
     if ((s = jt_config_hf_int(j, "kv_lora_rank", 0, &c->kv_rank, err)) || (s = jt_sparse_hf_first(j, rank, 1, &c->q_rank, err)) ||
         (s = jt_config_hf_int(j, "qk_rope_head_dim", 0, &rot, err)) || (s = jt_config_hf_int(j, "qk_nope_head_dim", 0, nope, err)) ||
         (s = jt_config_hf_int(j, "v_head_dim", 0, &c->value_dim, err)) || (s = jt_config_hf_off(j, "attention_bias", err)) ||
-        (s = jt_config_hf_off(j, "mlp_bias", err)) || (s = jt_config_int_or(j, "first_k_dense_replace", 0, INT32_MAX, 0, &first, err)) ||
+        (s = jt_config_hf_off(j, "mlp_bias", err)) ||
+        (s = jt_config_int_or(j, "first_k_dense_replace", 0, INT32_MAX, three ? 3 : 0, &first, err)) ||
         (s = jt_config_int_or(j, "moe_layer_freq", 1, INT32_MAX, 1, &every, err)))
         return s;
     static const char *const count[] = {"n_shared_experts"}, *const groups[] = {"n_group"}, *const used[] = {"topk_group"};
@@ -78,8 +79,8 @@ static jt_status deepseek_hf(const jt_json *j, jt_config *c, bool three, jt_erro
     int nope;
     double scale, all, factor;
     const char *method, *score, *rule = three ? "sigmoid" : "softmax";
-    if ((s = jt_sparse_read_hf(j, c, err)) || (s = deepseek_hf_sizes(j, c, &nope, err)) ||
-        (s = jt_config_double_or(j, "routed_scaling_factor", 1, &scale, err)) ||
+    if ((s = jt_sparse_read_hf(j, c, err)) || (s = deepseek_hf_sizes(j, three, c, &nope, err)) ||
+        (s = jt_config_double_or(j, "routed_scaling_factor", three ? 2.5 : 1, &scale, err)) ||
         (s = jt_config_double_or(j, "rope_scaling.mscale_all_dim", 0, &all, err)) ||
         (s = jt_config_double_or(j, "rope_parameters.mscale_all_dim", all, &all, err)) ||
         (s = jt_config_string_or(j, "topk_method", three ? "noaux_tc" : "greedy", &method, err)) ||

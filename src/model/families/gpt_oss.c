@@ -55,6 +55,9 @@ static jt_status gpt_oss_hf(const jt_json *j, jt_config *c, jt_error *err) {
         (s = jt_config_double_or(j, "swiglu_alpha", 1.702, &alpha, err)) || (s = jt_config_double_or(j, "swiglu_limit", 7, &limit, err)) ||
         (s = jt_config_bool_or(j, "attention_bias", true, &bias, err)))
         return s;
+    if (!jt_config_find(j, "rope_parameters") && !jt_config_find(j, "rope_scaling")) /* as transformers has it then */
+        c->rope[0] =
+            (jt_rope){JT_ROPE_YARN, .base = c->rope[0].base, .factor = 32, .original = 4096, .low = 1, .high = 32, .fractions = true};
     if (!(limit > 0)) return jt_error_set(err, JT_UNSUPPORTED, "swiglu_limit is %g, which is not supported by this build", limit);
     if (!bias) return jt_error_set(err, JT_UNSUPPORTED, "attention_bias is false, which is not supported by this build");
     c->glu_alpha = (float)alpha, c->glu_limit = (float)limit;
@@ -64,7 +67,6 @@ static jt_status gpt_oss_hf(const jt_json *j, jt_config *c, jt_error *err) {
 
 static jt_status gpt_oss_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     jt_status s = jt_sparse_read_gguf(g, false, c, err);
-    if (!s) s = jt_sparse_gguf_maybe(g, c, "attention.sliding_window", &c->window, err);
     if (s) return s;
     for (int l = 1; l < c->layers; l += 2) gpt_oss_set_whole(c, l);
     c->rope[0].fractions = true; /* as it was trained; its files do not say so */

@@ -3,6 +3,7 @@
  * rows go to. */
 #include <string.h>
 
+#include "model/families/rows.h"
 #include "model/families/sparse.h"
 #include "model/network.h"
 #include "tensor/op.h"
@@ -32,7 +33,6 @@ static const jt_role_row granite_roles[JT_W_ROLES] = {
     [JT_W_SSM_OUT] = {"ssm_out.weight", "mamba.out_proj.weight", false, false},
 };
 
-static const jt_block granite_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
 static const jt_block granite_recurrent = {&jt_entry_rms_norm, &jt_entry_mamba2, &jt_entry_rms_norm, &jt_entry_gated_mlp};
 
 static void granite_set_layer(jt_config *c, int layer, bool recurrent) {
@@ -227,7 +227,7 @@ static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) 
 const jt_family jt_family_granite_hybrid = {.name = "granitehybrid",
                                             .hf = "granitemoehybrid",
                                             .role = granite_roles,
-                                            .block = &granite_block,
+                                            .block = &jt_block_llama,
                                             .recurrent = &granite_recurrent,
                                             .final_norm = &jt_entry_rms_norm,
                                             .gguf_interleaves = true,

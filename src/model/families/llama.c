@@ -51,6 +51,15 @@ const jt_family jt_family_mistral = {.name = "mistral",
                                      .gguf_interleaves = true,
                                      .read_hf = mistral_read_hf};
 
+/* Ministral (Mistral AI 2024) as transformers calls it: the same again. */
+const jt_family jt_family_ministral = {.name = "llama",
+                                       .hf = "ministral",
+                                       .role = llama_roles,
+                                       .block = &jt_block_llama,
+                                       .final_norm = &jt_entry_rms_norm,
+                                       .gguf_interleaves = true,
+                                       .read_hf = mistral_read_hf};
+
 /* ---- SmolLM 3 (Hugging Face, 2025): some layers have no positions (Yang et al. 2025, arXiv 2501.18795) ---- */
 
 enum { LLAMA_STILL_EVERY = 4 };

@@ -79,7 +79,7 @@ jt_status jt_sparse_read_gguf(const jt_gguf *g, bool scales, jt_config *c, jt_er
         (s = jt_config_gguf_number(g, c, "rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_config_gguf_real(g, c, "attention.layer_norm_rms_epsilon", 1e-6, &eps, err)) || (s = jt_config_gguf_rope(g, c, err)))
         return s;
-    if ((s = jt_config_gguf_refuse(g, c, scales, err))) return s;
+    if ((s = jt_config_gguf_refuse(g, c, scales, err)) || (s = jt_config_gguf_window(g, 0, c, err))) return s;
     c->norm_eps = (float)eps;
     c->value_dim = value == c->head_dim ? 0 : value;
     c->rope_interleaved = c->family->gguf_interleaves;

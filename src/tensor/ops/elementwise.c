@@ -58,6 +58,30 @@ static void op_elementwise_scale(const jt_env *e, const jt_opnode *n, const jt_s
     for (size_t i = (size_t)first * w; i < (size_t)end * w; i++) y[i] = x[i] * by;
 }
 
+static void op_elementwise_clamp(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *x = jt_env_f32(e, n->in[0]);
+    float *y = jt_env_f32(e, n->out[0]), most = n->f[0];
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t i = (size_t)first * w; i < (size_t)end * w; i++) y[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
+}
+
+/* Qwen2-MoE: the expert that all rows go to counts by a gate of its own. */
+static void op_elementwise_add_gated(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    size_t w = (size_t)e->list->value[n->in[0]].width;
+    const float *a = jt_env_f32(e, n->in[0]), *b = jt_env_f32(e, n->in[1]), *z = jt_env_f32(e, n->in[2]);
+    float *y = jt_env_f32(e, n->out[0]);
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t r = (size_t)first; r < (size_t)end; r++) {
+        float gate = -z[r];
+        e->engine->kernels->exp(&gate, 1, &gate);
+        gate = 1.0f / (1.0f + gate);
+        for (size_t i = r * w; i < (r + 1) * w; i++) y[i] = a[i] + gate * b[i];
+    }
+}
+
 static void op_elementwise_gather(const jt_env *e, const jt_opnode *n, const jt_share *s) {
     size_t w = (size_t)e->list->value[n->in[0]].width;
     const float *x = jt_env_f32(e, n->in[0]);
@@ -84,6 +108,9 @@ const jt_op jt_op_swiglu_clamped = {.name = "swiglu-clamped",
                                     .scratch = op_elementwise_swiglu_clamped_scratch};
 const jt_op jt_op_add = {.name = "add", .split = JT_SPLIT_ROWS, .alias_in = 1, .passes = true, .forward = op_elementwise_add};
 const jt_op jt_op_scale = {.name = "scale", .split = JT_SPLIT_ROWS, .alias_in = 1, .forward = op_elementwise_scale};
+const jt_op jt_op_clamp = {.name = "clamp", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 1, .forward = op_elementwise_clamp};
+const jt_op jt_op_add_gated = {
+    .name = "add-gated", .split = JT_SPLIT_ROWS, .alias_in = 1, .keep_in = 6, .forward = op_elementwise_add_gated};
 /* Reads rows that other threads wrote: not row-wise in its input. */
 const jt_op jt_op_gather = {.name = "gather", .split = JT_SPLIT_OTHER, .forward = op_elementwise_gather};
 const jt_op jt_op_vectors = {.name = "vectors", .split = JT_SPLIT_ROWS, .forward = op_elementwise_vectors};

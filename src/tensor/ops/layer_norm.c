@@ -45,4 +45,16 @@ static void layer_norm_forward(const jt_env *e, const jt_opnode *n, const jt_sha
     for (size_t r = (size_t)first; r < (size_t)end; r++) layer_norm_row(x + r * (size_t)width, w, b, width, n->f[0], y + r * (size_t)width);
 }
 
+static void layer_norm_heads(const jt_env *e, const jt_opnode *n, const jt_share *s) {
+    const float *x = jt_env_f32(e, n->in[0]), *w = e->set[n->weight[0].set]->w[n->weight[0].tensor].vector;
+    float *y = jt_env_f32(e, n->out[0]);
+    size_t width = (size_t)e->list->value[n->in[0]].width, dim = width / (size_t)n->i[0];
+    int first, end;
+    jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
+    for (size_t r = (size_t)first; r < (size_t)end; r++)
+        for (size_t at = 0; at < width; at += dim) layer_norm_row(x + r * width + at, w + at, NULL, (int)dim, n->f[0], y + r * width + at);
+}
+
+const jt_op jt_op_head_layer_norm = {.name = "head-layer-norm", .split = JT_SPLIT_ROWS, .keep_in = 1, .forward = layer_norm_heads};
+
 const jt_op jt_op_layer_norm = {.name = "layer-norm", .split = JT_SPLIT_ROWS, .keep_in = 1, .forward = layer_norm_forward};
