@@ -192,6 +192,12 @@ jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err) {
     return s ? s : v ? jt_error_set(err, JT_UNSUPPORTED, "%s is true, which is not supported by this build", key) : JT_OK;
 }
 
+jt_status jt_config_hf_only(const jt_json *j, const char *key, const char *word, jt_error *err) {
+    const char *v;
+    jt_status s = jt_config_string_or(j, key, word, &v, err);
+    return s || !strcmp(v, word) ? s : jt_error_set(err, JT_UNSUPPORTED, "%s \"%.32s\" is not supported by this build", key, v);
+}
+
 /* ---- ---- */
 
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *out, jt_error *err) {

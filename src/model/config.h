@@ -240,6 +240,8 @@ jt_status jt_config_gguf_vocab(const jt_gguf *g, const jt_role_row *embed, jt_co
 /* Reading config.json: an integer of 1 or more; and refusing a switch that is on. */
 jt_status jt_config_hf_int(const jt_json *j, const char *key, int64_t otherwise, int *out, jt_error *err);
 jt_status jt_config_hf_off(const jt_json *j, const char *key, jt_error *err);
+/* Refuses any word but one. */
+jt_status jt_config_hf_only(const jt_json *j, const char *key, const char *word, jt_error *err);
 /* Reading GGUF: keys after the family's name, with the default where they are absent (a number that is 0: it must be there). */
 jt_status jt_config_gguf_number(const jt_gguf *g, const jt_config *c, const char *tail, uint64_t otherwise, int *out, jt_error *err);
 jt_status jt_config_gguf_real(const jt_gguf *g, const jt_config *c, const char *tail, double otherwise, double *out, jt_error *err);

@@ -82,8 +82,10 @@ static jt_status config_gguf_attention(const jt_gguf *g, const jt_config *c, jt_
     if (!s) s = jt_config_gguf_real(g, c, "rope.scaling.yarn_attn_factor", 0, &own, err);
     if (s) return s;
     bool given = jt_config_gguf_has(g, c, "rope.scaling.attn_factor");
-    if (r->kind == JT_ROPE_LONG) r->attention = given ? by : 0;
-    if (r->kind != JT_ROPE_YARN) return JT_OK;
+    if (r->kind != JT_ROPE_YARN) {
+        r->attention = given ? by : 0;
+        return JT_OK;
+    }
     r->attention = jt_rope_mscale(r->factor, 1) * by;
     if (log_by != 0) r->attention /= jt_rope_mscale(r->factor, log_by);
     if (own > 0) r->attention = own;

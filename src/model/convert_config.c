@@ -45,6 +45,8 @@ static const struct settings_names settings_names[] = {
 static const struct settings_names *settings_named(const jt_conversion *c) {
     const char *hf = c->config.family->hf;
     if (!strcmp(hf, "llama") && c->config.window) hf = "mistral";
+    for (int i = 0; !strcmp(hf, "mistral") && i < c->config.layers; i++)
+        if (c->config.window && !jt_config_window(&c->config, i)) hf = "ministral";
     bool plain = !c->config.ssm_layers && !c->config.router.experts;
     if (!strcmp(hf, "granitemoehybrid") && plain) hf = "granite"; /* as llama.cpp does it */
     if (!strcmp(hf, "olmo2") && c->config.window) hf = "olmo3";

@@ -221,6 +221,29 @@ static void test_biases(void **unused) {
     unlink(path);
 }
 
+/* The expansion of latent attention whole and in two. */
+static void test_latent(void **unused) {
+    (void)unused;
+    static const char *const name[] = {FIXTURES "/moe/deepseek-v2.gguf", FIXTURES "/moe/deepseek-v3.gguf"};
+    static float want[ROWS][VOCAB], got[ROWS][VOCAB];
+    int parted = 0;
+    for (int k = 0; k < 2; k++) {
+        jt_error err;
+        jt_gguf *g;
+        ok(jt_gguf_open(name[k], &g, &err), &err);
+        parted += of_layer(g, 0, "attn_k_b.weight") != NULL;
+        jt_gguf_free(g);
+        const char *back = within("back");
+        ok(jt_convert(name[k], back, &(jt_convert_options){.type = "f32", .threads = 1}, NULL, &err), &err);
+        logits_of(name[k], JT_ACT_FLOAT, want);
+        logits_of(back, JT_ACT_FLOAT, got);
+        for (int i = 0; i < ROWS; i++)
+            for (int v = 0; v < VOCAB; v++) assert_true(fabsf(got[i][v] - want[i][v]) < 1e-5f);
+        remove_folder(back);
+    }
+    assert_int_equal(parted, 1);
+}
+
 /* A file without one of the parts is told what is missing by the usual name. */
 static void test_missing(void **unused) {
     (void)unused;
@@ -274,10 +297,8 @@ static void test_fp8_values(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mixtures),
-        cmocka_unit_test(test_biases),
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_fp8_values),
+        cmocka_unit_test(test_mixtures), cmocka_unit_test(test_biases),     cmocka_unit_test(test_latent),
+        cmocka_unit_test(test_missing),  cmocka_unit_test(test_fp8_values),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,4 +1,4 @@
-/* windowed_folder.h: the fixture hf-tiny/llama as a Mistral whose layers have a sliding window. */
+/* windowed_folder.h: the fixture hf-tiny/llama as a Ministral whose layers have a sliding window. */
 #ifndef TESTS_WINDOWED_FOLDER_H
 #define TESTS_WINDOWED_FOLDER_H
 
@@ -19,7 +19,7 @@ static inline void windowed_write(const char *folder, const char *settings) {
     if (!cut) abort();
     snprintf(name, sizeof name, "%s/config.json", folder);
     if (!(f = fopen(name, "wb"))) abort();
-    fprintf(f, "%.*s\"model_type\": \"mistral\", %s%s", (int)(cut - text), text, settings, cut + strlen("\"model_type\": \"llama\","));
+    fprintf(f, "%.*s\"model_type\": \"ministral\", %s%s", (int)(cut - text), text, settings, cut + strlen("\"model_type\": \"llama\","));
     if (fclose(f)) abort();
     char *real = realpath(FIXTURES "/hf-tiny/llama/model.safetensors", NULL);
     snprintf(to, sizeof to, "%s/model.safetensors", folder);

@@ -25,9 +25,9 @@ static jt_val block_attention_norm(jt_net *n, int layer, jt_role role, jt_val x,
     const jt_config *c = n->config;
     if (c->qk_norm == JT_QK_PLAIN) return x;
     jt_val y = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, heads * c->head_dim);
-    static const jt_op *const op[] = {
-        [JT_QK_HEADS] = &jt_op_head_norm, [JT_QK_WHOLE] = &jt_op_rms_norm, [JT_QK_EACH] = &jt_op_head_layer_norm};
-    jt_opnode *p = jt_list_node(n->list, op[c->qk_norm], layer);
+    const jt_op *op = c->qk_norm == JT_QK_EACH ? &jt_op_head_layer_norm : &jt_op_head_norm;
+    if (c->qk_norm == JT_QK_WHOLE) op = &jt_op_rms_norm;
+    jt_opnode *p = jt_list_node(n->list, op, layer);
     p->in[0] = x;
     p->i[0] = heads;
     p->f[0] = c->norm_eps;

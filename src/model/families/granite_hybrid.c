@@ -128,7 +128,7 @@ static jt_status granite_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err
         (s = jt_gguf_get_double_or(g, "granitehybrid.rope.freq_base", 10000, &c->rope[0].base, err)) ||
         (s = jt_gguf_get_bool_or(g, "granitehybrid.rope.scaling.finetuned", true, &rotates, err)) ||
         (s = granite_gguf_experts(g, c, err)) || (s = granite_gguf_layers(g, c, err)) || (s = granite_gguf_recurrence(g, c, err)) ||
-        (s = granite_gguf_scales(g, c, err)))
+        (s = granite_gguf_scales(g, c, err)) || (s = jt_config_gguf_refuse(g, c, true, err)))
         return s;
     if (jt_gguf_find(g, "granitehybrid.rope.scaling.type") && rotates)
         return jt_error_set(err, JT_UNSUPPORTED, "granitehybrid.rope.scaling.type is not supported by this build");
@@ -216,6 +216,7 @@ static jt_status granite_read_hf(const jt_json *j, jt_config *c, jt_error *err) 
         (s = jt_config_hf_off(j, "attention_bias", err)) || (s = jt_config_hf_rope(j, c, err)) || (s = granite_hf_layers(j, c, err)) ||
         (s = granite_hf_recurrence(j, c, err)) || (s = jt_config_hf_multipliers(j, c, err)))
         return s;
+    if ((s = jt_config_hf_only(j, "normalization_function", "rmsnorm", err))) return s;
     if (strcmp(act, "silu")) return jt_error_set(err, JT_UNSUPPORTED, "hidden_act \"%.32s\" is not supported by this build", act);
     if (strcmp(positions, "nope") && strcmp(positions, "rope"))
         return jt_error_set(err, JT_UNSUPPORTED, "position_embedding_type \"%.32s\" is not supported by this build", positions);

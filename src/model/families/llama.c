@@ -17,6 +17,7 @@ static jt_status llama_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) 
 
 static jt_status llama_read(const jt_json *j, const jt_hf_defaults *d, jt_config *c, jt_error *err) {
     jt_status s = jt_config_hf_dense(j, d, c, err);
+    if (!s) s = jt_config_hf_off(j, "rope_interleaved", err);
     if (!s) s = jt_config_hf_biases(j, "attention_bias", false, llama_attention_biases, c, err);
     return s ? s : jt_config_hf_biases(j, "mlp_bias", false, llama_mlp_biases, c, err);
 }
@@ -27,11 +28,20 @@ static jt_status llama_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     return llama_read(j, &(jt_hf_defaults){0}, c, err);
 }
 
-/* Mistral (Jiang et al. 2023, arXiv 2310.06825): the same blocks, each layer with a window, but for those that layer_types
- * (transformers 4.53 and later) says see all. */
-static jt_status mistral_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
+/* Ministral (Mistral AI 2024), as transformers calls the form in which layer_types says which layers have a window. */
+static jt_status ministral_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s = llama_read(j, &(jt_hf_defaults){0}, c, err);
     return s ? s : jt_config_hf_window(j, 0, 0, c, err);
+}
+
+/* Mistral (Jiang et al. 2023, arXiv 2310.06825): the same blocks, each layer with the window. */
+static jt_status mistral_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
+    jt_status s = ministral_read_hf(j, c, err);
+    for (int l = 0; l < c->layers && c->window && !s; l++)
+        if (!jt_config_window(c, l))
+            s = jt_error_set(err, JT_UNSUPPORTED,
+                             "layer_types: layer %d has no window, which model_type \"mistral\" does not know; \"ministral\" does", l);
+    return s;
 }
 
 const jt_family jt_family_llama = {.name = "llama",
@@ -51,14 +61,14 @@ const jt_family jt_family_mistral = {.name = "mistral",
                                      .gguf_interleaves = true,
                                      .read_hf = mistral_read_hf};
 
-/* Ministral (Mistral AI 2024) as transformers calls it: the same again. */
+/* So do these. */
 const jt_family jt_family_ministral = {.name = "llama",
                                        .hf = "ministral",
                                        .role = llama_roles,
                                        .block = &jt_block_llama,
                                        .final_norm = &jt_entry_rms_norm,
                                        .gguf_interleaves = true,
-                                       .read_hf = mistral_read_hf};
+                                       .read_hf = ministral_read_hf};
 
 /* ---- SmolLM 3 (Hugging Face, 2025): some layers have no positions (Yang et al. 2025, arXiv 2501.18795) ---- */
 

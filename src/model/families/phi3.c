@@ -32,7 +32,8 @@ static jt_status phi3_read_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
 
 static jt_status phi3_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s = jt_config_hf_dense(j, &(jt_hf_defaults){.eps = 1e-5}, c, err);
-    if (!s) s = jt_config_hf_off(j, "attention_bias", err);
+    static const char *const off[] = {"attention_bias", "mlp_bias", "lm_head_bias"};
+    for (int i = 0; i < 3 && !s; i++) s = jt_config_hf_off(j, off[i], err);
     return s ? s : jt_config_hf_window(j, 0, 0, c, err);
 }
 

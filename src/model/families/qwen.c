@@ -34,6 +34,7 @@ jt_status jt_qwen_hf_window(const jt_json *j, jt_config *c, jt_error *err) {
 
 static jt_status qwen2_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     jt_status s = jt_config_hf_dense(j, &(jt_hf_defaults){0}, c, err);
+    if (!s) s = jt_config_hf_off(j, "use_mrope", err);
     c->needs |= qwen2_biases;
     return s ? s : jt_qwen_hf_window(j, c, err);
 }

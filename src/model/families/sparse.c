@@ -57,9 +57,25 @@ void jt_sparse_gguf_dense(const jt_gguf *g, jt_config *c) {
     }
 }
 
+/* How experts are chosen follows from the family, but for DeepSeek's. */
+static jt_status sparse_gguf_choice(const jt_gguf *g, const jt_config *c, jt_error *err) {
+    int gate, groups;
+    jt_status s = jt_sparse_gguf_maybe(g, c, "expert_gating_func", &gate, err);
+    if (!s) s = jt_sparse_gguf_maybe(g, c, "expert_group_count", &groups, err);
+    if (s || c->family == &jt_family_deepseek_v2) return s;
+    if (gate > 1 && gate != 3) /* 3: softmax over the chosen */
+        return jt_error_set(err, JT_UNSUPPORTED, "%s.expert_gating_func is %d, which this build does not know in this family",
+                            c->family->name, gate);
+    if (groups > 1)
+        return jt_error_set(err, JT_UNSUPPORTED, "%s.expert_group_count is %d, which this build does not know in this family",
+                            c->family->name, groups);
+    return JT_OK;
+}
+
 jt_status jt_sparse_read_gguf(const jt_gguf *g, bool scales, jt_config *c, jt_error *err) {
     jt_status s;
     double eps = 0;
+    double scale = 0;
     int value;
     if ((s = jt_config_gguf_vocab(g, &c->family->role[JT_W_EMBED], c, err)) ||
         (s = jt_config_gguf_number(g, c, "embedding_length", 0, &c->hidden, err)) ||
@@ -79,8 +95,10 @@ jt_status jt_sparse_read_gguf(const jt_gguf *g, bool scales, jt_config *c, jt_er
         (s = jt_config_gguf_number(g, c, "rope.dimension_count", (uint64_t)c->head_dim, &c->rope_dims, err)) ||
         (s = jt_config_gguf_real(g, c, "attention.layer_norm_rms_epsilon", 1e-6, &eps, err)) || (s = jt_config_gguf_rope(g, c, err)))
         return s;
-    if ((s = jt_config_gguf_refuse(g, c, scales, err)) || (s = jt_config_gguf_window(g, 0, c, err))) return s;
-    c->norm_eps = (float)eps;
+    if ((s = jt_config_gguf_refuse(g, c, scales, err)) || (s = jt_config_gguf_window(g, 0, c, err)) ||
+        (s = jt_config_gguf_real(g, c, "expert_weights_scale", 0, &scale, err)) || (s = sparse_gguf_choice(g, c, err)))
+        return s;
+    c->norm_eps = (float)eps, c->router.scale = (float)scale;
     c->value_dim = value == c->head_dim ? 0 : value;
     c->rope_interleaved = c->family->gguf_interleaves;
     jt_sparse_gguf_dense(g, c);

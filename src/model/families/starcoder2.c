@@ -25,6 +25,8 @@ static jt_status starcoder2_read_gguf(const jt_gguf *g, jt_config *c, jt_error *
 static jt_status starcoder2_read_hf(const jt_json *j, jt_config *c, jt_error *err) {
     static const jt_hf_defaults d = {.eps_key = "norm_epsilon", .eps = 1e-5, .act = "gelu_pytorch_tanh"};
     jt_status s = jt_config_hf_dense(j, &d, c, err);
+    if (!s) s = jt_config_hf_only(j, "mlp_type", "default", err);
+    if (!s) s = jt_config_hf_only(j, "norm_type", "layer_norm", err);
     if (!s) s = jt_config_hf_biases(j, "use_bias", true, starcoder2_biases, c, err);
     return s ? s : jt_config_hf_window(j, 0, 0, c, err);
 }
