@@ -19,14 +19,19 @@ void *jt_alloc_aligned(size_t n, size_t size) {
     return p;
 }
 
-void *jt_alloc_large(size_t n, size_t size) {
+void *jt_alloc_unset(size_t n, size_t size) {
     size_t bytes;
     void *p = NULL;
-    if (!jt_mul(n, size, &bytes)) return NULL;
-    if (bytes < 2 * JT_HUGE) return jt_alloc_aligned(bytes, 1);
-    if (posix_memalign(&p, JT_HUGE, bytes)) return NULL;
-    (void)madvise(p, bytes & ~(size_t)(JT_HUGE - 1), MADV_HUGEPAGE); /* a kernel without them ignores the wish */
-    memset(p, 0, bytes);
+    if (!jt_mul(n, size, &bytes) || !jt_round_up(bytes ? bytes : 1, JT_ALIGN, &bytes)) return NULL;
+    bool huge = bytes >= 2 * JT_HUGE;
+    if (posix_memalign(&p, huge ? JT_HUGE : JT_ALIGN, bytes)) return NULL;
+    if (huge) (void)madvise(p, bytes & ~(size_t)(JT_HUGE - 1), MADV_HUGEPAGE); /* a kernel without them ignores the wish */
+    return p;
+}
+
+void *jt_alloc_large(size_t n, size_t size) {
+    void *p = jt_alloc_unset(n, size);
+    if (p) memset(p, 0, n * size);
     return p;
 }
 

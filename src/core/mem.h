@@ -26,6 +26,8 @@ void *jt_alloc_aligned(size_t n, size_t size);
 /* The same for what is read over and over, such as weights: in huge pages where the system has them, which spares the
  * processor most of its address translations. Free with jt_free. */
 void *jt_alloc_large(size_t n, size_t size);
+/* The same, for who writes all of it: bytes are not cleared, so that the threads that write them first get the pages. */
+void *jt_alloc_unset(size_t n, size_t size);
 /* Resizes p (of jt_alloc) to n * size bytes; new bytes are not cleared.
  * On failure NULL, and p stays valid. */
 void *jt_realloc(void *p, size_t n, size_t size);

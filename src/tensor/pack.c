@@ -42,7 +42,7 @@ jt_status jt_matrix_init(jt_matrix *m, const jt_format *f, int rows, int cols, c
 
 jt_status jt_matrix_alloc_packed(jt_matrix *m, jt_error *err) {
     size_t panels = (size_t)jt_matrix_panels(m);
-    void *p = jt_alloc_large(panels, m->panel_bytes);
+    void *p = jt_alloc_unset(panels, m->panel_bytes);
     if (!p) return jt_nomem(err, "packing a weight matrix", panels, m->panel_bytes);
     m->packed = p;
     return JT_OK;

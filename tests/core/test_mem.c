@@ -78,6 +78,7 @@ static void test_large(void **state) {
     }
     volatile size_t half = SIZE_MAX / 2 + 1;
     assert_null(jt_alloc_large(half, 2));
+    assert_null(jt_alloc_unset(half, 2));
     alloc_fail_at(0);
     assert_null(jt_alloc_large(8 << 20, 1));
     alloc_fail_at(-1);
