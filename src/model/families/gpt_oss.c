@@ -28,9 +28,7 @@ static const jt_role_row gpt_oss_roles[JT_W_ROLES] = {
 
 static const jt_block gpt_oss_block = {&jt_entry_rms_norm, &jt_entry_attention, &jt_entry_rms_norm, &jt_entry_gated_mlp};
 
-static void gpt_oss_set_whole(jt_config *c, int layer) {
-    if (layer < JT_CONFIG_LAYERS) c->whole[layer / 64] |= (uint64_t)1 << layer % 64;
-}
+static void gpt_oss_set_whole(jt_config *c, int layer) { c->whole[layer / 64] |= (uint64_t)1 << layer % 64; }
 
 static jt_status gpt_oss_hf_window(const jt_json *j, jt_config *c, jt_error *err) {
     int64_t window;
@@ -38,7 +36,7 @@ static jt_status gpt_oss_hf_window(const jt_json *j, jt_config *c, jt_error *err
     jt_status s = jt_config_int_or(j, "sliding_window", 1, 1 << 30, 0, &window, err);
     if (s) return s;
     c->window = (int)window;
-    for (int l = 0; window && l < c->layers; l++) {
+    for (int l = 0; window && l < c->layers && l < JT_CONFIG_LAYERS; l++) {
         const char *type = types ? jt_json_string(jt_json_item(types, (size_t)l), NULL) : l % 2 ? "full_attention" : "sliding_attention";
         if (!type || (strcmp(type, "full_attention") && strcmp(type, "sliding_attention")))
             return jt_error_set(err, JT_UNSUPPORTED, "layer_types: layer %d must be \"full_attention\" or \"sliding_attention\"", l);
@@ -68,7 +66,7 @@ static jt_status gpt_oss_hf(const jt_json *j, jt_config *c, jt_error *err) {
 static jt_status gpt_oss_gguf(const jt_gguf *g, jt_config *c, jt_error *err) {
     jt_status s = jt_sparse_read_gguf(g, false, c, err);
     if (s) return s;
-    for (int l = 1; l < c->layers; l += 2) gpt_oss_set_whole(c, l);
+    for (int l = 1; l < c->layers && l < JT_CONFIG_LAYERS; l += 2) gpt_oss_set_whole(c, l);
     c->rope[0].fractions = true; /* as it was trained; its files do not say so */
     c->glu_alpha = 1.702f, c->glu_limit = 7;
     c->router.rule = JT_ROUTE_CHOSEN;
