@@ -8,21 +8,21 @@
 /* Pages of some size are made several at a time, for huge pages; small ones one by one, and very large ones too. */
 enum { STATE_MADE = 8 /* at most */, STATE_MADE_FROM = 256 << 10, STATE_MADE_BYTES = 8 << 20 };
 
-static jt_status state_pages_new(jt_model *m, jt_page **list, size_t bytes, const char *what, jt_error *err) {
+static jt_status state_pages_new(jt_model *m, jt_page **list, size_t bytes, size_t part, const char *what, jt_error *err) {
     jt_buffer *buffer[STATE_MADE];
     jt_page *page[STATE_MADE];
     size_t n = bytes < STATE_MADE_FROM ? 1 : STATE_MADE_BYTES / bytes, made = 0;
     n = n < 1 ? 1 : n > STATE_MADE ? STATE_MADE : n;
     while (made < n && (page[made] = jt_alloc(1, sizeof **page))) made++;
-    jt_status s = made == n ? jt_buffers_new(m->engine->backend, n, bytes, what, buffer, err) : jt_nomem(err, what, n, sizeof **page);
+    jt_status s = made == n ? jt_buffers_new(m->engine->backend, n, bytes, part, what, buffer, err) : jt_nomem(err, what, n, sizeof **page);
     while (s && made) jt_free(page[--made]);
     while (made) made--, *page[made] = (jt_page){.buffer = buffer[made], .next = *list}, *list = page[made];
     return s;
 }
 
 /* From a free list, or new. */
-static jt_status state_page_get(jt_model *m, jt_page **list, size_t bytes, const char *what, jt_page **out, jt_error *err) {
-    jt_status s = *list ? JT_OK : state_pages_new(m, list, bytes, what, err);
+static jt_status state_page_get(jt_model *m, jt_page **list, size_t bytes, size_t part, const char *what, jt_page **out, jt_error *err) {
+    jt_status s = *list ? JT_OK : state_pages_new(m, list, bytes, part, what, err);
     if (s) return s;
     jt_page *p = *list;
     *list = p->next;
@@ -38,11 +38,11 @@ static void state_page_put(jt_page **list, jt_page *p) {
 }
 
 jt_status jt_page_get(jt_model *m, jt_page **out, jt_error *err) {
-    return state_page_get(m, &m->free_page, m->kv.page_bytes, "page of the cache", out, err);
+    return state_page_get(m, &m->free_page, m->kv.page_bytes, jt_kv_part(&m->kv), "page of the cache", out, err);
 }
 void jt_page_put(jt_model *m, jt_page *p) { state_page_put(&m->free_page, p); }
 jt_status jt_mark_get(jt_model *m, jt_page **out, jt_error *err) {
-    return state_page_get(m, &m->free_mark, m->mark_bytes, "states of recurrences", out, err);
+    return state_page_get(m, &m->free_mark, m->mark_bytes, 0, "states of recurrences", out, err);
 }
 void jt_mark_put(jt_model *m, jt_page *p) { state_page_put(&m->free_mark, p); }
 

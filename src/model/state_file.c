@@ -3,7 +3,7 @@
  * Little endian, in this order: a head of 64 bytes (magic "JTSTATE", version, sizes and the
  * hash of the numeric mode), the sets of layers (32 bytes each), the nodes outside the trunk
  * (five int32 each: parent, depth, rank, position, set or -1), the groups (three int32 each: first node, nodes kept, rows it
- * had), the pages as they lie in memory, and the SHA-256 of all that. */
+ * had), the pages part by part (jt_kv_layout), and the SHA-256 of all that. */
 #include <string.h>
 
 #include "core/file.h"
@@ -11,7 +11,7 @@
 #include "jeton/adapter.h"
 #include "model/model.h"
 
-enum { VERSION = 2, HEAD = 64, DIGEST = 32 };
+enum { VERSION = 3, HEAD = 64, DIGEST = 32 };
 static const char state_file_magic[8] = "JTSTATE";
 
 struct head {

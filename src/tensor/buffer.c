@@ -19,6 +19,7 @@ struct jt_buffer {
     buffer_block *block; /* NULL: the memory is its own */
     char *p;
     size_t bytes, mapped; /* mapped: whole pages, guarded backend only */
+    size_t part, stride;  /* of parts, and between two of them; part = 0: it is one */
 };
 
 struct jt_backend {
@@ -106,10 +107,11 @@ static jt_status buffers_apart(jt_backend *k, size_t n, size_t bytes, const char
     return JT_OK;
 }
 
-jt_status jt_buffers_new(jt_backend *k, size_t n, size_t bytes, const char *what, jt_buffer **out, jt_error *err) {
+jt_status jt_buffers_new(jt_backend *k, size_t n, size_t bytes, size_t part, const char *what, jt_buffer **out, jt_error *err) {
     size_t each, made = 0;
     if (k->guarded || n < 2) return buffers_apart(k, n, bytes, what, out, err);
     if (!jt_round_up(bytes, JT_ALIGN, &each)) return jt_nomem(err, what, n, bytes);
+    if (part % JT_ALIGN || part == bytes) part = 0;
     buffer_block *block = jt_alloc(1, sizeof *block);
     char *p = block ? jt_alloc_large(n, each) : NULL;
     while (p && made < n && (out[made] = jt_alloc(1, sizeof **out))) made++;
@@ -120,7 +122,7 @@ jt_status jt_buffers_new(jt_backend *k, size_t n, size_t bytes, const char *what
     }
     *block = (buffer_block){p, n};
     for (size_t i = 0; i < n; i++) {
-        *out[i] = (jt_buffer){.backend = k, .block = block, .p = p + i * each, .bytes = bytes};
+        *out[i] = (jt_buffer){.backend = k, .block = block, .p = p + i * (part ? part : each), .bytes = bytes, .part = part, .stride = n * part};
         buffer_enter(out[i]);
     }
     return JT_OK;
@@ -147,22 +149,34 @@ void jt_buffer_free(jt_buffer *b) {
 
 size_t jt_buffer_bytes(const jt_buffer *b) { return b->bytes; }
 
-void *jt_buffer_at(const jt_buffer *b, size_t at) { return b->p + at; }
+void *jt_buffer_at(const jt_buffer *b, size_t at) { return b->p + (b->part ? at / b->part * b->stride + at % b->part : at); }
+
+/* Bytes from `at` to the end of its part, n at most. */
+static size_t buffer_run(const jt_buffer *b, size_t at, size_t n) {
+    size_t run = b->part ? b->part - at % b->part : n;
+    return run < n ? run : n;
+}
 
 void jt_buffer_read(const jt_buffer *b, size_t at, void *to, size_t n) {
     jt_backend_enter(b->backend);
-    if (n) memcpy(to, b->p + at, n);
+    for (size_t done = 0, run; done < n; done += run)
+        memcpy((char *)to + done, jt_buffer_at(b, at + done), run = buffer_run(b, at + done, n - done));
     jt_backend_leave(b->backend);
 }
 
 void jt_buffer_write(jt_buffer *b, size_t at, const void *from, size_t n) {
     jt_backend_enter(b->backend);
-    if (n) memcpy(b->p + at, from, n);
+    for (size_t done = 0, run; done < n; done += run)
+        memcpy(jt_buffer_at(b, at + done), (const char *)from + done, run = buffer_run(b, at + done, n - done));
     jt_backend_leave(b->backend);
 }
 
 void jt_buffer_copy(jt_buffer *to, const jt_buffer *from) {
     jt_backend_enter(to->backend);
-    memcpy(to->p, from->p, from->bytes);
+    for (size_t at = 0, run; at < from->bytes; at += run) {
+        size_t most = buffer_run(from, at, from->bytes - at);
+        run = buffer_run(to, at, most);
+        memcpy(jt_buffer_at(to, at), jt_buffer_at(from, at), run);
+    }
     jt_backend_leave(to->backend);
 }

@@ -243,7 +243,7 @@ typedef struct jt_env_lora {
     float scale;         /* times that of the pair */
 } jt_env_lora;
 
-/* What a page holds, layer by layer: of a layer with attention the keys of all heads, then the values; of a layer with a
+/* What a page holds, layer by layer: of a layer with attention the keys and then the values of each head; of a layer with a
  * recurrence the inputs of each position, [JT_TILE][inputs]. */
 typedef struct jt_kv_layout {
     int layers, heads, dim;
@@ -262,8 +262,10 @@ typedef struct jt_kv_layout {
 static inline bool jt_kv_recurrent(const jt_kv_layout *kv, int layer) {
     return kv->recurrent && (kv->recurrent[layer / 64] >> (layer % 64) & 1);
 }
+/* Bytes of a layer where all are alike, else 0. Pages that are made together keep the parts of one layer side by side. */
+static inline size_t jt_kv_part(const jt_kv_layout *kv) { return kv->at ? 0 : (size_t)kv->heads * (kv->head_bytes + kv->value_bytes); }
 static inline size_t jt_kv_layer_at(const jt_kv_layout *kv, int layer) {
-    return kv->at ? kv->at[layer] : (size_t)layer * (size_t)kv->heads * (kv->head_bytes + kv->value_bytes);
+    return kv->at ? kv->at[layer] : (size_t)layer * jt_kv_part(kv);
 }
 
 typedef struct jt_env {
@@ -306,7 +308,7 @@ typedef struct jt_env {
 
 /* Where a head's keys, or values, begin in a layer's part of a page. */
 static inline size_t jt_kv_head_at(const jt_kv_layout *kv, int head, bool values) {
-    return values ? (size_t)kv->heads * kv->head_bytes + (size_t)head * kv->value_bytes : (size_t)head * kv->head_bytes;
+    return (size_t)head * (kv->head_bytes + kv->value_bytes) + (values ? kv->head_bytes : 0);
 }
 static inline int jt_kv_dim(const jt_kv_layout *kv, bool values) { return values ? kv->vdim : kv->dim; }
 /* Sizes and offsets from the counts, types and kinds of layers. */

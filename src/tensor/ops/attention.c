@@ -61,8 +61,9 @@ static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, 
 /* Of tile t, the keys within the window of a row at this depth. */
 static uint32_t op_attention_window(int depth, int window, int t) { return ~first_bits(depth - window + 1 - t * JT_TILE); }
 
-static const char *op_attention_key_base(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h, int value) {
-    return jt_buffer_at(q->page[page], jt_kv_layer_at(e->kv, n->layer) + jt_kv_head_at(e->kv, h, value));
+/* A head's keys of a page; its values follow. */
+static const char *op_attention_keys(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h) {
+    return jt_page_head(e, q, page * JT_TILE, n->layer, h, false);
 }
 
 /* Copies the keys of tile t of a path into w->k and w->v. */
@@ -71,9 +72,9 @@ static void op_attention_gather(const jt_env *e, const jt_opnode *n, struct jt_a
     int base = t * JT_TILE;
     for (int i = 0; i < JT_TILE && base + i < p->trunk + p->more; i++) {
         int slot = base + i < p->trunk ? base + i : p->slot[base + i - p->trunk];
-        const char *k = op_attention_key_base(e, n, q, slot / JT_TILE, h, 0), *v = op_attention_key_base(e, n, q, slot / JT_TILE, h, 1);
+        const char *k = op_attention_keys(e, n, q, slot / JT_TILE, h);
         jt_kv_copy(e->kv, false, w->k, i, k, slot % JT_TILE);
-        jt_kv_copy(e->kv, true, w->v, i, v, slot % JT_TILE);
+        jt_kv_copy(e->kv, true, w->v, i, k + e->kv->head_bytes, slot % JT_TILE);
     }
 }
 
@@ -141,8 +142,8 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_att
             if (w->visible[i] && !moved) w->of[direct++] = i;
         }
     }
-    jt_attention_meet(e, n, w, direct, e->kv->type, direct ? op_attention_key_base(e, n, q, t, h, 0) : NULL,
-                      direct ? op_attention_key_base(e, n, q, t, h, 1) : NULL);
+    const char *keys = direct ? op_attention_keys(e, n, q, t, h) : NULL;
+    jt_attention_meet(e, n, w, direct, e->kv->type, keys, direct ? keys + e->kv->head_bytes : NULL);
     for (int r = r0, end; r < r1; r = end) { /* runs of rows with one path share a gathered tile */
         int got = 0;
         for (end = r; end < r1 && e->path[end] == e->path[r]; end++) {
@@ -194,7 +195,7 @@ static struct jt_attention_work op_attention_view(const struct jt_attention_work
 }
 
 /* Rows [r0, r1) of sequence q, key-value heads [h0, h1), of which there are at most JT_ATTENTION_ROWS / rows. Tile by tile,
- * for the heads of a page lie beside each other in memory. */
+ * for the keys and values of the heads of a page, and of the pages made together, lie beside each other in memory. */
 static void op_attention_item(const jt_env *e, const jt_opnode *n, const struct jt_attention_work *w, const jt_env_seq *q, int r0, int r1,
                               int h0, int h1) {
     int group = n->i[0] / e->kv->heads, nq = (r1 - r0) * group, first = INT_MAX, depth = 0;
@@ -215,8 +216,8 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, const struct 
             struct jt_attention_work *v = &view[h - h0];
             int page = h + 1 < h1 ? t : t + 1, head = h + 1 < h1 ? h + 1 : h0;
             bool more = page * JT_TILE < depth;
-            v->next_k = more ? op_attention_key_base(e, n, q, page, head, 0) : NULL;
-            v->next_v = more ? op_attention_key_base(e, n, q, page, head, 1) : NULL;
+            v->next_k = more ? op_attention_keys(e, n, q, page, head) : NULL;
+            v->next_v = more ? (const char *)v->next_k + e->kv->head_bytes : NULL;
             op_attention_tile(e, n, v, q, r0, r1, h, group, t);
         }
     for (int h = h0; h < h1; h++) jt_attention_end(e, n, &view[h - h0], nq, r0, h);
