@@ -25,7 +25,7 @@ typedef struct jt_bench_test {
     double speed[JT_BENCH_ROUNDS];                /* tokens a second of all sequences together */
     double peer[JT_BENCH_PEERS][JT_BENCH_ROUNDS]; /* NaN: no such test there */
     double baseline;                              /* its median in the earlier run; NaN: not there */
-    jt_op_time op[JT_OP_TIMES];                   /* with --operators: one more run's, ending with a name that is NULL */
+    jt_op_time op[JT_OP_TIMES];                   /* with --operators: of the run with the median time, ending with a name that is NULL */
 } jt_bench_test;
 
 typedef struct jt_bench {
@@ -35,6 +35,7 @@ typedef struct jt_bench {
     jt_model_info info;
     jt_demand demand;
     jt_limits limits;
+    double read[JT_BENCH_ROUNDS]; /* bytes a second, measured in each round */
     bool have_limits;
     jt_bench_test test[JT_BENCH_TESTS];
     int tests, repeat;
@@ -61,7 +62,8 @@ double jt_bench_median(const double *x, int n);
 /* Bytes that must be read and operations that must be done for each token of a test, attention's operations left out. */
 double jt_bench_bytes(const jt_bench *b, const jt_bench_test *t);
 double jt_bench_ops(const jt_bench *b, const jt_bench_test *t);
-/* The part of the nearer limit that was reached, and its name ("read", "int8", "float"); NaN when limits were not measured. */
+/* The part of the nearer limit that was reached, and its name ("read", "int8", "float"); NaN when limits were not measured.
+ * Of reading it is the median of the rounds' parts, each of what its own round could read. */
 double jt_bench_fraction(const jt_bench *b, const jt_bench_test *t, const char **name);
 
 void jt_bench_print(const jt_bench *b);

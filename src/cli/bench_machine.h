@@ -9,7 +9,7 @@
 
 /* Of all threads together, a second. */
 typedef struct jt_limits {
-    double read;                  /* bytes read from memory */
+    double read;                  /* bytes read from memory, the median of the rounds */
     double int8, flt;             /* operations measured; a multiplication and an addition are two */
     double int8_ports, flt_ports; /* operations that two vector ports at the measured clock allow */
     double clock;                 /* cycles of one core */
@@ -18,8 +18,9 @@ typedef struct jt_limits {
 /* A peak below this part of what ports and clock allow is suspect: the machine is busy, slowed down, or narrower than its instructions. */
 #define JT_LIMIT_SUSPECT 0.85
 
-/* Takes about three seconds, and 256 MiB of memory while it runs (less where less is free). */
-jt_status jt_limits_measure(jt_engine *e, jt_limits *out, jt_error *err);
+/* Raises the peaks and the clock in `out` to what this round reached, and gives the bytes read from memory: neighbours take
+ * more or less of those from one moment to the next. About a second, and 256 MiB while it runs (less where less is free). */
+jt_status jt_limits_measure(jt_engine *e, jt_limits *out, double *read, jt_error *err);
 
 /* What one token costs, attention and vectors left out. */
 typedef struct jt_demand {

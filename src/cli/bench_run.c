@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "cli/bench.h"
 #include "cli/interrupt.h"
@@ -133,15 +134,31 @@ static jt_status bench_peers(jt_bench *b, int round, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status bench_operators(jt_bench *b, const jt_state *base, float *logits, jt_error *err) {
-    jt_status st = JT_OK;
-    for (int i = 0; !st && i < b->tests; i++) {
-        jt_engine *e = b->session.engine;
-        double unused;
-        if (!(st = jt_engine_time(e, true, err))) st = bench_test_once(b, base, &b->test[i], logits, &unused, err);
-        if (!st) memcpy(b->test[i].op, e->time, (JT_OP_TIMES - 1) * sizeof *e->time);
+/* Runs a test `repeat` times and keeps the operators' times of the run in the middle. */
+static jt_status bench_operators(jt_bench *b, const jt_state *base, jt_bench_test *t, float *logits, jt_error *err) {
+    jt_engine *e = b->session.engine;
+    jt_op_time(*run)[JT_OP_TIMES] = jt_alloc((size_t)b->repeat, sizeof *run);
+    double speed[JT_BENCH_ROUNDS], middle;
+    jt_status st = run ? JT_OK : jt_nomem(err, "times of operators", (size_t)b->repeat, sizeof *run);
+    for (int r = 0; !st && r < b->repeat; r++) {
+        if (!(st = jt_engine_time(e, true, err))) st = bench_test_once(b, base, t, logits, &speed[r], err);
+        if (!st) memcpy(run[r], e->time, (JT_OP_TIMES - 1) * sizeof *e->time);
         (void)jt_engine_time(e, false, NULL);
     }
+    if (!st) middle = jt_bench_median(speed, b->repeat - !(b->repeat % 2));
+    for (int r = 0; !st && r < b->repeat; r++)
+        if (speed[r] == middle) memcpy(t->op, run[r], sizeof t->op);
+    jt_free(run);
+    return st;
+}
+
+static jt_status bench_limits(jt_bench *b, int round, jt_error *err) {
+    struct rusage use; /* of the tests, not of what measures the limits */
+    if (round == 0 && !getrusage(RUSAGE_SELF, &use)) b->peak_bytes = (uint64_t)use.ru_maxrss * 1024;
+    if (jt_arg_flag(b->args, "no-limits")) return JT_OK;
+    jt_progress_set(&b->bar, (round + 1.9) / (b->repeat + 1), "limits");
+    jt_status st = jt_limits_measure(b->session.engine, &b->limits, &b->read[round], err);
+    if (!st) b->have_limits = true, b->limits.read = jt_bench_median(b->read, round + 1);
     return st;
 }
 
@@ -169,6 +186,7 @@ static jt_status bench_rounds_on(jt_bench *b, const jt_state *base, float *logit
             st = bench_test_once(b, base, t, logits, round < 0 ? &unused : &t->speed[round], err);
             t->gen = gen;
         }
+        if (!st && round >= 0) st = bench_limits(b, round, err);
         if (!st && round >= 0) st = bench_peers(b, round, err);
     }
     return st;
@@ -189,7 +207,8 @@ jt_status jt_bench_rounds(jt_bench *b, jt_error *err) {
         jt_progress_begin(&b->bar, "measuring");
         if (depth) st = bench_eval(b, &base, 1, 0, depth, NULL, err);
         if (!st) st = bench_rounds_on(b, base, logits, err);
-        if (!st && jt_arg_flag(b->args, "operators")) st = bench_operators(b, base, logits, err);
+        for (int i = 0; !st && i < b->tests && jt_arg_flag(b->args, "operators"); i++)
+            st = bench_operators(b, base, &b->test[i], logits, err);
         jt_progress_end(&b->bar);
     }
     jt_state_free(base);
@@ -226,8 +245,10 @@ double jt_bench_ops(const jt_bench *b, const jt_bench_test *t) {
 double jt_bench_fraction(const jt_bench *b, const jt_bench_test *t, const char **name) {
     *name = "";
     if (!b->have_limits) return (double)NAN;
-    double speed = jt_bench_median(t->speed, b->repeat), read = jt_bench_bytes(b, t) * speed / b->limits.read,
-           ops = jt_bench_ops(b, t) * speed / (b->demand.int8 ? b->limits.int8 : b->limits.flt);
+    double part[JT_BENCH_ROUNDS];
+    for (int i = 0; i < b->repeat; i++) part[i] = t->speed[i] / b->read[i];
+    double read = jt_bench_bytes(b, t) * jt_bench_median(part, b->repeat),
+           ops = jt_bench_ops(b, t) * jt_bench_median(t->speed, b->repeat) / (b->demand.int8 ? b->limits.int8 : b->limits.flt);
     *name = read > ops ? "read" : b->demand.int8 ? "int8" : "float";
     return read > ops ? read : ops;
 }

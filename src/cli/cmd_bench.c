@@ -1,8 +1,6 @@
 /* jeton bench: how fast prompts are read and tokens generated, beside what the
  * machine can do and beside a llama-bench. Tests are named as llama-bench names
  * them: pp512 evaluates a prompt of 512 tokens, tg128 generates 128 one by one. */
-#include <sys/resource.h>
-
 #include "cli/bench.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
@@ -21,12 +19,6 @@ static jt_status bench_check(jt_bench *b, jt_error *err) {
 static jt_status bench_measure(jt_bench *b, jt_error *err) {
     jt_status st = b->baseline ? jt_bench_read_baseline(b, err) : JT_OK;
     if (!st) st = jt_bench_rounds(b, err);
-    struct rusage use;
-    if (!st && !getrusage(RUSAGE_SELF, &use)) b->peak_bytes = (uint64_t)use.ru_maxrss * 1024;
-    if (!st && !jt_arg_flag(b->args, "no-limits")) {
-        st = jt_limits_measure(b->session.engine, &b->limits, err);
-        b->have_limits = !st;
-    }
     return st;
 }
 
@@ -90,7 +82,7 @@ static const jt_opt opts[] = {
     {"peer", 0, JT_OPT_LIST, "COMMAND", NULL, 0, 0, "a llama-bench, with flags of its own, to run on the same file in turn"},
     {"baseline", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "an earlier --json to compare with"},
     {"plot", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "write the tests under the machine's roofline as SVG"},
-    {"operators", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also tell in which operators the time of each test goes (one more run)"},
+    {"operators", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also tell in which operators the time of each test goes (as many runs again)"},
     {"first-token", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also measure the time from opening the model to the first token"},
     {"no-limits", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "do not measure what the machine can do at most"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object with a list of results"},
@@ -113,10 +105,11 @@ const jt_command jt_cmd_bench = {
     .summary = "speed of prompts and generation, beside the limits of the machine",
     .about = "Prompts are random tokens with a fixed seed. Each round runs every test on fresh states; the table gives the mean and the "
              "standard deviation of the rounds, ratios are of medians. Every length is measured at every depth and batch.\n\n"
-             "The limits are measured with the same threads and kernels: bytes read from memory, and operations in 8 bits and in float "
+             "The limits are measured after each round with the same threads and kernels: bytes read from memory, and operations in 8 bits "
+             "and in float "
              "from registers alone, beside what two vector ports at the measured clock allow; a peak below 85 % of that is called "
              "suspect. A test must read the weights once a step and the cache before it, and do the operations of its matrix products "
-             "(those of attention left out); the table gives the nearer of the two limits.\n\n"
+             "(those of attention left out); the table gives the nearer of the two limits, of reading the median of the rounds.\n\n"
              "A --peer is run as PROGRAM FLAGS -m MODEL -p N -n N -t THREADS -r 1 -o json, with -d N where there is a depth; tests "
              "of several sequences have no peer.",
     .opt = opts,

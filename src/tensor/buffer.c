@@ -122,7 +122,8 @@ jt_status jt_buffers_new(jt_backend *k, size_t n, size_t bytes, size_t part, con
     }
     *block = (buffer_block){p, n};
     for (size_t i = 0; i < n; i++) {
-        *out[i] = (jt_buffer){.backend = k, .block = block, .p = p + i * (part ? part : each), .bytes = bytes, .part = part, .stride = n * part};
+        *out[i] =
+            (jt_buffer){.backend = k, .block = block, .p = p + i * (part ? part : each), .bytes = bytes, .part = part, .stride = n * part};
         buffer_enter(out[i]);
     }
     return JT_OK;

@@ -264,9 +264,7 @@ static inline bool jt_kv_recurrent(const jt_kv_layout *kv, int layer) {
 }
 /* Bytes of a layer where all are alike, else 0. Pages that are made together keep the parts of one layer side by side. */
 static inline size_t jt_kv_part(const jt_kv_layout *kv) { return kv->at ? 0 : (size_t)kv->heads * (kv->head_bytes + kv->value_bytes); }
-static inline size_t jt_kv_layer_at(const jt_kv_layout *kv, int layer) {
-    return kv->at ? kv->at[layer] : (size_t)layer * jt_kv_part(kv);
-}
+static inline size_t jt_kv_layer_at(const jt_kv_layout *kv, int layer) { return kv->at ? kv->at[layer] : (size_t)layer * jt_kv_part(kv); }
 
 typedef struct jt_env {
     const jt_engine *engine;

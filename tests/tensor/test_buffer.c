@@ -84,8 +84,7 @@ static void test_parts(void **state) {
                 jt_buffer_write(b[(i + 1) % N], 0, x, bytes);
             }
             for (size_t p = 0; !guarded && part && part % JT_ALIGN == 0 && p < PARTS; p++)
-                for (int i = 1; i < N; i++)
-                    assert_ptr_equal(jt_buffer_at(b[i], p * part), (char *)jt_buffer_at(b[i - 1], p * part) + part);
+                for (int i = 1; i < N; i++) assert_ptr_equal(jt_buffer_at(b[i], p * part), (char *)jt_buffer_at(b[i - 1], p * part) + part);
             jt_buffer_free(alone);
             for (int i = 0; i < N; i++) jt_buffer_free(b[i]);
             jt_backend_free(back);
