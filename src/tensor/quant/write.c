@@ -16,8 +16,8 @@ void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p) {
 }
 
 /* What an error of each weight counts: the importance of its column (in ratio to the mean, and never nothing, so that what
- * was not seen is not lost), times sqrt(mean of x^2 + x^2). The second factor stands for what is not known: large weights lie
- * where inputs are large more often than not, so that their errors cost more than errors of small ones. */
+ * was not seen is not lost). Where that is not known it is sqrt(mean of x^2 + x^2): large weights lie where inputs are large
+ * more often than not, so that their errors cost more than errors of small ones. */
 static void quant_counts(const float *x, const float *importance, int n, float *w) {
     double sum = 0, squares = 0;
     for (int i = 0; i < n; i++) {
@@ -25,10 +25,10 @@ static void quant_counts(const float *x, const float *importance, int n, float *
         squares += (double)x[i] * (double)x[i];
     }
     double mean = sum / n;
-    bool known = mean > 0 && !isinf(mean);
+    bool known = importance && mean > 0 && !isinf(mean);
     for (int i = 0; i < n; i++) {
-        double ratio = !known ? 1 : importance[i] > 0 ? (double)importance[i] / mean : 0;
-        w[i] = (ratio > 1e-4 ? (float)ratio : 1e-4f) * sqrtf((float)(squares / n) + x[i] * x[i]);
+        double ratio = known && importance[i] > 0 ? (double)importance[i] / mean : 0;
+        w[i] = !known ? sqrtf((float)(squares / n) + x[i] * x[i]) : ratio > 1e-4 ? (float)ratio : 1e-4f;
     }
 }
 
