@@ -8,7 +8,8 @@
  *
  * The promise: a row's results depend only on the tokens before it and on the
  * numeric mode (weights, adapter, taps, activation kind, cache type, declared context), bit for
- * bit; not on the batch, on how the prompt is cut, on threads or kernels.
+ * bit; not on the batch, on how the prompt is cut, on threads or kernels. Of an encoder (BERT) every row sees the
+ * whole sequence, which is evaluated at once (jt_span); what is made of its rows is in jeton/embed.h.
  *
  * Threads: different models may be used from different threads, even on one
  * engine. Calls on one model and on its states must not overlap. */
@@ -41,6 +42,16 @@ typedef enum jt_kv_type {
     JT_KV_Q8_0 /* 8 bits and a scale for every 32 elements of a head's key or value */
 } jt_kv_type;
 
+/* How the rows of a sequence become one vector (jeton/embed.h). */
+typedef enum jt_pooling {
+    JT_POOL_AUTO, /* as the model's files say; else the mean of an encoder, the last row of a decoder */
+    JT_POOL_MEAN,
+    JT_POOL_CLS, /* the first row */
+    JT_POOL_LAST,
+    JT_POOL_MAX,
+    JT_POOL_POOLER /* the first row through the map that the model has for it (BERT: tanh(W x + b)) */
+} jt_pooling;
+
 typedef struct jt_model_options {
     jt_activations activations;
     jt_kv_type kv_type;
@@ -67,12 +78,19 @@ typedef struct jt_model_info {
     uint64_t read_bytes_per_token;                 /* of these, what every later row reads: keys and values */
     uint64_t recurrent_bytes; /* the states of all recurrences after one token; besides, a jt_state holds up to three of them */
     const char *activations, *kv_type, *weight_types; /* "int8", "f16", "q4_1 210, q8_0 1, f32 61" */
+    int encoder;                                      /* 1: rows see the whole sequence; there are no logits of next tokens */
+    int types;                                        /* token types of an encoder; 0: none */
+    int labels;                                       /* of the head that classifies or ranks; 0: there is none */
+    jt_pooling pooling;                               /* of jt_embed, never JT_POOL_AUTO */
+    int normalise;                                    /* 1: embeddings have length 1 unless asked otherwise */
     uint64_t mode;                                    /* hash of the numeric mode, the declared context of a state not included */
 } jt_model_info;
 JT_API void jt_model_get_info(const jt_model *m, jt_model_info *out);
 /* The model's tokenizer, owned by the model; NULL when its files carry none. */
 JT_API const jt_tokenizer *jt_model_tokenizer(const jt_model *m);
 JT_API jt_engine *jt_model_engine(const jt_model *m);
+/* The name of label i (0 <= i < labels), "LABEL_0" where the files give none; owned by the model. */
+JT_API const char *jt_model_label(const jt_model *m, int i);
 
 /* ---- states ---- */
 
@@ -160,7 +178,11 @@ enum {
  * A *group* is rows that are evaluated as one: what chooses keys for one of them
  * chooses for all. Its borders are inputs, as ids are. It is never parted (JT_LIMIT when it has
  * more than `ubatch` rows) and ends with its span. Its rows hang together: the parent of each is a
- * row of the group, or the parent of the group's first row (JT_INVALID). */
+ * row of the group, or the parent of the group's first row (JT_INVALID).
+ *
+ * On an encoder the rows of a span are a whole sequence: the state is empty (JT_INVALID), no row may be parted from
+ * the others (JT_LIMIT above `ubatch` rows), and there are no parents, ranks, positions, sets of layers or groups
+ * (JT_UNSUPPORTED). */
 typedef struct jt_span {
     jt_state *state;
     const int32_t *ids; /* [n], each in [0, vocab); not read where `input` is given */
@@ -171,6 +193,7 @@ typedef struct jt_span {
     const int32_t *position; /* [n] or NULL: rotary positions, 0 to 2^24; default the depth */
     const jt_layers *layers; /* [n] or NULL: the layers that each row runs. In a layer that it skips, the stream passes as it
                               * is, and the row has no key there: no other row sees it in that layer */
+    const int32_t *types;    /* [n] or NULL: token types of an encoder, 0 where they are not given */
     const int32_t *group;    /* [n] or NULL: rows next to each other with the same number are a group; default: each row alone */
 } jt_span;
 

@@ -5,7 +5,8 @@
  * byte-level vocabularies with a token for each of the 256 bytes give it back
  * exactly. Some have fewer (SmolLM2: 235, which is all of ordinary text); bytes
  * without a token are left out as if they were not there, as the reference
- * tokenizers do, unless JT_EVERY_BYTE is asked for. */
+ * tokenizers do, unless JT_EVERY_BYTE is asked for. WordPiece (BERT) parts text into words and gives their tokens, of which the
+ * text cannot be had again; a word that it has no tokens for is the unknown token. */
 #ifndef JETON_TEXT_H
 #define JETON_TEXT_H
 
@@ -43,6 +44,12 @@ enum {
 /* Appends the tokens of text[0..n) to `out`. On failure `out` is unchanged.
  * Time is linear in n for every input. Errors: JT_NOMEM, JT_LIMIT (n > 2^31). */
 JT_API jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags, jt_tokens *out, jt_error *err);
+
+/* Appends two texts as encoders read a pair: beginning, a, end, b, end. *second gets the number of appended tokens before b's,
+ * which is where token types become 1; spans of b's tokens are in b. On failure `out` is unchanged. JT_UNSUPPORTED if the
+ * model's files name no such tokens. */
+JT_API jt_status jt_encode_pair(const jt_tokenizer *t, const char *a, size_t n_a, const char *b, size_t n_b, int flags, jt_tokens *out,
+                                size_t *second, jt_error *err);
 
 /* The bytes of one token ("" with *n = 0 for an unknown id); owned by the tokenizer.
  * Special tokens give their written form. */

@@ -72,6 +72,7 @@ typedef struct jt_command {
     const char *about;            /* paragraphs separated by "\n\n", or NULL */
     const jt_opt *opt;            /* ends with name NULL; may be NULL */
     bool model_options;           /* also has jt_model_opts */
+    bool encoders;                /* takes models that are encoders, too */
     const jt_pos *pos;            /* ends with metavar NULL; may be NULL */
     const jt_example *example;    /* ends with line NULL; may be NULL */
     int (*run)(const jt_args *a); /* returns a JT_EXIT code, having said on stderr what failed */

@@ -164,7 +164,10 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     jt_model_info info;
     jt_model_get_info(out->model, &info);
     out->context = mo.context ? mo.context : info.context_trained;
-    return JT_EXIT_OK;
+    if (!info.encoder || a->command->encoders) return JT_EXIT_OK;
+    jt_say("%s is an encoder (%s), which gives vectors and no text; 'jeton embed' and 'jeton classify' read it", info.name, info.family);
+    jt_session_close(out);
+    return JT_EXIT_FILE;
 }
 
 int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {

@@ -90,14 +90,25 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .now = model_now};
 }
 
+/* An encoder has no next token to choose. */
+static jt_status model_decodes(const jt_model *m, jt_error *err) {
+    jt_model_info info;
+    jt_model_get_info(m, &info);
+    if (!info.encoder) return JT_OK;
+    return jt_error_set(err, JT_UNSUPPORTED, "%s is an encoder (%s), which gives vectors and no text; see jeton/embed.h", info.name,
+                        info.family);
+}
+
 jt_status jt_driver_new(jt_model *m, jt_driver **out, jt_error *err) {
     jt_evaluator ev = model_evaluator(m);
-    return jt_driver_new_with(&ev, out, err);
+    jt_status s = model_decodes(m, err);
+    return s ? s : jt_driver_new_with(&ev, out, err);
 }
 
 jt_status jt_driver_add_model(jt_driver *d, const char *role, jt_model *m, jt_error *err) {
     jt_evaluator ev = model_evaluator(m);
-    return jt_driver_add_with(d, role, &ev, err);
+    jt_status s = model_decodes(m, err);
+    return s ? s : jt_driver_add_with(d, role, &ev, err);
 }
 
 jt_status jt_driver_add_adapter(jt_driver *d, const char *name, jt_adapter *a, float scale, jt_error *err) {

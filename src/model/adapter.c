@@ -252,7 +252,7 @@ static jt_status adapter_settings(const jt_config *c, jt_model **out, jt_error *
     m->config = *c;
     if (!(m->ref = jt_alloc(n, sizeof *m->ref))) return jt_nomem(err, "table of weights", n, sizeof *m->ref);
     for (int layer = 0; layer < c->layers; layer++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES; r++)
+        for (int r = JT_W_GLOBAL; r < JT_W_TAIL; r++)
             m->ref[jt_net_ref_index(layer, (jt_role)r)].tensor = jt_layer_roles(c, layer) >> r & 1 ? 0 : JT_NO_TENSOR;
     return JT_OK;
 }

@@ -13,7 +13,7 @@ const jt_family *const jt_families[] = {&jt_family_llama,       &jt_family_mistr
                                         &jt_family_mixtral,     &jt_family_qwen3_moe,   &jt_family_olmoe,
                                         &jt_family_gpt_oss,     &jt_family_granite_moe, &jt_family_granite_moe_shared,
                                         &jt_family_deepseek_v2, &jt_family_deepseek_v3, &jt_family_ministral,
-                                        &jt_family_olmo3,       &jt_family_qwen2_moe,   NULL};
+                                        &jt_family_olmo3,       &jt_family_qwen2_moe,   &jt_family_bert, &jt_family_modern_bert, NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
@@ -145,6 +145,9 @@ static jt_status config_finish(jt_config *c, jt_error *err) {
     if (!s) s = config_check_caps(c, err);
     if (!s && c->router.experts) s = config_check_experts(c, err);
     if (!s) s = config_check_latent(c, err);
+    if (!s && (c->types < 0 || c->types > 1 << 16 || c->classes < 0 || c->classes > 1 << 20))
+        s = jt_error_set(err, JT_FORMAT, "%d token types and %d labels; there may be at most %d and %d", c->types, c->classes, 1 << 16,
+                         1 << 20);
     if (s) return s;
     if (!c->router.scale) c->router.scale = 1;
     for (int i = 0; i < c->layers; i++) c->ssm_layers += jt_config_recurrent(c, i);
@@ -274,6 +277,10 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_EMBED:
     case JT_W_HEAD: *rows = c->vocab; break;
     case JT_W_POSITION: *rows = c->positions; break;
+    case JT_W_TYPE: *rows = c->types; break;
+    case JT_W_CLASSES: *rows = c->classes; break;
+    case JT_W_CLASSES_BIAS: *cols = c->classes; break;
+    case JT_W_POOLED: *rows = c->hidden; break;
     case JT_W_ROPE_FREQS:
     case JT_W_ROPE_LONG:
     case JT_W_ROPE_SHORT: *cols = c->rope_dims / 2; break;
@@ -317,6 +324,11 @@ void jt_config_shape(const jt_config *c, jt_role r, int *rows, int *cols) {
     case JT_W_SSM_A:
     case JT_W_SSM_D: *cols = c->ssm_heads; break;
     case JT_W_SSM_NORM: *cols = inner; break;
+    case JT_W_EMBED_NORM:
+    case JT_W_EMBED_NORM_BIAS:
+    case JT_W_POOLED_BIAS:
+    case JT_W_POOLED_NORM:
+    case JT_W_POOLED_NORM_BIAS:
     case JT_W_FINAL_NORM:
     case JT_W_FINAL_NORM_BIAS:
     case JT_W_ATTN_NORM:

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jeton/embed.h"
 #include "jeton/status.h"
 #include "model/config_json.h"
 #include "model/gguf.h"
@@ -76,9 +77,20 @@ typedef enum jt_role {
     JT_W_SSM_D,
     JT_W_SSM_NORM,
     JT_W_SSM_OUT,
+    JT_W_TAIL,             /* what follows occurs once too; sets of roles have no bits for it */
+    JT_W_TYPE = JT_W_TAIL, /* token types */
+    JT_W_EMBED_NORM,
+    JT_W_EMBED_NORM_BIAS,
+    JT_W_POOLED, /* what a pooled row goes through before it is classified */
+    JT_W_POOLED_BIAS,
+    JT_W_POOLED_NORM,
+    JT_W_POOLED_NORM_BIAS,
+    JT_W_CLASSES,
+    JT_W_CLASSES_BIAS,
     JT_W_ROLES
 } jt_role;
-_Static_assert(JT_W_ROLES <= 64, "sets of roles are bits of 64");
+_Static_assert(JT_W_TAIL <= 64, "sets of roles are bits of 64");
+static inline bool jt_role_once(int r) { return r < JT_W_GLOBAL || r >= JT_W_TAIL; }
 
 typedef struct jt_role_row {
     /* Names; of layer roles: what follows "blk.N." and the family's hf_layers. NULL: such files do not have it. */
@@ -107,19 +119,21 @@ typedef struct jt_block {
     const struct jt_entry *mixer_norm, *mixer, *mlp_norm, *mlp;
     const struct jt_entry *mixer_post, *mlp_post;
     bool parallel; /* x = x + mixer(norm(x)) + mlp(norm(x)); with mlp_norm NULL the MLP reads what the mixer reads */
+    bool after;    /* x = norm(x + mixer(x)); x = norm(x + mlp(x)) */
 } jt_block;
 
 enum { JT_CONFIG_LAYERS = 4096 /* at most */ };
 typedef struct jt_config jt_config;
 typedef struct jt_family {
-    const char *name;          /* general.architecture of GGUF, where read_gguf is given */
-    const char *hf;            /* model_type of config.json */
-    const jt_role_row *role;   /* [JT_W_ROLES] */
-    const jt_block *block;     /* of layers with attention */
-    const jt_block *recurrent; /* of layers with a recurrence; NULL: the family has none */
-    const struct jt_entry *final_norm;
-    const char *hf_part_of;     /* model_type of a config.json whose text_config is of this family; NULL: there is none */
-    const char *hf_layers;      /* before the number of a layer; NULL: "model.layers." */
+    const char *name;                  /* general.architecture of GGUF, where read_gguf is given */
+    const char *hf;                    /* model_type of config.json */
+    const jt_role_row *role;           /* [JT_W_ROLES] */
+    const jt_block *block;             /* of layers with attention */
+    const jt_block *recurrent;         /* of layers with a recurrence; NULL: the family has none */
+    const struct jt_entry *final_norm; /* NULL: none */
+    const struct jt_entry *embed_norm; /* of what enters the first layer; NULL: none */
+    const char *hf_part_of;            /* model_type of a config.json whose text_config is of this family; NULL: there is none */
+    const char *hf_layers;             /* before the number of a layer; NULL: "model.layers." */
     const char *hf_base;        /* what all names but the head's begin with, and a file of the bare body leaves out; NULL: "model." */
     const char *const *hf_idle; /* NULL, or ends of names of tensors that are no weights; NULL-terminated */
     bool gguf_interleaves; /* GGUF files hold the rows of q and k so that rotary pairs are (2i, 2i + 1), Hugging Face's (i, i + rot / 2) */
@@ -200,7 +214,16 @@ struct jt_config {
     float latent_eps;
     bool fp8; /* weights may be FP8 (E4M3) with a scale for each fp8_rows by fp8_cols of them (0: one for all) */
     int fp8_rows, fp8_cols;
-    int spare_layers; /* that Hugging Face's files have after the last, for guessing several tokens; not read */
+    /* Encoders: every row sees the whole sequence, in layers with a window what is nearer than that on both sides. */
+    bool encoder;
+    bool bare_first;            /* the first layer's mixer has no norm */
+    int types;                  /* token types; 0: none */
+    int classes;                /* outputs of the head that classifies; 0: there is none */
+    bool pooled;                /* the map of pooled rows is there */
+    jt_activation pooled_act;   /* and what follows it */
+    jt_pooling pooling;         /* of embeddings, as the files say; JT_POOL_AUTO: they say nothing */
+    jt_pooling classes_pooling; /* of what is classified */
+    int spare_layers;           /* that Hugging Face's files have after the last, for guessing several tokens; not read */
     int ssm_layers, ssm_heads, ssm_head_dim, ssm_state, ssm_groups, ssm_taps;
 };
 
@@ -216,12 +239,15 @@ extern const jt_family jt_family_llama, jt_family_mistral, jt_family_granite_hyb
     jt_family_qwen3, jt_family_gemma, jt_family_gemma2, jt_family_gemma3, jt_family_phi3, jt_family_olmo2, jt_family_gpt2,
     jt_family_stablelm, jt_family_starcoder2;
 extern const jt_family jt_family_ministral, jt_family_olmo3, jt_family_qwen2_moe;
+extern const jt_family jt_family_bert, jt_family_modern_bert;
 extern const jt_family jt_family_mixtral, jt_family_qwen3_moe, jt_family_olmoe, jt_family_gpt_oss;
 extern const jt_family jt_family_granite_moe, jt_family_granite_moe_shared, jt_family_deepseek_v2, jt_family_deepseek_v3;
 
 /* Reads and checks; *c is set on success. */
 jt_status jt_config_from_gguf(const jt_gguf *g, jt_config *c, jt_error *err);
 jt_status jt_config_from_hf(const jt_json *j, jt_config *c, jt_error *err);
+/* Whether an optional role must be there. */
+static inline bool jt_config_needs(const jt_config *c, int r) { return r < JT_W_TAIL && (c->needs >> r & 1); }
 static inline bool jt_config_recurrent(const jt_config *c, int layer) { return c->recurrent[layer / 64] >> (layer % 64) & 1; }
 static inline const jt_block *jt_config_block(const jt_config *c, int layer) {
     return jt_config_recurrent(c, layer) ? c->family->recurrent : c->block;

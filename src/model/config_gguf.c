@@ -53,7 +53,8 @@ jt_status jt_config_gguf_refuse(const jt_gguf *g, const jt_config *c, bool scale
     char key[CONFIG_GGUF_KEY];
     bool causal;
     if (!s) s = jt_gguf_get_bool_or(g, config_gguf_key(c, "attention.causal", key), true, &causal, err);
-    if (!s && !causal) s = jt_error_set(err, JT_UNSUPPORTED, "%s is false; the %s family reads from left to right", key, c->family->name);
+    if (!s && !causal && !c->encoder)
+        s = jt_error_set(err, JT_UNSUPPORTED, "%s is false; the %s family reads from left to right", key, c->family->name);
     return s;
 }
 
@@ -188,7 +189,7 @@ jt_status jt_config_gguf_dense(const jt_gguf *g, int period, bool scales, jt_con
     jt_status s;
     double eps;
     uint64_t experts;
-    bool layer_norm = c->family->final_norm->biased;
+    bool layer_norm = !c->family->final_norm || c->family->final_norm->biased;
     if ((s = config_gguf_sizes(g, c, err))) return s;
     config_gguf_key(c, layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", key);
     if ((s = jt_gguf_get_double(g, key, &eps, err)) ||

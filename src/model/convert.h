@@ -101,6 +101,9 @@ jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *er
 jt_status jt_convert_text_gguf(jt_conversion *c, jt_gguf_meta *m, jt_error *err);
 jt_status jt_convert_text_hf(jt_conversion *c, const char *folder, jt_error *err);
 
+/* How the byte-level BPE of a tokenizer.json cuts text, as GGUF files call it; NULL: no such BPE, or no name is known. */
+const char *jt_convert_pre_name(const jt_json *tokenizer);
+
 /* Streams one tensor (convert_rows.c): its bytes go to `write` in order. */
 typedef jt_status jt_convert_sink(void *to, const void *p, size_t n, jt_error *err);
 struct jt_pool;

@@ -99,7 +99,7 @@ static jt_status adapter_pairs(jt_conversion *c, bool gguf, double alpha, struct
     jt_status s = JT_OK;
     *n = 0;
     for (int layer = 0; layer < c->config.layers; layer++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++) {
+        for (int r = JT_W_GLOBAL; r < JT_W_TAIL && !s; r++) {
             const jt_role_row *row = &f->role[r];
             const jt_role *stack = gguf ? row->gguf_stack : row->hf_stack;
             const char *weight = gguf ? row->gguf : row->hf;

@@ -248,7 +248,7 @@ static void settings_gguf_experts(struct settings_gguf *g, const jt_config *c, c
 }
 
 static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, const struct settings_names *names) {
-    bool granite = settings_is(names, "granite"), layer_norm = c->family->final_norm->biased;
+    bool granite = settings_is(names, "granite"), layer_norm = !c->family->final_norm || c->family->final_norm->biased;
     settings_u32(g, "vocab_size", c->vocab);
     settings_u32(g, "context_length", c->context);
     settings_u32(g, "embedding_length", c->hidden);

@@ -136,19 +136,19 @@ static void plan_name(const jt_conversion *c, int layer, jt_role r, bool gguf, c
     const jt_family *f = c->config.family;
     const jt_role_row own = jt_config_row(gguf ? c->gguf : NULL, &c->config, layer, r), *row = &own;
     const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
-    if (r < JT_W_GLOBAL)
+    if (jt_role_once(r))
         snprintf(out, cap, "%s", gguf ? row->gguf : row->hf);
     else if (gguf)
         snprintf(out, cap, "blk.%d.%s", layer, row->gguf);
     else
         snprintf(out, cap, "%s%d.%s", layers, layer, row->hf);
-    if (c->tensors && !gguf) jt_model_place(&c->config, c->tensors, out, cap);
+    if (c->tensors && !gguf) jt_model_place(&c->config, c->tensors, out, cap), jt_safetensors_old_name(c->tensors, out, cap);
 }
 
 static bool plan_has(const jt_conversion *c, int layer, int r) {
     const jt_role_row *row = &c->config.family->role[r];
     if (!row->gguf || !row->hf || (r == JT_W_HEAD && c->config.tied) || !jt_config_has(&c->config, (jt_role)r)) return false;
-    return r < JT_W_GLOBAL ? layer == 0 : jt_layer_roles(&c->config, layer) >> r & 1;
+    return jt_role_once(r) ? layer == 0 : jt_layer_roles(&c->config, layer) >> r & 1;
 }
 
 /* Outputs and inputs of a role; a vector has one input. */
@@ -485,7 +485,7 @@ static jt_status plan_role(struct plan *p, int layer, jt_role r, jt_error *err) 
         e = row->hf_heads ? plan_heads(p, r, from, to, &found, err) : plan_find(p, from, &s, &found, err);
     bool parted = !e && !found && r == JT_W_KV_B && c->gguf;
     if (parted && ((e = plan_latent(p, layer, to, &found, err)) || found)) return e;
-    if (e || (!found && row->optional && !(c->config.needs >> r & 1))) return e;
+    if (e || (!found && row->optional && !jt_config_needs(&c->config, r))) return e;
     if (!found) return jt_error_set(err, JT_FORMAT, "tensor %s is missing", from);
     if (row->experts || row->hf_heads) return JT_OK;
     if ((e = plan_take(p, row, r, from, &s, &piece, err))) return e;
@@ -547,7 +547,7 @@ static jt_status plan_same_find(jt_conversion *c, jt_error *err) {
         (void)jt_names_add(&names, c->made[i].name, &at);
     }
     for (int layer = 0; !s && layer < c->config.layers; layer++)
-        for (int r = JT_W_GLOBAL; !s && r < JT_W_ROLES; r++) {
+        for (int r = JT_W_GLOBAL; !s && r < JT_W_TAIL; r++) {
             const jt_role_row own = jt_config_row(c->gguf, &c->config, layer, (jt_role)r), *row = &own;
             const jt_role *stack = c->gguf ? row->gguf_stack : row->hf_stack;
             size_t at;
@@ -629,10 +629,10 @@ static jt_status plan_tables(jt_conversion *c, jt_error *err) {
     struct plan p = {c, jt_alloc(n, sizeof *p.used)};
     if (!p.used) return jt_nomem(err, "list of tensors", n, sizeof *p.used);
     jt_status s = JT_OK;
-    for (int r = 0; r < JT_W_GLOBAL && !s; r++)
-        if (plan_has(c, 0, r)) s = plan_role(&p, 0, (jt_role)r, err);
+    for (int r = 0; r < JT_W_ROLES && !s; r++)
+        if (jt_role_once(r) && plan_has(c, 0, r)) s = plan_role(&p, 0, (jt_role)r, err);
     for (int i = 0; i < c->config.layers && !s; i++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
+        for (int r = JT_W_GLOBAL; r < JT_W_TAIL && !s; r++)
             if (plan_has(c, i, r)) s = plan_role(&p, i, (jt_role)r, err);
     if (!s) s = plan_rope(c, err);
     if (!s) s = plan_unused(&p, err);

@@ -86,23 +86,23 @@ static void text_does(const jt_json *v, jt_str *out) {
     }
 }
 
-static const char *text_pre_name(const jt_conversion *c, const struct text_in *in) {
-    jt_str does = {0};
-    const char *name = NULL;
-    if (c->options->pre) return c->options->pre;
-    text_does(jt_json_member(in->tokenizer, "pre_tokenizer"), &does);
-    for (size_t i = 0; !name && i < sizeof text_pre / sizeof *text_pre; i++)
-        if (!strcmp(jt_str_c(&does), text_pre[i].does)) name = text_pre[i].name;
-    jt_str_free(&does);
-    return name;
-}
-
 static bool text_byte_level(const jt_json *tokenizer) {
     const jt_json *model = jt_json_member(tokenizer, "model"), *fallback = model ? jt_json_member(model, "byte_fallback") : NULL;
     bool bytes = false;
     if (fallback) jt_json_bool(fallback, &bytes);
     return model && (!strcmp(text_type(model), "BPE") || jt_json_member(model, "merges")) && !bytes &&
            !strcmp(text_type(jt_json_member(tokenizer, "decoder")), "ByteLevel");
+}
+
+const char *jt_convert_pre_name(const jt_json *tokenizer) {
+    jt_str does = {0};
+    const char *name = NULL;
+    if (!text_byte_level(tokenizer)) return NULL;
+    text_does(jt_json_member(tokenizer, "pre_tokenizer"), &does);
+    for (size_t i = 0; !name && i < sizeof text_pre / sizeof *text_pre; i++)
+        if (!strcmp(jt_str_c(&does), text_pre[i].does)) name = text_pre[i].name;
+    jt_str_free(&does);
+    return name;
 }
 
 struct text_token {
@@ -256,7 +256,7 @@ static jt_status text_write_gguf(jt_conversion *c, const struct text_in *in, jt_
         jt_convert_note(c, "%s has no tokenizer.json; the file gets no tokenizer", c->in);
         return JT_OK;
     }
-    const char *pre = text_byte_level(in->tokenizer) ? text_pre_name(c, in) : NULL;
+    const char *pre = text_byte_level(in->tokenizer) && c->options->pre ? c->options->pre : jt_convert_pre_name(in->tokenizer);
     text_template(in, m);
     if (pre) return text_bpe(c, in, pre, m, err);
     if (text_byte_level(in->tokenizer))

@@ -39,7 +39,23 @@ static jt_status eval_check_input(const jt_model *m, const jt_input *in, int spa
     return JT_OK;
 }
 
+/* An encoder's rows are a whole sequence. */
+static jt_status eval_check_whole(const jt_model *m, const jt_span *p, int i, jt_error *err) {
+    if (p->state->length)
+        return jt_error_set(err, JT_INVALID, "span %d: its state holds %d tokens; an encoder reads a sequence whole, from an empty state",
+                            i, p->state->length);
+    if (p->parent || p->rank || p->position || p->layers || p->group || p->state->keys || p->state->raw)
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "span %d: on an encoder rows have no parents, ranks, positions, groups, layers or lists of keys of their own",
+                            i);
+    for (int k = 0; p->types && k < p->n; k++)
+        if (p->types[k] < 0 || p->types[k] >= m->config.types)
+            return jt_error_set(err, JT_INVALID, "span %d, row %d: token type %d; the model has %d", i, k, p->types[k], m->config.types);
+    return JT_OK;
+}
+
 static jt_status eval_check_span(jt_model *m, const jt_batch *b, int i, jt_error *err) {
+    jt_status s;
     const jt_span *p = &b->span[i];
     if (!p->state || p->state->model != m) return jt_error_set(err, JT_INVALID, "span %d: its state belongs to another model", i);
     if (p->state->in_batch)
@@ -47,8 +63,10 @@ static jt_status eval_check_span(jt_model *m, const jt_batch *b, int i, jt_error
                             p->state->in_batch - 1, i);
     p->state->in_batch = i + 1;
     if (p->n < 0) return jt_error_set(err, JT_INVALID, "span %d: %d rows", i, p->n);
+    if (p->types && !m->config.types) return jt_error_set(err, JT_INVALID, "span %d: token types; the model has none", i);
+    if (m->config.encoder && (s = eval_check_whole(m, p, i, err))) return s;
     for (int k = 0; k < p->n; k++) {
-        jt_status s = p->input ? eval_check_input(m, &p->input[k], i, k, err) : eval_check_id(m, p->ids[k], i, k, err);
+        s = p->input ? eval_check_input(m, &p->input[k], i, k, err) : eval_check_id(m, p->ids[k], i, k, err);
         if (s) return s;
     }
     return JT_OK;
@@ -61,6 +79,9 @@ static jt_status eval_check_want(const jt_model *m, const jt_want *want, int n, 
             return jt_error_set(err, JT_INVALID, "want %d: row %d must be above %d and below the %d rows of the batch", i, w->row, last,
                                 rows);
         last = w->row;
+        if (m->config.encoder && (w->logits || w->n_targets || w->log_sum_exp || w->entropy || w->n_top))
+            return jt_error_set(err, JT_UNSUPPORTED, "want %d: the %s family is an encoder; it has no logits of next tokens", i,
+                                m->config.family->name);
         if (w->n_targets < 0 || (w->n_targets && (!w->targets || !w->target_logprob)))
             return jt_error_set(err, JT_INVALID, "want %d: %d targets without their arrays", i, w->n_targets);
         if (w->n_top < 0 || w->n_top > 4096 || w->n_top > m->config.vocab || (w->n_top && (!w->top_ids || !w->top_logits)))
@@ -120,6 +141,11 @@ static jt_status grow_scratch(jt_model *m, size_t bytes, jt_error *err) {
     return JT_OK;
 }
 
+jt_status jt_eval_room(jt_model *m, size_t storage, size_t scratch, jt_error *err) {
+    jt_status s = grow_buffer(m, &m->work.storage, storage, "activations", err);
+    return s ? s : grow_scratch(m, scratch, err);
+}
+
 /* How many of the next rows of a span, at most `room`, a pass may take. */
 static int take_rows(const jt_span *p, const jt_span_plan *plan, int done, int room) {
     int take = p->n - done;
@@ -134,7 +160,8 @@ static void eval_set_row(jt_eval_work *w, int at, const jt_span *p, int span, co
     w->input[at] = in ? (jt_env_input){in->n, in->ids, in->w, in->vec} : (jt_env_input){.n = 1, .id = &p->ids[i]};
     w->slot[at] = slot;
     w->position[at] = plan->node ? plan->node[i].position : slot;
-    w->rank[at] = plan->node ? plan->node[i].rank : slot;
+    w->type[at] = p->types ? p->types[i] : 0;
+    w->rank[at] = plan->node ? plan->node[i].rank : p->state->model->config.encoder ? p->n - 1 : slot;
     w->depth[at] = plan->node ? plan->node[i].depth : slot;
     w->path[at] = plan->node ? plan->path[i] : trunk;
     w->layers[at] = plan->node && plan->node[i].layers ? plan->node[i].layers->word : NULL;
@@ -339,6 +366,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
                 .set = m->set,
                 .input = w->input,
                 .position = w->position,
+                .type = w->type,
                 .row_seq = w->row_seq,
                 .slot = w->slot,
                 .rank = w->rank,
@@ -359,7 +387,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     if (!s && kind & JT_GRAPH_KEYS) s = jt_keys_prepare(m, b, &e, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
-    if ((s = grow_buffer(m, &w->storage, bytes, "activations", err)) || (s = grow_scratch(m, jt_list_scratch(&g->list, &e), err))) return s;
+    if ((s = jt_eval_room(m, bytes, jt_list_scratch(&g->list, &e), err))) return s;
     e.storage = w->storage;
     set_layers(w, &e, &off);
     if (m->sums) e.watch = jt_imatrix_watch, e.watch_self = m->sums;

@@ -31,7 +31,7 @@ jt_status jt_imatrix_collect(jt_model *m, jt_imatrix_sums **out, jt_error *err) 
     s->of = jt_arena_alloc(&s->arena, s->n, sizeof *s->of);
     bool fits = s->of != NULL;
     for (int layer = 0; fits && layer < m->config.layers; layer++)
-        for (int r = JT_W_GLOBAL; fits && r < JT_W_ROLES; r++) {
+        for (int r = JT_W_GLOBAL; fits && r < JT_W_TAIL; r++) {
             const jt_role_row *row = &m->config.family->role[r];
             char name[160];
             if (!row->gguf || row->vector || !jt_net_has(m->ref, layer, (jt_role)r)) continue;

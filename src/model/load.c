@@ -351,10 +351,11 @@ static void load_name(const jt_model *m, const jt_role_row *row, int layer, jt_r
     const jt_family *f = m->config.family;
     const char *layers = f->hf_layers ? f->hf_layers : "model.layers.";
     if (m->gguf)
-        role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
+        jt_role_once(role) ? snprintf(name, cap, "%s", row->gguf) : snprintf(name, cap, "blk.%d.%s", layer, row->gguf);
     else
-        role < JT_W_GLOBAL ? snprintf(name, cap, "%s", row->hf) : snprintf(name, cap, "%s%d.%s", layers, layer, row->hf);
+        jt_role_once(role) ? snprintf(name, cap, "%s", row->hf) : snprintf(name, cap, "%s%d.%s", layers, layer, row->hf);
     if (!m->gguf) jt_model_place(&m->config, m->tensors, name, cap);
+    if (!m->gguf) jt_safetensors_old_name(m->tensors, name, cap);
 }
 
 static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) {
@@ -373,7 +374,7 @@ static jt_status load_role(jt_model *m, int layer, jt_role role, jt_error *err) 
         s = add_weight(m, row, role, name, ref, &found, err);
     if (!s && !found && role == JT_W_KV_B && m->gguf) s = load_latent(m, layer, ref, &found, err);
     if (s || found) return s;
-    if (tied || (row->optional && !(m->config.needs >> role & 1))) {
+    if (tied || (row->optional && !jt_config_needs(&m->config, role))) {
         if (role == JT_W_HEAD) *ref = m->ref[JT_W_EMBED];
         return JT_OK;
     }
@@ -424,7 +425,7 @@ static bool load_idle(const jt_model *m, const char *name) {
     const char *const *tail = m->gguf ? NULL : m->config.family->hf_idle;
     size_t n = strlen(name);
     for (; tail && *tail; tail++)
-        if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
+        if (n >= strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
     if (jt_model_other_part(&m->config, name)) return true;
     return !m->gguf && (strstr(name, "rotary_emb.inv_freq") || /* a buffer that old checkpoints carry; it follows from the settings */
                         (m->config.tied && !strcmp(name, m->config.family->role[JT_W_HEAD].hf)));
@@ -456,11 +457,19 @@ jt_status jt_model_load_weights(jt_model *m, jt_error *err) {
     if (!(m->ref = jt_alloc(n, sizeof *m->ref))) return jt_nomem(err, "table of weights", n, sizeof *m->ref);
     for (size_t i = 0; i < n; i++) m->ref[i].tensor = JT_NO_TENSOR;
     jt_status s = JT_OK;
-    for (int r = 0; r < JT_W_GLOBAL && !s; r++) s = load_role(m, 0, (jt_role)r, err);
+    for (int r = 0; r < JT_W_ROLES && !s; r++)
+        if (jt_role_once(r)) s = load_role(m, 0, (jt_role)r, err);
     for (int i = 0; i < m->config.layers && !s; i++)
-        for (int r = JT_W_GLOBAL; r < JT_W_ROLES && !s; r++)
+        for (int r = JT_W_GLOBAL; r < JT_W_TAIL && !s; r++)
             if (jt_layer_roles(&m->config, i) >> r & 1) s = load_role(m, i, (jt_role)r, err);
-    return s ? s : refuse_unused(m, err);
+    if (s) return s;
+    bool pooled = jt_net_has(m->ref, 0, JT_W_POOLED);
+    if (m->config.pooled && !(pooled && jt_net_has(m->ref, 0, JT_W_CLASSES)))
+        return jt_error_set(err, JT_FORMAT, "tensor %s is missing, which the head that classifies is made of",
+                            m->gguf ? m->config.family->role[pooled ? JT_W_CLASSES : JT_W_POOLED].gguf
+                                    : m->config.family->role[pooled ? JT_W_CLASSES : JT_W_POOLED].hf);
+    m->config.pooled = pooled;
+    return refuse_unused(m, err);
 }
 
 /* ---- tokenizer ---- */
@@ -503,11 +512,10 @@ static jt_status special_ids(const jt_gguf *g, jt_tokenizer_spec *t, jt_error *e
     const struct {
         const char *key;
         int32_t *id;
-    } row[] = {{"tokenizer.ggml.bos_token_id", &t->bos},
-               {"tokenizer.ggml.eos_token_id", &t->eos},
-               {"tokenizer.ggml.eot_token_id", &t->eot},
-               {"tokenizer.ggml.eom_token_id", &t->eom},
-               {"tokenizer.ggml.unknown_token_id", &t->unk}};
+    } row[] = {{"tokenizer.ggml.bos_token_id", &t->bos},       {"tokenizer.ggml.eos_token_id", &t->eos},
+               {"tokenizer.ggml.cls_token_id", &t->bos}, /* of BERT's files */
+               {"tokenizer.ggml.seperator_token_id", &t->eos}, {"tokenizer.ggml.eot_token_id", &t->eot},
+               {"tokenizer.ggml.eom_token_id", &t->eom},       {"tokenizer.ggml.unknown_token_id", &t->unk}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         uint64_t v;
         if (!jt_gguf_find(g, row[i].key)) continue;
@@ -528,6 +536,13 @@ static jt_status maybe_bool(const jt_gguf *g, const char *key, int *out, jt_erro
     return s;
 }
 
+/* What BERT's files say of their normaliser; mostly nothing. */
+static jt_status load_normaliser(const jt_gguf *g, jt_wordpiece_options *o, jt_error *err) {
+    *o = (jt_wordpiece_options){.given = true, .clean = true, .cjk = true};
+    jt_status s = jt_gguf_get_bool_or(g, "tokenizer.ggml.normalizer.lowercase", true, &o->lower, err);
+    return s ? s : jt_gguf_get_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", o->lower, &o->strip, err);
+}
+
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err) {
     jt_tokenizer_spec t;
     jt_view *tokens = NULL, *merges = NULL;
@@ -545,6 +560,7 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     if (!s) s = special_ids(g, &t, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_bos_token", &t.add_bos, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_eos_token", &t.add_eos, err);
+    if (!s && t.model.n == 4 && !memcmp(t.model.s, "bert", 4)) s = load_normaliser(g, &t.wordpiece, err);
     t.tokens = tokens, t.merges = merges, t.types = type;
     if (!s) s = jt_tokenizer_new(&t, out, err);
     jt_free(tokens), jt_free(merges), jt_free(type);

@@ -99,7 +99,7 @@ typedef struct jt_span_plan {
 /* Memory of evals, reused; grows and is kept. */
 typedef struct jt_eval_work {
     jt_env_input *input; /* [ubatch], and so on */
-    int32_t *position, *row_seq, *slot, *rank, *depth, *wanted;
+    int32_t *type, *position, *row_seq, *slot, *rank, *depth, *wanted;
     const jt_env_path **path;
     jt_env_seq *seq;
     jt_env_row_taps *taps;
@@ -127,8 +127,17 @@ typedef struct jt_graph {
 } jt_graph;
 
 /* Kinds of lists: with the residual stream exported, with a node at every site, with nodes for adapters, with lists of keys
- * and raw keys; and the final norm alone. */
-enum { JT_GRAPH_RESIDUAL = 1, JT_GRAPH_TAPS = 2, JT_GRAPH_LORA = 4, JT_GRAPH_KEYS = 8, JT_GRAPH_PROJECT = 16, JT_GRAPHS };
+ * and raw keys; and the final norm alone; the map of pooled rows, without and with the head that classifies. */
+enum {
+    JT_GRAPH_RESIDUAL = 1,
+    JT_GRAPH_TAPS = 2,
+    JT_GRAPH_LORA = 4,
+    JT_GRAPH_KEYS = 8,
+    JT_GRAPH_PROJECT = 16,
+    JT_GRAPH_POOLED,
+    JT_GRAPH_CLASSES,
+    JT_GRAPHS
+};
 
 struct jt_model {
     jt_engine *engine;
@@ -155,6 +164,8 @@ struct jt_model {
     jt_page *free_page, *free_mark;
     struct jt_imatrix_sums *sums; /* being collected in evals; NULL: none */
     jt_arena text;                /* strings of the info */
+    bool normalise;               /* embeddings */
+    const char **label;           /* [classes] */
     jt_model_info info;
 };
 
@@ -167,6 +178,12 @@ void jt_model_place(const jt_config *c, const jt_safetensors *f, char *name, siz
 bool jt_model_other_part(const jt_config *c, const char *name);
 /* The tokenizer of a GGUF file; *out is NULL if the file has none. */
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err);
+/* The tokenizer of a folder (tokenizer_folder.c); *out is NULL if it has none that this build reads. */
+jt_status jt_model_load_folder_tokenizer(const jt_config *c, const char *path, jt_tokenizer **out, jt_error *err);
+/* Memory of evals: room for values, and for the scratch of each thread. */
+jt_status jt_eval_room(jt_model *m, size_t storage, size_t scratch, jt_error *err);
+/* What files beside config.json say of embeddings and labels (embed_files.c). */
+jt_status jt_model_load_pooling(jt_model *m, const char *path, jt_error *err);
 /* Builds one of the model's lists. */
 jt_status jt_model_build(jt_model *m, int kind, jt_error *err);
 /* A page for writing, from the free list or new; and giving one back. */

@@ -14,7 +14,7 @@ static jt_val network_lora_down(jt_net *n, int layer, jt_role r, jt_val x) {
     for (size_t i = 0; i < sizeof network_common / sizeof *network_common; i++)
         if (network_common[i] >> r & 1) roles = network_common[i] & n->lora_roles;
     if (n->lora_from != x) n->lora_from = x, n->lora_made = 0;
-    for (int k = 0; k < JT_W_ROLES; k++) {
+    for (int k = 0; k < JT_W_TAIL; k++) {
         if (!((roles & ~n->lora_made) >> k & 1)) continue;
         jt_opnode *p = jt_list_node(n->list, &jt_op_lora_down, layer);
         p->in[0] = x;
@@ -36,7 +36,7 @@ jt_val jt_net_quantised(jt_net *n, int layer, jt_val x) {
     if (n->act_from != x) {
         jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
         q->in[0] = x;
-        q->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_ACT, jt_net_width(n, x));
+        q->out[0] = jt_list_value(n->list, n->rows, JT_ELEM_ACT, jt_net_width(n, x));
         n->act_from = x, n->act = q->out[0];
     }
     return n->act;
@@ -61,7 +61,7 @@ jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_va
     p->in[0] = x;
     p->weight[0] = ref;
     if (bias != JT_W_ROLES && jt_net_has(n->ref, layer, bias)) p->i[0] = 1, p->weight[1] = n->ref[jt_net_ref_index(layer, bias)];
-    jt_val y = p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, m->rows);
+    jt_val y = p->out[0] = jt_list_value(n->list, n->rows, JT_ELEM_F32, m->rows);
     return t == JT_NOVAL ? y : network_lora_up(n, layer, r, y, t, m->rows);
 }
 
@@ -110,6 +110,15 @@ static jt_status network_end(jt_net *n, jt_val x, jt_val *final, jt_error *err) 
     return jt_list_plan(n->list, err);
 }
 
+/* Adds the rows of a table, by token type or by position. */
+static jt_val network_table(jt_net *n, jt_role role, bool type, jt_val x) {
+    jt_opnode *p = jt_list_node(n->list, &jt_op_position, -1);
+    p->in[0] = x;
+    p->i[0] = type;
+    p->weight[0] = n->ref[jt_net_ref_index(0, role)];
+    return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, n->config->hidden);
+}
+
 /* What enters the first layer. */
 static jt_val network_begin(jt_net *n) {
     const jt_config *c = n->config;
@@ -124,11 +133,9 @@ static jt_val network_begin(jt_net *n) {
     e->weight[0] = n->ref[JT_W_EMBED];
     e->f[0] = c->embed_scale;
     jt_val x = e->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
-    if (!c->positions) return x;
-    jt_opnode *p = jt_list_node(l, &jt_op_position, -1);
-    p->in[0] = x;
-    p->weight[0] = n->ref[JT_W_POSITION];
-    return p->out[0] = jt_list_value(l, JT_ROWS_ALL, JT_ELEM_F32, c->hidden);
+    if (c->types) x = network_table(n, JT_W_TYPE, true, x);
+    if (c->positions) x = network_table(n, JT_W_POSITION, false, x);
+    return network_norm(n, -1, c->family->embed_norm, JT_W_EMBED_NORM, x);
 }
 
 /* What a part of a block adds to the stream. */
@@ -137,9 +144,17 @@ static jt_val network_part(jt_net *n, int layer, const jt_entry *part, const jt_
     return jt_net_tap(n, layer, site, jt_net_scale(n, layer, JT_ROWS_ALL, y, n->config->residual_scale));
 }
 
+static jt_val network_block_after(jt_net *n, int layer, const jt_block *b, jt_val x) {
+    x = jt_net_add(n, layer, x, network_part(n, layer, b->mixer, NULL, JT_W_ROLES, JT_SITE_ATTENTION, x));
+    x = network_norm(n, layer, b->mixer_norm, JT_W_ATTN_NORM, x);
+    x = jt_net_add(n, layer, x, network_part(n, layer, b->mlp, NULL, JT_W_ROLES, JT_SITE_MLP, x));
+    return network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x);
+}
+
 static jt_val network_block(jt_net *n, int layer, jt_val x) {
     const jt_block *b = jt_config_block(n->config, layer);
-    jt_val in = network_norm(n, layer, b->mixer_norm, JT_W_ATTN_NORM, x);
+    if (b->after) return network_block_after(n, layer, b, x);
+    jt_val in = network_norm(n, layer, jt_layer_mixer_norm(n->config, layer), JT_W_ATTN_NORM, x);
     jt_val mlp_in = b->parallel ? (b->mlp_norm ? network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x) : in) : JT_NOVAL;
     x = jt_net_add(n, layer, x, network_part(n, layer, b->mixer, b->mixer_post, JT_W_ATTN_POST_NORM, JT_SITE_ATTENTION, in));
     if (!b->parallel) mlp_in = network_norm(n, layer, b->mlp_norm, JT_W_FFN_NORM, x);
@@ -171,4 +186,26 @@ jt_status jt_network_build_end(jt_net *n, jt_val *final, jt_error *err) {
     jt_val y = jt_list_value(n->list, JT_ROWS_WANTED, JT_ELEM_F32, n->config->hidden);
     jt_list_node(n->list, &jt_op_vectors, -1)->out[0] = y;
     return network_end(n, y, final, err);
+}
+
+/* A map with its bias, of wanted rows. */
+static jt_val network_pooled_map(jt_net *n, jt_role role, jt_val x) { return jt_net_linear_biased(n, -1, role, (jt_role)(role + 1), x); }
+
+jt_status jt_network_build_pooled(jt_net *n, bool classes, jt_val *final, jt_error *err) {
+    const jt_config *c = n->config;
+    n->act_from = n->act = n->lora_from = JT_NOVAL;
+    n->rows = JT_ROWS_WANTED;
+    jt_val x = jt_list_value(n->list, n->rows, JT_ELEM_F32, c->hidden);
+    jt_list_node(n->list, &jt_op_vectors, -1)->out[0] = x;
+    if (c->pooled) {
+        x = network_pooled_map(n, JT_W_POOLED, x);
+        jt_opnode *p = jt_list_node(n->list, &jt_op_activate, -1);
+        p->in[0] = x, p->in[1] = JT_NOVAL;
+        p->i[0] = (int32_t)c->pooled_act;
+        x = p->out[0] = jt_list_value(n->list, n->rows, JT_ELEM_F32, c->hidden);
+        if (jt_net_has(n->ref, -1, JT_W_POOLED_NORM)) x = network_norm(n, -1, &jt_entry_layer_norm, JT_W_POOLED_NORM, x);
+    }
+    *final = classes ? network_pooled_map(n, JT_W_CLASSES, x) : x;
+    if (!n->list->status) n->list->value[*final].keep = true;
+    return jt_list_plan(n->list, err);
 }

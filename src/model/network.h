@@ -25,6 +25,7 @@ typedef struct jt_net {
     const jt_config *config;
     const jt_weights *weights;
     const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
+    jt_rows rows;      /* of values that are made; JT_ROWS_ALL in layers */
     bool int8;
     bool fuse;           /* runs of operators become fused ones */
     bool taps;           /* the list gets a node at every site */
@@ -51,6 +52,7 @@ extern const jt_entry jt_entry_rms_norm, jt_entry_layer_norm, jt_entry_attention
     jt_entry_latent, jt_entry_experts;
 
 static inline size_t jt_net_ref_index(int layer, jt_role r) {
+    if (r >= JT_W_TAIL) layer = 0;
     return r < JT_W_GLOBAL ? (size_t)r : (size_t)JT_W_GLOBAL + (size_t)layer * (JT_W_ROLES - JT_W_GLOBAL) + (size_t)(r - JT_W_GLOBAL);
 }
 static inline bool jt_net_has(const jt_ref *ref, int layer, jt_role r) { return ref[jt_net_ref_index(layer, r)].tensor != JT_NO_TENSOR; }
@@ -59,10 +61,13 @@ static inline uint64_t jt_norm_roles(const jt_entry *norm, jt_role r) { return n
 static inline const jt_entry *jt_layer_mlp(const jt_config *c, int layer) {
     return jt_config_sparse(c, layer) ? &jt_entry_experts : jt_config_block(c, layer)->mlp;
 }
+static inline const jt_entry *jt_layer_mixer_norm(const jt_config *c, int layer) {
+    return c->bare_first && !layer ? NULL : jt_config_block(c, layer)->mixer_norm;
+}
 /* The weights that a layer has, bit by role. */
 static inline uint64_t jt_layer_roles(const jt_config *c, int layer) {
     const jt_block *b = jt_config_block(c, layer);
-    return b->mixer->roles | jt_layer_mlp(c, layer)->roles | jt_norm_roles(b->mixer_norm, JT_W_ATTN_NORM) |
+    return b->mixer->roles | jt_layer_mlp(c, layer)->roles | jt_norm_roles(jt_layer_mixer_norm(c, layer), JT_W_ATTN_NORM) |
            jt_norm_roles(b->mlp_norm, JT_W_FFN_NORM) | jt_norm_roles(b->mixer_post, JT_W_ATTN_POST_NORM) |
            jt_norm_roles(b->mlp_post, JT_W_FFN_POST_NORM);
 }
@@ -88,6 +93,9 @@ jt_val jt_net_add(jt_net *n, int layer, jt_val a, jt_val b);
 /* Builds and plans the whole network: *final gets the value of the wanted rows after the
  * final norm. residual: the stream entering each layer, and leaving the last, is exported. */
 jt_status jt_network_build(jt_net *n, bool residual, jt_val *final, jt_error *err);
+
+/* The map of pooled rows given from outside, and with `classes` the head that classifies them. */
+jt_status jt_network_build_pooled(jt_net *n, bool classes, jt_val *final, jt_error *err);
 
 /* The final norm alone, of vectors given from outside. */
 jt_status jt_network_build_end(jt_net *n, jt_val *final, jt_error *err);

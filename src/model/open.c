@@ -8,7 +8,7 @@
 #include "tensor/scalar_math.h"
 #include "text/tokenizer.h"
 
-enum { DEFAULT_UBATCH = 512, MAX_UBATCH = 65536 };
+enum { DEFAULT_UBATCH = 512, ENCODER_UBATCH = 8192, MAX_UBATCH = 65536 };
 
 static jt_status check_options(const jt_model_options *o, jt_error *err) {
     if (o->ubatch < 0 || o->ubatch > MAX_UBATCH)
@@ -37,7 +37,9 @@ static jt_status read_folder(jt_model *m, const char *path, jt_error *err) {
 static jt_status read_files(jt_model *m, const char *path, jt_error *err) {
     jt_status s;
     if (jt_is_folder(path)) {
-        if ((s = read_folder(m, path, err)) || m->options.vocab_only) return s;
+        if ((s = read_folder(m, path, err))) return s;
+        if ((s = jt_model_load_folder_tokenizer(&m->config, path, &m->tokenizer, err))) return jt_error_in(err, s, "%s", path);
+        if (m->options.vocab_only) return JT_OK;
         if (m->options.mlock && (s = jt_safetensors_lock(m->tensors, err))) return s;
     } else {
         if ((s = jt_gguf_open(path, &m->gguf, err))) return s;
@@ -47,6 +49,7 @@ static jt_status read_files(jt_model *m, const char *path, jt_error *err) {
         if (m->options.mlock && (s = jt_gguf_lock(m->gguf, err))) return s;
     }
     s = jt_model_load_weights(m, err);
+    if (!s) s = jt_model_load_pooling(m, path, err);
     return s ? jt_error_in(err, s, "%s", path) : JT_OK;
 }
 
@@ -138,21 +141,23 @@ static jt_status open_pack(jt_model *m, jt_error *err) {
 static jt_status make_work(jt_model *m, jt_error *err) {
     jt_eval_work *w = &m->work;
     size_t n = (size_t)m->options.ubatch;
-    bool ok = (w->input = jt_alloc(n, sizeof *w->input)) && (w->position = jt_alloc(n, sizeof *w->position)) &&
-              (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) && (w->slot = jt_alloc(n, sizeof *w->slot)) &&
-              (w->rank = jt_alloc(n, sizeof *w->rank)) && (w->depth = jt_alloc(n, sizeof *w->depth)) &&
-              (w->wanted = jt_alloc(n, sizeof *w->wanted)) && (w->path = jt_alloc(n, sizeof *w->path)) &&
-              (w->seq = jt_alloc(n, sizeof *w->seq)) && (w->trunk = jt_alloc(n, sizeof *w->trunk)) &&
-              (w->taps = jt_alloc(n, sizeof *w->taps)) && (w->lora = jt_alloc(n, sizeof *w->lora)) &&
-              (w->keys = jt_alloc(n, sizeof *w->keys)) && (w->layers = jt_alloc(n, sizeof *w->layers)) &&
-              (w->vector = jt_alloc(n, sizeof *w->vector)) && (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
+    bool ok = (w->input = jt_alloc(n, sizeof *w->input)) && (w->type = jt_alloc(n, sizeof *w->type)) &&
+              (w->position = jt_alloc(n, sizeof *w->position)) && (w->row_seq = jt_alloc(n, sizeof *w->row_seq)) &&
+              (w->slot = jt_alloc(n, sizeof *w->slot)) && (w->rank = jt_alloc(n, sizeof *w->rank)) &&
+              (w->depth = jt_alloc(n, sizeof *w->depth)) && (w->wanted = jt_alloc(n, sizeof *w->wanted)) &&
+              (w->path = jt_alloc(n, sizeof *w->path)) && (w->seq = jt_alloc(n, sizeof *w->seq)) &&
+              (w->trunk = jt_alloc(n, sizeof *w->trunk)) && (w->taps = jt_alloc(n, sizeof *w->taps)) &&
+              (w->lora = jt_alloc(n, sizeof *w->lora)) && (w->keys = jt_alloc(n, sizeof *w->keys)) &&
+              (w->layers = jt_alloc(n, sizeof *w->layers)) && (w->vector = jt_alloc(n, sizeof *w->vector)) &&
+              (w->want = jt_alloc(JT_HEAD_ROWS, sizeof *w->want)) &&
               (w->scratch = jt_alloc((size_t)jt_engine_threads(m->engine), sizeof *w->scratch));
     return ok ? JT_OK : jt_nomem(err, "tables of a pass", n, sizeof *w->seq);
 }
 
 static void free_work(jt_model *m) {
     jt_eval_work *w = &m->work;
-    jt_free(w->input), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->depth), jt_free(w->wanted);
+    jt_free(w->input), jt_free(w->type), jt_free(w->position), jt_free(w->row_seq), jt_free(w->slot), jt_free(w->rank), jt_free(w->depth),
+        jt_free(w->wanted);
     jt_free(w->path), jt_free(w->seq), jt_free(w->trunk), jt_free(w->taps), jt_free(w->lora), jt_free(w->layers), jt_free(w->vector),
         jt_free(w->want), jt_free(w->mark);
     for (int i = 0; w->scratch && i < jt_engine_threads(m->engine); i++) jt_free(w->scratch[i]);
@@ -163,7 +168,7 @@ static void free_work(jt_model *m) {
 
 jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
     jt_graph *g = &m->graph[kind];
-    bool lora = kind != JT_GRAPH_PROJECT && (kind & JT_GRAPH_LORA);
+    bool lora = kind < JT_GRAPH_PROJECT && (kind & JT_GRAPH_LORA);
     if (g->list.planned && (!lora || (g->lora_rank == m->lora_rank && g->lora_roles == m->lora_roles))) return JT_OK;
     jt_list_free(&g->list);
     jt_net n = {.list = &g->list,
@@ -172,13 +177,14 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
                 .fuse = !m->engine->unfused,
-                .taps = kind & JT_GRAPH_TAPS,
-                .keys = kind & JT_GRAPH_KEYS,
+                .taps = kind < JT_GRAPH_PROJECT && kind & JT_GRAPH_TAPS,
+                .keys = kind < JT_GRAPH_PROJECT && kind & JT_GRAPH_KEYS,
                 .lora_rank = lora ? m->lora_rank : 0,
                 .lora_roles = m->lora_roles};
     g->lora_rank = m->lora_rank, g->lora_roles = m->lora_roles;
-    jt_status s = kind == JT_GRAPH_PROJECT ? jt_network_build_end(&n, &g->final, err)
-                                           : jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
+    jt_status s = kind == JT_GRAPH_PROJECT  ? jt_network_build_end(&n, &g->final, err)
+                  : kind > JT_GRAPH_PROJECT ? jt_network_build_pooled(&n, kind == JT_GRAPH_CLASSES, &g->final, err)
+                                            : jt_network_build(&n, kind & JT_GRAPH_RESIDUAL, &g->final, err);
     if (s) jt_list_free(&g->list);
     return s;
 }
@@ -267,14 +273,19 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     i->recurrent_bytes = m->mark_bytes;
     i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
     i->kv_type = jt_format_of(m->kv.type)->name;
+    i->encoder = c->encoder, i->types = c->types, i->labels = c->classes;
+    i->pooling = c->pooling != JT_POOL_AUTO ? c->pooling : c->encoder ? JT_POOL_MEAN : JT_POOL_LAST;
+    i->normalise = m->normalise;
     i->mode = c->family ? mode_hash(m) : 0;
     return JT_OK;
 }
 
-static jt_status open_model(jt_model *m, const char *path, jt_error *err) {
+static jt_status open_model(jt_model *m, const char *path, bool usual, jt_error *err) {
     jt_status s = read_files(m, path, err);
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
+    if (usual && m->config.encoder && m->config.context > DEFAULT_UBATCH) /* a sequence is never parted */
+        m->options.ubatch = m->config.context < ENCODER_UBATCH ? m->config.context : ENCODER_UBATCH;
     if ((s = lay_out_cache(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||
         (s = make_work(m, err)))
         return s;
@@ -287,8 +298,9 @@ jt_status jt_model_open(jt_engine *e, const char *path, const jt_model_options *
     m->engine = e;
     if (o) m->options = *o;
     jt_status s = check_options(&m->options, err);
-    if (!m->options.ubatch) m->options.ubatch = DEFAULT_UBATCH;
-    if (!s) s = open_model(m, path, err);
+    bool usual = !m->options.ubatch;
+    if (usual) m->options.ubatch = DEFAULT_UBATCH;
+    if (!s) s = open_model(m, path, usual, err);
     if (s) {
         jt_model_free(m);
         return s;
@@ -315,4 +327,5 @@ void jt_model_free(jt_model *m) {
 
 void jt_model_get_info(const jt_model *m, jt_model_info *out) { *out = m->info; }
 const jt_tokenizer *jt_model_tokenizer(const jt_model *m) { return m->tokenizer; }
+const char *jt_model_label(const jt_model *m, int i) { return i >= 0 && i < m->config.classes ? m->label[i] : ""; }
 jt_engine *jt_model_engine(const jt_model *m) { return m->engine; }

@@ -80,6 +80,10 @@ typedef struct jt_st_spec {
     uint64_t dim[JT_ST_DIMS];
 } jt_st_spec;
 
+/* Old files say gamma and beta of what is now a norm's weight and bias: where `name` is no tensor and its old form is, it becomes
+ * that. */
+void jt_safetensors_old_name(const jt_safetensors *f, char *name, size_t cap);
+
 typedef struct jt_st_writer jt_st_writer;
 
 /* Starts a file with these tensors (names unique). Their data follow in calls of

@@ -61,3 +61,16 @@ jt_status jt_st_read_i64(const jt_st_tensor *t, uint64_t first, uint64_t n, int6
     }
     return JT_OK;
 }
+
+void jt_safetensors_old_name(const jt_safetensors *f, char *name, size_t cap) {
+    static const char *const form[][2] = {{"LayerNorm.weight", "gamma"}, {"LayerNorm.bias", "beta"}};
+    char old[192];
+    size_t n = strlen(name);
+    if (jt_safetensors_tensor_named(f, name)) return;
+    for (int i = 0; i < 2; i++) {
+        size_t k = strlen(form[i][0]);
+        if (n < k || strcmp(name + n - k, form[i][0]) != 0) continue;
+        snprintf(old, sizeof old, "%.*s%s", (int)(n - k + strlen("LayerNorm.")), name, form[i][1]);
+        if (strlen(old) < cap && jt_safetensors_tensor_named(f, old)) memcpy(name, old, strlen(old) + 1);
+    }
+}

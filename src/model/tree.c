@@ -104,6 +104,10 @@ jt_status jt_span_plan_make(const jt_span *p, int index, jt_arena *a, jt_span_pl
         if (p->n > s->context - s->length)
             return jt_error_set(err, JT_LIMIT, "span %d: %d + %d tokens exceed the declared context of %d", index, s->length, p->n,
                                 s->context);
+        uint8_t *whole = s->model->config.encoder ? jt_arena_alloc(a, n + 1, 1) : NULL;
+        if (s->model->config.encoder && !whole) return jt_nomem(err, "plan of a span", n, 1);
+        if (whole) whole[0] = whole[n] = 1;
+        out->cut = whole;
         return jt_groups_plan(p, index, a, out, err);
     }
     jt_tree_node *node = jt_arena_alloc(a, n, sizeof *node);

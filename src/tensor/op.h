@@ -273,6 +273,7 @@ typedef struct jt_env {
     int rows[JT_ROWS_CLASSES];
     const jt_env_input *input;      /* [rows] */
     const int32_t *position;        /* [rows]: rotary position */
+    const int32_t *type;            /* [rows]: token type */
     const int32_t *row_seq;         /* [rows]: index into seq */
     const int32_t *slot;            /* [rows]: where its key goes */
     const int32_t *rank;            /* [rows] */
@@ -352,7 +353,7 @@ extern const jt_op jt_op_rms_norm;        /* in x; out y, row statistic 1/rms [1
 extern const jt_op jt_op_layer_norm;      /* in x; out y; weights w, bias or JT_NO_TENSOR; f: eps */
 extern const jt_op jt_op_head_norm;       /* in x; out rms_norm of each head; weight w of one head; i: heads; f: eps */
 extern const jt_op jt_op_head_layer_norm; /* in x; out layer_norm of each head; weight w of all heads; i: heads; f: eps */
-extern const jt_op jt_op_position;        /* in x; out x + table[position] (alias x); weight table */
+extern const jt_op jt_op_position;        /* in x; out x + table[position] (alias x); weight table; i: 1 for the token type instead */
 extern const jt_op jt_op_quantise;        /* in x; out ACT */
 extern const jt_op jt_op_matmul;          /* in x (F32 or ACT); out y; weight w, bias; i: 1 where there is a bias */
 extern const jt_op jt_op_rope_table;      /* out cos [rot/2], sin [rot/2] in one value of width rot; i: rot, which rope */
@@ -364,8 +365,9 @@ extern const jt_op jt_op_select;      /* in q before the rotation; out q (alias 
 extern const jt_op jt_op_page_write;  /* in k, v; effects */
 extern const jt_op jt_op_input_write; /* in x; effects; i: the first of its columns that are inputs of the recurrence */
 extern const jt_op jt_op_attention;   /* in q; out y, row statistics m and l [2 * heads] or JT_NOVAL; i: heads, window (0: none), rot,
-                                          interleaved, which rope; i[6] as above, i[7] 1: weight 0 holds the heads' sinks; f: scale, cap of
-                                         the   scores (0: none) */
+                                          interleaved, which rope; i[6] as above, i[7] 1: weight 0 holds the heads' sinks, 2: the window
+                                         reaches as far ahead; f: scale, cap of   the   scores (0: none) */
+enum { JT_ATTENTION_SINKS = 1, JT_ATTENTION_AHEAD = 2 };
 /* Keys and values out of what latent attention expands (DeepSeek-V2, arXiv 2405.04434): in kv [heads][nope + vdim], p, whose
  * last `rot` columns are the rotated part that all heads share; out k [heads][nope + rot], v [heads][vdim]; i: heads, nope,
  * rot, vdim. */
@@ -383,7 +385,7 @@ typedef enum jt_route_rule { JT_ROUTE_SOFTMAX, JT_ROUTE_SIGMOID, JT_ROUTE_CHOSEN
 extern const jt_op jt_op_experts;
 extern const jt_op jt_op_experts_sum; /* in x by place, route; out the weighted sum of each row; i: experts chosen, experts */
 /* What an MLP does to its rows (docs/numbers.md). */
-typedef enum jt_activation { JT_FN_SILU, JT_FN_GELU_TANH, JT_FN_GELU } jt_activation;
+typedef enum jt_activation { JT_FN_SILU, JT_FN_GELU_TANH, JT_FN_GELU, JT_FN_TANH } jt_activation;
 extern const jt_op jt_op_activate;  /* in x, up or JT_NOVAL; out act(x), times up (alias x); i: jt_activation */
 extern const jt_op jt_op_add;       /* in a, b; out y (alias a) */
 extern const jt_op jt_op_add_gated; /* in a, b, z [1]; out a + sigmoid(z) b (alias a) */

@@ -22,6 +22,7 @@ jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int spe
         memcpy(s + at, v->s, v->n);
         at += v->n;
     }
+    if (t->piece && bytes && s[0] == ' ') memmove(s, s + 1, bytes--); /* the space before the first word */
     *out = s, *out_n = bytes;
     return JT_OK;
 }

@@ -30,18 +30,65 @@ static jt_status lost(const jt_tokenizer *t, const char *s, size_t n, size_t bas
     return JT_OK;
 }
 
+static jt_status encode_pieces(const jt_tokenizer *t, const char *s, size_t n, size_t base, jt_bpe_work *w, jt_tokens *out, jt_error *err) {
+    jt_status st = JT_OK;
+    for (size_t at = 0, end; at < n && st == JT_OK; at = end) {
+        end = t->pretok->next(s, n, at);
+        st = jt_bpe_encode(&t->bpe, s + at, end - at, base + at, w, out, err);
+    }
+    return st;
+}
+
+/* The same of text that is composed first; spans are then told in the original. */
+static jt_status encode_composed(const jt_tokenizer *t, const char *s, size_t n, size_t base, jt_bpe_work *w, jt_tokens *out,
+                                 jt_error *err) {
+    jt_normal from = {0}, to = {0};
+    jt_str text = {0};
+    size_t before = out->n, *place = NULL;
+    jt_status st = jt_normal_read(&from, s, n, base, err);
+    if (!st) st = jt_normal_nfd(&from, &to, err);
+    if (!st) jt_normal_compose(&to);
+    for (size_t i = 0; !st && i < to.n; i++) jt_normal_write(to.c[i].cp, &text);
+    if (!st) st = jt_str_check(&text, err);
+    if (!st && !(place = jt_alloc(text.n + 1, sizeof *place))) st = jt_nomem(err, "places of characters", text.n + 1, sizeof *place);
+    if (!st) st = encode_pieces(t, jt_str_c(&text), text.n, 0, w, out, err);
+    jt_str_clear(&text);
+    for (size_t i = 0, at = 0; !st && i < to.n; i++)
+        for (jt_normal_write(to.c[i].cp, &text); at < text.n; at++) place[at] = i;
+    for (size_t i = before; !st && i < out->n; i++) {
+        jt_token *k = &out->t[i];
+        size_t first = place[k->begin], last = place[k->end > k->begin ? k->end - 1 : k->begin];
+        k->begin = to.c[first].begin, k->end = to.c[last].end;
+    }
+    jt_normal_free(&from), jt_normal_free(&to);
+    jt_str_free(&text);
+    jt_free(place);
+    return st;
+}
+
+/* Text without a byte above 127 is composed as it is. */
+static bool encode_plain(const char *s, size_t n) {
+    unsigned char any = 0;
+    for (size_t i = 0; i < n; i++) any |= (unsigned char)s[i];
+    return any < 0x80;
+}
+
 jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
                          jt_error *err) {
     const jt_added *added = flags & JT_PARSE_SPECIAL ? &t->all : &t->user;
-    jt_pretok_fn *next = t->pretok->next;
     jt_status st;
     for (size_t at = 0; at < n;) {
         size_t stop;
         uint32_t id = next_added(added, text, n, at, &stop);
-        if (flags & JT_EVERY_BYTE && !t->bpe.all_bytes && (st = lost(t, text + at, stop - at, base + at, err)) != JT_OK) return st;
-        for (size_t end; at < stop; at = end) {
-            end = next(text, stop, at);
-            if ((st = jt_bpe_encode(&t->bpe, text + at, end - at, base + at, w, out, err)) != JT_OK) return st;
+        if (t->piece && (st = jt_wordpiece_encode(t->piece, text + at, stop - at, base + at, out, err)) != JT_OK) return st;
+        if (t->piece) at = stop;
+        if (flags & JT_EVERY_BYTE && !t->piece && !t->bpe.all_bytes && (st = lost(t, text + at, stop - at, base + at, err)) != JT_OK)
+            return st;
+        if (at < stop) {
+            bool composed = t->nfc && !encode_plain(text + at, stop - at);
+            st = (composed ? encode_composed : encode_pieces)(t, text + at, stop - at, base + at, w, out, err);
+            if (st != JT_OK) return st;
+            at = stop;
         }
         if (id == JT_NO_TOKEN) break;
         if ((st = jt_tokens_push(out, id, base + at, base + at + t->names[id].n, err)) != JT_OK) return st;
@@ -61,5 +108,22 @@ jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags
     if (st == JT_OK && flags & JT_ADD_SPECIAL && t->add_eos) st = jt_tokens_push(out, (uint32_t)t->eos, n, n, err);
     jt_bpe_work_free(&w);
     if (st != JT_OK) out->n = before;
+    return st;
+}
+
+jt_status jt_encode_pair(const jt_tokenizer *t, const char *a, size_t n_a, const char *b, size_t n_b, int flags, jt_tokens *out,
+                         size_t *second, jt_error *err) {
+    size_t before = out->n;
+    int plain = flags & ~JT_ADD_SPECIAL;
+    if (t->bos < 0 || t->eos < 0)
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "the tokenizer has no tokens that stand before and after texts, so pairs cannot be told apart");
+    jt_status st = jt_tokens_push(out, (uint32_t)t->bos, 0, 0, err);
+    if (!st) st = jt_encode(t, a, n_a, plain, out, err);
+    if (!st) st = jt_tokens_push(out, (uint32_t)t->eos, n_a, n_a, err);
+    *second = out->n - before;
+    if (!st) st = jt_encode(t, b, n_b, plain, out, err);
+    if (!st) st = jt_tokens_push(out, (uint32_t)t->eos, n_b, n_b, err);
+    if (st) out->n = before;
     return st;
 }

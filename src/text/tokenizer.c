@@ -31,8 +31,8 @@ static jt_status check_id(const char *key, int32_t id, size_t vocab, jt_error *e
 }
 
 static jt_status check_spec(const jt_tokenizer_spec *s, jt_error *err) {
-    if (!view_is(s->model, "gpt2"))
-        return jt_error_set(err, JT_UNSUPPORTED, "tokenizer.ggml.model: \"%s\" is not a tokenizer this build has; known: gpt2",
+    if (!view_is(s->model, "gpt2") && !view_is(s->model, "bert"))
+        return jt_error_set(err, JT_UNSUPPORTED, "tokenizer.ggml.model: \"%s\" is not a tokenizer this build has; known: gpt2, bert",
                             s->model.s ? show(s->model.s, s->model.n).s : "");
     if (!s->vocab || s->vocab > JT_VOCAB_MOST)
         return jt_error_set(err, s->vocab ? JT_LIMIT : JT_FORMAT, "tokenizer.ggml.tokens: %zu tokens; 1 to %d are possible", s->vocab,
@@ -176,6 +176,54 @@ static jt_status load_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     return st;
 }
 
+/* What a token of WordPiece stands for in a word, and whether it begins one; special tokens stand for nothing. */
+static jt_view wordpiece_core(const jt_tokenizer_spec *s, size_t i, bool *begins) {
+    static const char space[] = "\xe2\x96\x81"; /* U+2581 */
+    const jt_view *more = &s->wordpiece.more;
+    jt_view v = s->tokens[i];
+    int type = s->types ? s->types[i] : JT_TOKEN_NORMAL;
+    size_t n = more->s ? more->n : 3;
+    bool marked = v.n >= n && !memcmp(v.s, more->s ? more->s : space, n);
+    *begins = more->s ? !marked : marked;
+    if (jt_type_special(type) || type == JT_TOKEN_UNUSED) return (jt_view){"", 0};
+    return marked ? (jt_view){v.s + n, v.n - n} : v;
+}
+
+static jt_status load_wordpiece(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
+    jt_wordpiece_options o = s->wordpiece;
+    jt_view *core = jt_alloc(s->vocab, sizeof *core);
+    uint8_t *begins = jt_alloc(s->vocab, 1);
+    jt_status st = core && begins ? JT_OK : jt_nomem(err, "the vocabulary", s->vocab, sizeof *core);
+    int32_t unk = s->unk;
+    for (size_t i = 0; st == JT_OK && i < s->vocab; i++) {
+        bool first;
+        jt_view c = wordpiece_core(s, i, &first), w = s->tokens[i];
+        size_t space = c.n && first;
+        char *name = jt_arena_alloc(&t->strings, (c.n ? c.n + space : w.n) + 1, 1);
+        if (!name) {
+            st = jt_nomem(err, "the vocabulary", w.n + 2, 1);
+            break;
+        }
+        memcpy(name, " ", space);
+        memcpy(name + space, c.n ? c.s : w.s, c.n ? c.n : w.n);
+        t->types[i] = s->types ? (uint8_t)s->types[i] : JT_TOKEN_NORMAL;
+        t->names[i] = (jt_view){name, c.n ? c.n + space : w.n};
+        core[i] = (jt_view){name + space, c.n}, begins[i] = first;
+        if (unk < 0 && view_is(w, "[UNK]")) unk = (int32_t)i;
+    }
+    if (st == JT_OK && unk < 0)
+        st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.unknown_token_id is missing, and no token is called [UNK]");
+    if (!o.given) o.clean = o.cjk = o.strip = o.lower = true;
+    if (o.most_chars <= 0) o.most_chars = 100;
+    if (st == JT_OK && !(t->piece = jt_alloc(1, sizeof *t->piece))) st = jt_nomem(err, "a tokenizer", 1, sizeof *t->piece);
+    if (st == JT_OK)
+        st = jt_wordpiece_init(t->piece, core, begins, s->vocab, (uint32_t)unk, &o, err);
+    else
+        jt_free(core);
+    jt_free(begins);
+    return st;
+}
+
 static jt_status find_added(const jt_tokenizer *t, jt_added *a, bool special, jt_error *err) {
     uint32_t *ids = jt_alloc(t->vocab, sizeof *ids);
     size_t n = 0;
@@ -210,13 +258,15 @@ static void find_ends(jt_tokenizer *t, const jt_tokenizer_spec *s) {
 
 static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
     jt_status st = check_spec(s, err);
-    if (st != JT_OK || (st = find_pretok(t, s, err)) != JT_OK) return st;
+    bool piece = view_is(s->model, "bert");
+    if (st != JT_OK || (!piece && (st = find_pretok(t, s, err)) != JT_OK)) return st;
     t->vocab = s->vocab;
     t->names = jt_alloc(s->vocab, sizeof *t->names);
     t->types = jt_alloc(s->vocab, 1);
     t->ends = jt_alloc(s->vocab, 1);
     if (!t->names || !t->types || !t->ends) return jt_nomem(err, "the vocabulary", s->vocab, sizeof *t->names);
-    if ((st = load_bpe(t, s, err)) != JT_OK) return st;
+    if ((st = piece ? load_wordpiece(t, s, err) : load_bpe(t, s, err)) != JT_OK) return st;
+    t->nfc = s->nfc;
     if ((st = jt_words_init(&t->find, t->names, t->vocab, err)) != JT_OK) return st;
     for (int special = 0; special < 2; special++)
         for (size_t i = 0; i < t->vocab; i++)
@@ -225,8 +275,8 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
     if ((st = find_added(t, &t->user, false, err)) != JT_OK) return st;
     if ((st = find_added(t, &t->all, true, err)) != JT_OK) return st;
     t->bos = s->bos, t->eos = s->eos;
-    t->add_bos = s->bos >= 0 && (s->add_bos < 0 ? t->pretok->add_bos : s->add_bos);
-    t->add_eos = s->eos >= 0 && s->add_eos == 1;
+    t->add_bos = s->bos >= 0 && (s->add_bos < 0 ? piece || t->pretok->add_bos : s->add_bos);
+    t->add_eos = s->eos >= 0 && (s->add_eos < 0 ? piece : s->add_eos);
     find_ends(t, s);
     return JT_OK;
 }
@@ -245,6 +295,8 @@ jt_status jt_tokenizer_new(const jt_tokenizer_spec *s, jt_tokenizer **out, jt_er
 void jt_tokenizer_free(jt_tokenizer *t) {
     if (!t) return;
     jt_bpe_free(&t->bpe);
+    if (t->piece) jt_wordpiece_free(t->piece);
+    jt_free(t->piece);
     jt_words_free(&t->find);
     jt_trie_free(&t->user.trie), jt_trie_free(&t->all.trie);
     jt_free(t->names), jt_free(t->types), jt_free(t->ends);

@@ -26,8 +26,16 @@ typedef struct jt_view {
 /* Values of token_type in GGUF. */
 enum { JT_TOKEN_NORMAL = 1, JT_TOKEN_UNKNOWN = 2, JT_TOKEN_CONTROL = 3, JT_TOKEN_USER = 4, JT_TOKEN_UNUSED = 5, JT_TOKEN_BYTE = 6 };
 
+/* How WordPiece sees text; all zero is read as what uncased BERT models do. */
+typedef struct jt_wordpiece_options {
+    bool given;                    /* false: the defaults */
+    bool clean, cjk, strip, lower; /* BERT's normaliser: controls out, spaces around CJK characters, accents off, lower case */
+    int most_chars;                /* a longer word is the unknown token; 0: 100 */
+    jt_view more;                  /* what continuing tokens begin with; s NULL: they are plain, and those that begin a word have U+2581 */
+} jt_wordpiece_options;
+
 typedef struct jt_tokenizer_spec {
-    jt_view model; /* model: "gpt2" is byte-level BPE */
+    jt_view model; /* model: "gpt2" is byte-level BPE, "bert" WordPiece */
     jt_view pre;   /* pre: "smollm", "gpt-2", ...; s NULL when the key is absent */
 
     const jt_view *tokens; /* tokens: written form of ids 0 .. vocab-1 */
@@ -38,7 +46,9 @@ typedef struct jt_tokenizer_spec {
 
     int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */
     int add_bos, add_eos;            /* add_bos_token, add_eos_token: 0 or 1; -1 when absent: as the pre-tokeniser's models do */
-    bool ignore_merges;              /* a piece that is a token is that token, whatever the merges say; on where `pre` implies it */
+    jt_wordpiece_options wordpiece;
+    bool nfc;           /* text is composed first (Unicode's NFC) */
+    bool ignore_merges; /* a piece that is a token is that token, whatever the merges say; on where `pre` implies it */
 
     jt_view chat_template; /* tokenizer.chat_template; s NULL when absent */
 } jt_tokenizer_spec;

@@ -7,6 +7,7 @@
 #include "text/pretok.h"
 #include "text/tokenizer.h"
 #include "text/trie.h"
+#include "text/wordpiece.h"
 #include "text/words.h"
 
 enum {
@@ -31,6 +32,8 @@ struct jt_tokenizer {
     jt_words find;      /* by bytes; special tokens before others */
     jt_added user, all; /* user-defined ones; these and control and unknown ones */
     const jt_pretok *pretok;
+    jt_wordpiece *piece; /* NULL: byte-level BPE */
+    bool nfc;
     int32_t bos, eos;
     bool add_bos, add_eos;
     const struct jt_chat *chat; /* NULL: none that this build writes; then chat_why says why */

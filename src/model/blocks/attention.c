@@ -64,7 +64,8 @@ static jt_val attention_build(jt_net *n, int layer, jt_role role, jt_val x) {
     a->i[0] = c->heads, a->i[1] = jt_config_window(c, layer), a->i[2] = jt_config_rotates(c, layer) ? c->rope_dims : 0;
     a->i[3] = c->rope_interleaved, a->i[4] = jt_config_rope(c, layer);
     a->f[0] = c->attn_scale, a->f[1] = c->attn_cap;
-    a->weight[0] = n->ref[jt_net_ref_index(layer, JT_W_SINKS)], a->i[7] = jt_net_has(n->ref, layer, JT_W_SINKS);
+    a->weight[0] = n->ref[jt_net_ref_index(layer, JT_W_SINKS)],
+    a->i[7] = (jt_net_has(n->ref, layer, JT_W_SINKS) ? JT_ATTENTION_SINKS : 0) | (c->encoder ? JT_ATTENTION_AHEAD : 0);
     a->out[0] = y;
     return jt_net_linear_biased(n, layer, JT_W_O, JT_W_O_BIAS, jt_net_tap(n, layer, JT_SITE_HEADS, y));
 }

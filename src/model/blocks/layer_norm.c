@@ -7,7 +7,7 @@ static jt_val layer_norm_build(jt_net *n, int layer, jt_role role, jt_val x) {
     p->f[0] = n->config->norm_eps;
     p->weight[0] = n->ref[jt_net_ref_index(layer, role)];
     p->weight[1] = n->ref[jt_net_ref_index(layer, (jt_role)(role + 1))];
-    p->out[0] = jt_list_value(n->list, role == JT_W_FINAL_NORM ? JT_ROWS_WANTED : JT_ROWS_ALL, JT_ELEM_F32, n->config->hidden);
+    p->out[0] = jt_list_value(n->list, role == JT_W_FINAL_NORM ? JT_ROWS_WANTED : n->rows, JT_ELEM_F32, n->config->hidden);
     return p->out[0];
 }
 

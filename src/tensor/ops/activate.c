@@ -12,6 +12,9 @@ static void activate_before(jt_activation fn, const float *x, int n, float *t) {
     static const float c[] = {0.17087277f,  -0.82215223f, 1.48851587f, -1.13520398f, 0.27886807f,
                               -0.18628806f, 0.09678418f,  0.37409196f, 1.00002368f};
     switch (fn) {
+    case JT_FN_TANH:
+        for (int i = 0; i < n; i++) t[i] = x[i] * 2;
+        break;
     case JT_FN_SILU:
         for (int i = 0; i < n; i++) t[i] = -x[i];
         break;
@@ -34,6 +37,8 @@ static void activate_after(jt_activation fn, const float *x, const float *t, int
             float z = fabsf(x[i]) * 0.70710678119f, tail = t[i] / (z * 0.5f + 1) * 0.5f;
             y[i] = x[i] * (x[i] < 0 ? tail : 1 - tail);
         }
+    else if (fn == JT_FN_TANH)
+        for (int i = 0; i < n; i++) y[i] = 1 - 2 / (t[i] + 1);
     else
         for (int i = 0; i < n; i++) y[i] = x[i] / (t[i] + 1);
 }

@@ -59,7 +59,10 @@ static uint32_t op_attention_visible(const jt_env_path *p, int rank, int layer, 
 }
 
 /* Of tile t, the keys within the window of a row at this depth. */
-static uint32_t op_attention_window(int depth, int window, int t) { return ~first_bits(depth - window + 1 - t * JT_TILE); }
+static uint32_t op_attention_window(int depth, int window, bool ahead, int t) {
+    uint32_t see = ~first_bits(depth - window + 1 - t * JT_TILE);
+    return ahead ? see & first_bits(depth + window - t * JT_TILE) : see;
+}
 
 /* A head's keys of a page; its values follow. */
 static const char *op_attention_keys(const jt_env *e, const jt_opnode *n, const jt_env_seq *q, int page, int h) {
@@ -131,7 +134,7 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_att
     for (int r = r0; r < r1; r++) { /* those that can read the page itself */
         bool moved;
         uint32_t see = op_attention_visible(e->path[r], e->rank[r], n->layer, t, &moved);
-        if (n->i[1]) see &= op_attention_window(e->depth[r], n->i[1], t);
+        if (n->i[1]) see &= op_attention_window(e->depth[r], n->i[1], n->i[7] & JT_ATTENTION_AHEAD, t);
         for (int g = 0; g < group; g++) {
             int i = (r - r0) * group + g;
             w->visible[i] = see;
@@ -159,7 +162,8 @@ static void op_attention_tile(const jt_env *e, const jt_opnode *n, struct jt_att
 }
 
 int jt_attention_begin(const jt_env *e, const jt_opnode *n, struct jt_attention_work *w, int r0, int r1, int h) {
-    const float *x = jt_env_f32(e, n->in[0]), *sink = n->i[7] ? e->set[n->weight[0].set]->w[n->weight[0].tensor].vector : NULL;
+    const float *x = jt_env_f32(e, n->in[0]),
+                *sink = n->i[7] & JT_ATTENTION_SINKS ? e->set[n->weight[0].set]->w[n->weight[0].tensor].vector : NULL;
     int heads = n->i[0], group = heads / e->kv->heads, nq = (r1 - r0) * group;
     size_t dim = (size_t)e->kv->dim, vdim = (size_t)e->kv->vdim, width = (size_t)heads * dim;
     for (int i = 0; i < nq; i++) {
@@ -207,6 +211,7 @@ static void op_attention_item(const jt_env *e, const jt_opnode *n, const struct 
     for (int r = r0; r < r1; r++) {
         const jt_env_path *p = e->path[r];
         int d = p->more ? p->trunk + p->more : p->trunk <= e->rank[r] ? p->trunk : e->rank[r] + 1;
+        if (n->i[7] & JT_ATTENTION_AHEAD && n->i[1] && e->depth[r] < d - n->i[1]) d = e->depth[r] + n->i[1];
         if (d > depth) depth = d;
         d = n->i[1] && e->depth[r] >= n->i[1] ? e->depth[r] - n->i[1] + 1 : 0;
         if (d < first) first = d;

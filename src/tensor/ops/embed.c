@@ -1,7 +1,8 @@
 /* embed.c: what enters the first layer: a row of the embedding table, expanded
  * exactly; a mixture of rows, one chain of fused multiply-adds in the order given; or
  * a vector as it is. Some families multiply what comes from the table by a number,
- * or add the row of a learned table of positions (Vaswani et al. 2017, arXiv 1706.03762). */
+ * or add the row of a learned table of positions (Vaswani et al. 2017, arXiv 1706.03762), or of token types (Devlin et al.
+ * 2018, arXiv 1810.04805). */
 #include <math.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ static void op_embed_position(const jt_env *e, const jt_opnode *n, const jt_shar
     int first, end;
     jt_share_rows(s, jt_env_rows(e, n->out[0]), &first, &end);
     for (int r = first; r < end; r++) {
-        jt_matrix_row(m, e->position[r], row);
+        jt_matrix_row(m, n->i[0] ? e->type[r] : e->position[r], row);
         e->engine->kernels->add(x + (size_t)r * width, row, m->cols, y + (size_t)r * width);
     }
 }
