@@ -57,6 +57,9 @@ JT_API const char *jt_token_bytes(const jt_tokenizer *t, int32_t id, size_t *n);
 JT_API int jt_token_is_special(const jt_tokenizer *t, int32_t id);
 /* 1 if the token ends an answer (EOS, end of turn). */
 JT_API int jt_token_is_end(const jt_tokenizer *t, int32_t id);
+/* 1 if tokens give their text back, byte for byte as far as there are tokens; 0 where it is parted into words (WordPiece) or
+ * composed first. */
+JT_API int jt_tokenizer_exact(const jt_tokenizer *t);
 JT_API int jt_tokenizer_vocab(const jt_tokenizer *t);
 /* Ids of beginning and end of text, -1 if the model has none. */
 JT_API int32_t jt_tokenizer_bos(const jt_tokenizer *t);

@@ -75,7 +75,7 @@ static int encode(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
     jt_error err;
     int flags = jt_arg_flag(a, "no-special") ? 0 : JT_ADD_SPECIAL | JT_PARSE_SPECIAL;
     if (jt_encode(t, jt_str_c(in), in->n, flags, &k, &err)) return jt_fail(&err);
-    say_lost_bytes(t, &k, in->n);
+    if (jt_tokenizer_exact(t)) say_lost_bytes(t, &k, in->n);
     bool memory = true;
     if (jt_arg_flag(a, "json")) {
         memory = print_json(t, &k, in->n);

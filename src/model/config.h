@@ -306,6 +306,8 @@ jt_status jt_config_hf_multipliers(const jt_json *j, jt_config *c, jt_error *err
 jt_status jt_config_hf_biases(const jt_json *j, const char *key, bool otherwise, const jt_role *roles, jt_config *c, jt_error *err);
 /* 0.1 mscale ln(factor) + 1 for factors above 1. */
 double jt_rope_mscale(double factor, double mscale);
+/* What modules.json of a sentence-transformers folder says (embed_files.c); what it does not say stays as it is. */
+jt_status jt_folder_pooling(const char *folder, bool encoder, jt_pooling *pooling, bool *normalise, jt_error *err);
 /* The row of a role as an open GGUF file has it: where the usual tensor of a layer is missing, queries, keys and values may lie in
  * one, experts' halves in one, or each expert in its own. NULL: the family's. */
 jt_role_row jt_config_row(const jt_gguf *g, const jt_config *c, int layer, jt_role r);

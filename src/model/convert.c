@@ -49,7 +49,9 @@ jt_status jt_convert_open(jt_conversion *c, jt_error *err) {
     } else if (!s) {
         c->has_config = true;
     }
+    bool normalise;
     jt_str_free(&name);
+    if (!s && c->has_config) s = jt_folder_pooling(c->in, c->config.encoder, &c->config.pooling, &normalise, err);
     return s ? s : jt_safetensors_open(c->in, &c->tensors, err);
 }
 
@@ -186,11 +188,17 @@ static jt_status convert_to_hf(jt_conversion *c, jt_error *err) {
     if (!s) s = jt_str_check(&name, err);
     if (!s) s = jt_file_save(name.s, &text, err);
     if (!s) s = jt_convert_text_hf(c, part.s, err);
+    if (!s) s = jt_convert_pooling_hf(c, part.s, err);
     jt_str_clear(&name);
     jt_str_add(&name, c->out, n);
     if (!s) s = jt_str_check(&name, err);
     if (!s && rename(part.s, name.s)) s = jt_error_set(err, JT_IO, "%s: cannot put it in place", c->out);
-    if (s && made) jt_folder_remove(part.s);
+    if (s && made) {
+        jt_str_clear(&name);
+        jt_str_printf(&name, "%s/1_Pooling", part.s);
+        if (!name.failed) jt_folder_remove(name.s);
+        jt_folder_remove(part.s);
+    }
     jt_str_free(&part), jt_str_free(&name), jt_str_free(&text);
     return s;
 }

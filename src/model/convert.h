@@ -100,6 +100,7 @@ jt_status jt_convert_config_hf(const jt_conversion *c, jt_str *out, jt_error *er
 /* The tokenizer (convert_text.c): the keys, or files into `folder`. */
 jt_status jt_convert_text_gguf(jt_conversion *c, jt_gguf_meta *m, jt_error *err);
 jt_status jt_convert_text_hf(jt_conversion *c, const char *folder, jt_error *err);
+jt_status jt_convert_pooling_hf(const jt_conversion *c, const char *folder, jt_error *err);
 
 /* How the byte-level BPE of a tokenizer.json cuts text, as GGUF files call it; NULL: no such BPE, or no name is known. */
 const char *jt_convert_pre_name(const jt_json *tokenizer);

@@ -40,6 +40,8 @@ static const struct settings_names settings_names[] = {
     {"qwen2_moe", "qwen2moe", "Qwen2MoeForCausalLM", 0},
     {"olmo3", "olmo2", "Olmo3ForCausalLM", 4},
     {"deepseek_v3", "deepseek2", "DeepseekV3ForCausalLM", 0},
+    {"bert", "bert", "Bert", 0},
+    {"modernbert", "modern-bert", "ModernBert", 0},
 };
 
 static const struct settings_names *settings_named(const jt_conversion *c) {
@@ -92,6 +94,7 @@ static void settings_plain(const jt_config *from, jt_config *to) {
     if (!to->ssm_layers) to->ssm_heads = to->ssm_head_dim = to->ssm_state = to->ssm_groups = to->ssm_taps = 0;
     to->fp8 = false, to->fp8_rows = to->fp8_cols = 0;
     to->family = NULL, to->rope_interleaved = false, to->tied = false, to->needs = 0, to->spare_layers = 0, to->part = false;
+    to->pooling = JT_POOL_AUTO; /* stands in a file of its own */
     memset(to->rope, 0, sizeof to->rope);
     memset(to->rope_long, 0, sizeof to->rope_long), memset(to->rope_short, 0, sizeof to->rope_short);
     if (!to->window) memset(to->whole, 0, sizeof to->whole);
@@ -178,9 +181,9 @@ static void settings_gguf_recurrence(struct settings_gguf *g, const jt_config *c
 }
 
 static void settings_gguf_window(struct settings_gguf *g, const jt_config *c, int period) {
-    bool usual = true;
+    bool usual = !c->encoder;
     for (int i = 0; i < c->layers; i++) usual = usual && (jt_config_window(c, i) != 0) == (!period || i % period < period - 1);
-    settings_u32(g, "attention.sliding_window", c->window);
+    settings_u32(g, "attention.sliding_window", c->encoder ? 2 * (c->window - 1) : c->window);
     if (usual) return;
     jt_gguf_meta_array(g->m, settings_key(g, "attention.sliding_window_pattern"), JT_GGUF_BOOL, (uint64_t)c->layers);
     for (int i = 0; i < c->layers; i++) jt_gguf_meta_item(g->m, JT_GGUF_BOOL, jt_config_window(c, i) != 0);
@@ -192,7 +195,7 @@ static void settings_gguf_rope(struct settings_gguf *g, const jt_config *c) {
     const jt_rope *r = &c->rope[0];
     settings_f32(g, "rope.freq_base", r->base);
     settings_u32(g, "rope.dimension_count", c->rope_dims);
-    if (c->rope_two && !strcmp(g->name, "gemma3")) settings_f32(g, "rope.freq_base_swa", c->rope[1].base);
+    if (c->rope_two && (c->encoder || !strcmp(g->name, "gemma3"))) settings_f32(g, "rope.freq_base_swa", c->rope[1].base);
     if (r->kind == JT_ROPE_LONG) {
         settings_u32(g, "rope.scaling.original_context_length", (int)r->original);
         settings_f32(g, "rope.scaling.attn_factor", jt_rope_attention(r));
@@ -245,6 +248,29 @@ static void settings_gguf_experts(struct settings_gguf *g, const jt_config *c, c
     if (!granite && (!llama || c->expert_ffn != c->ffn)) settings_u32(g, "expert_feed_forward_length", c->expert_ffn);
     if ((granite && c->shared_ffn) || c->shared_gate) settings_u32(g, "expert_shared_feed_forward_length", c->shared_ffn);
     if (c->kv_rank) settings_gguf_latent(g, c);
+}
+
+/* llama.cpp's number of a way of pooling. */
+static int settings_pooling(jt_pooling p) { return p == JT_POOL_MEAN ? 1 : p == JT_POOL_CLS ? 2 : p == JT_POOL_LAST ? 3 : 0; }
+
+static void settings_gguf_encoder(struct settings_gguf *g, const jt_conversion *c) {
+    static const char *const act[] = {[JT_FN_SILU] = "silu", [JT_FN_GELU_TANH] = "gelu_pytorch_tanh"};
+    const jt_config *k = &c->config;
+    const jt_json *labels = jt_config_find(c->json, "id2label");
+    char name[24];
+    jt_gguf_meta_bool(g->m, settings_key(g, "attention.causal"), false);
+    if (settings_pooling(k->pooling)) settings_u32(g, "pooling_type", settings_pooling(k->pooling));
+    settings_u32(g, "classifier.pooling_type", settings_pooling(k->classes_pooling));
+    if (k->activation != JT_FN_GELU)
+        jt_gguf_meta_text(g->m, settings_key(g, "hidden_activation"), act[k->activation], strlen(act[k->activation]));
+    if (!k->classes || !labels) return;
+    jt_gguf_meta_array(g->m, settings_key(g, "classifier.output_labels"), JT_GGUF_STRING, (uint64_t)k->classes);
+    for (int i = 0; i < k->classes; i++) {
+        size_t n = 0;
+        snprintf(name, sizeof name, "%d", i);
+        const char *s = jt_json_string(jt_json_member(labels, name), &n);
+        jt_gguf_meta_item_text(g->m, s ? s : name, s ? n : strlen(name));
+    }
 }
 
 static void settings_gguf_keys(struct settings_gguf *g, const jt_config *c, const struct settings_names *names) {
@@ -363,6 +389,7 @@ jt_status jt_convert_config_gguf(const jt_conversion *c, jt_gguf_meta *m, jt_err
         jt_gguf_meta_text(m, "general.type", "model", 5);
         settings_general(c, m);
         settings_gguf_keys(&g, &c->config, names);
+        if (c->config.encoder) settings_gguf_encoder(&g, c);
         s = settings_gguf_check(c, m, err);
     }
     if (c->tensors || c->file_type >= 0) {
@@ -699,17 +726,76 @@ static jt_status settings_hf_decoder(const jt_conversion *c, const struct settin
     return s;
 }
 
+static void settings_hf_labels(const jt_conversion *c, const struct settings_names *names, jt_str *o) {
+    char key[80];
+    const char *s = NULL;
+    size_t n = 0;
+    snprintf(key, sizeof key, "%s.classifier.output_labels", names->gguf);
+    const jt_gguf_value *v = jt_gguf_find(c->gguf, key);
+    jt_str_puts(o, ",\n  \"id2label\": {");
+    for (int i = 0; i < c->config.classes; i++) {
+        int k = snprintf(key, sizeof key, "LABEL_%d", i);
+        if (!v || v->type != JT_GGUF_ARRAY || v->element != JT_GGUF_STRING || !jt_gguf_item_text(v, (uint64_t)i, &s, &n))
+            s = key, n = (size_t)k;
+        jt_str_printf(o, "%s\"%d\": ", i ? ", " : "", i);
+        jt_str_json(o, s, n);
+    }
+    jt_str_puts(o, "}");
+}
+
+/* Whether a tensor that occurs once is in the GGUF file. */
+static bool settings_once(const jt_conversion *c, jt_role r) { return jt_gguf_tensor_named(c->gguf, c->config.family->role[r].gguf); }
+
+static void settings_hf_modern(const jt_conversion *c, const char *act, jt_str *o) {
+    const jt_config *k = &c->config;
+    settings_real(o, "norm_eps", k->norm_eps);
+    settings_text(o, "hidden_activation", act);
+    settings_text(o, "classifier_activation", "gelu");
+    settings_text(o, "classifier_pooling", k->classes_pooling == JT_POOL_MEAN ? "mean" : "cls");
+    settings_bool(o, "classifier_bias", settings_once(c, JT_W_POOLED_BIAS));
+    settings_bool(o, "norm_bias", settings_once(c, JT_W_FINAL_NORM_BIAS));
+    settings_bool(o, "attention_bias", settings_has(c, JT_W_O_BIAS));
+    settings_bool(o, "mlp_bias", settings_has(c, JT_W_DOWN_BIAS));
+    settings_real(o, "global_rope_theta", (float)k->rope[0].base);
+    settings_real(o, "local_rope_theta", (float)(k->rope_two ? k->rope[1].base : k->rope[0].base));
+    settings_int(o, "local_attention", k->window ? 2 * (k->window - 1) : 128);
+    jt_str_puts(o, ",\n  \"layer_types\": [");
+    for (int i = 0; i < k->layers; i++) jt_str_printf(o, "%s\"%s_attention\"", i ? ", " : "", jt_config_window(k, i) ? "sliding" : "full");
+    jt_str_puts(o, "]");
+}
+
+static void settings_hf_encoder(const jt_conversion *c, const struct settings_names *names, jt_str *o) {
+    static const char *const act[] = {[JT_FN_SILU] = "silu", [JT_FN_GELU] = "gelu", [JT_FN_GELU_TANH] = "gelu_pytorch_tanh"};
+    const jt_config *k = &c->config;
+    settings_int(o, "hidden_size", k->hidden);
+    settings_int(o, "intermediate_size", k->ffn);
+    settings_int(o, "num_hidden_layers", k->layers);
+    settings_int(o, "num_attention_heads", k->heads);
+    settings_int(o, "max_position_embeddings", k->context);
+    if (settings_is(names, "bert")) {
+        settings_real(o, "layer_norm_eps", k->norm_eps);
+        settings_text(o, "hidden_act", act[k->activation]);
+        settings_int(o, "type_vocab_size", k->types);
+    } else {
+        settings_hf_modern(c, act[k->activation], o);
+    }
+    if (k->classes) settings_hf_labels(c, names, o);
+}
+
 static jt_status settings_hf_keys(const jt_conversion *c, const struct settings_names *names, jt_str *o, jt_error *err) {
     const jt_config *k = &c->config;
     jt_status s = JT_OK;
     bool tied = true;
-    for (size_t i = 0; i < c->n; i++) tied = tied && strcmp(c->made[i].name, k->family->role[JT_W_HEAD].hf) != 0;
-    jt_str_printf(o, "{\n  \"architectures\": [\"%s\"]", names->class);
+    const char *kind = !k->encoder ? "" : k->classes ? "ForSequenceClassification" : "Model", *head = k->family->role[JT_W_HEAD].hf;
+    for (size_t i = 0; i < c->n; i++) tied = tied && (!head || strcmp(c->made[i].name, head) != 0);
+    jt_str_printf(o, "{\n  \"architectures\": [\"%s%s\"]", names->class, kind);
     settings_text(o, "model_type", names->hf);
     settings_text(o, "torch_dtype", settings_dtype(c));
     settings_int(o, "vocab_size", k->vocab);
     settings_bool(o, "tie_word_embeddings", tied);
-    if (k->positions)
+    if (k->encoder)
+        settings_hf_encoder(c, names, o);
+    else if (k->positions)
         settings_hf_gpt2(c, o);
     else
         s = settings_hf_decoder(c, names, o, err);

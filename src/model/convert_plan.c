@@ -602,7 +602,7 @@ static bool plan_idle(const jt_conversion *c, const char *name) {
     for (int r = JT_W_ROPE_FREQS; c->gguf && r <= JT_W_ROPE_SHORT; r++)
         if (f->role[r].gguf && !strcmp(f->role[r].gguf, name)) return true;
     for (const char *const *tail = c->tensors ? f->hf_idle : NULL; tail && *tail; tail++)
-        if (n > strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
+        if (n >= strlen(*tail) && !strcmp(name + n - strlen(*tail), *tail)) return true;
     return c->tensors && (strstr(name, "rotary_emb.inv_freq") || (c->config.tied && !strcmp(name, f->role[JT_W_HEAD].hf)));
 }
 

@@ -43,7 +43,8 @@ static jt_status files_pooling(const jt_json *j, jt_pooling *out, jt_error *err)
     return s;
 }
 
-static jt_status files_module(jt_model *m, const char *folder, const jt_json *module, jt_error *err) {
+static jt_status files_module(const char *folder, const jt_json *module, bool encoder, jt_pooling *pooling, bool *normalise,
+                              jt_error *err) {
     const char *type, *path, *tail;
     jt_json *j = NULL;
     jt_str file = {0};
@@ -53,15 +54,15 @@ static jt_status files_module(jt_model *m, const char *folder, const jt_json *mo
     tail = strrchr(type, '.') ? strrchr(type, '.') + 1 : type;
     if (!strcmp(tail, "Transformer")) return JT_OK;
     if (!strcmp(tail, "Normalize")) {
-        m->normalise = true;
+        *normalise = true;
         return JT_OK;
     }
     if (strcmp(tail, "Pooling") != 0)
-        return m->config.encoder ? jt_error_set(err, JT_UNSUPPORTED, "module \"%.64s\" is not supported by this build", type) : JT_OK;
+        return encoder ? jt_error_set(err, JT_UNSUPPORTED, "module \"%.64s\" is not supported by this build", type) : JT_OK;
     jt_str_printf(&file, "%s/config.json", path);
     s = jt_str_check(&file, err);
     if (!s) s = files_json(folder, file.s, &j, err);
-    if (!s && j) s = files_pooling(j, &m->config.pooling, err);
+    if (!s && j) s = files_pooling(j, pooling, err);
     jt_json_free(j);
     if (s) jt_error_in(err, s, "%s", jt_str_c(&file));
     jt_str_free(&file);
@@ -96,13 +97,17 @@ static jt_status files_labels(jt_model *m, jt_error *err) {
     return JT_OK;
 }
 
-jt_status jt_model_load_pooling(jt_model *m, const char *path, jt_error *err) {
+jt_status jt_folder_pooling(const char *folder, bool encoder, jt_pooling *pooling, bool *normalise, jt_error *err) {
     jt_json *modules = NULL;
-    jt_status s = files_labels(m, err);
-    m->normalise = m->gguf != NULL;
-    if (!s && !m->gguf) s = files_json(path, "modules.json", &modules, err);
+    jt_status s = files_json(folder, "modules.json", &modules, err);
     for (size_t i = 0; modules && !s && i < jt_json_count(modules); i++)
-        if ((s = files_module(m, path, jt_json_item(modules, i), err))) s = jt_error_in(err, s, "modules.json");
+        if ((s = files_module(folder, jt_json_item(modules, i), encoder, pooling, normalise, err))) s = jt_error_in(err, s, "modules.json");
     jt_json_free(modules);
     return s;
+}
+
+jt_status jt_model_load_pooling(jt_model *m, const char *path, jt_error *err) {
+    jt_status s = files_labels(m, err);
+    m->normalise = m->gguf != NULL;
+    return s || m->gguf ? s : jt_folder_pooling(path, m->config.encoder, &m->config.pooling, &m->normalise, err);
 }

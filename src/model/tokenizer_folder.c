@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "model/convert.h"
 #include "model/model.h"
+#include "text/pretok.h"
 #include "text/tokenizer.h"
 
 /* What a tokenizer is made from while it is gathered. */
@@ -194,7 +195,8 @@ static jt_status folder_read(struct folder_text *t, const jt_config *c, const ch
     const jt_json *model = t->tokenizer ? jt_json_member(t->tokenizer, "model") : NULL;
     const char *normal = t->tokenizer ? folder_type(jt_json_member(t->tokenizer, "normalizer")) : "";
     bool piece = model && (!strcmp(folder_type(model), "WordPiece") || (!*folder_type(model) && c->types));
-    bool bpe = model && !piece && jt_convert_pre_name(t->tokenizer) && (!*normal || !strcmp(normal, "NFC"));
+    const char *pre = model && !piece ? jt_convert_pre_name(t->tokenizer) : NULL;
+    bool bpe = pre && jt_pretok_find(pre, strlen(pre)) && (!*normal || !strcmp(normal, "NFC"));
     *known = piece || bpe;
     if (*known && !(s = folder_vocab(t, (size_t)c->vocab, err))) s = piece ? folder_wordpiece(t, err) : folder_bpe(t, err);
     if (model || s || !c->types) return s;

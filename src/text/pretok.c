@@ -124,9 +124,9 @@ static size_t pretok_llama3(const char *s, size_t n, size_t at) {
 }
 
 static const jt_pretok presets[] = {
-    {"smollm", pretok_smollm, false, false}, {"starcoder", pretok_smollm, false, false}, {"refact", pretok_smollm, false, false},
-    {"gpt-2", pretok_gpt2, false, false},    {"phi-2", pretok_gpt2, false, false},       {"llama-bpe", pretok_llama3, true, true},
-    {"llama-v3", pretok_llama3, true, true}, {"llama3", pretok_llama3, true, true},
+    {"smollm", pretok_smollm, false, false},  {"starcoder", pretok_smollm, false, false}, {"refact", pretok_smollm, false, false},
+    {"gpt-2", pretok_gpt2, false, false},     {"phi-2", pretok_gpt2, false, false},       {"modern-bert", pretok_gpt2, false, false, true},
+    {"llama-bpe", pretok_llama3, true, true}, {"llama-v3", pretok_llama3, true, true},    {"llama3", pretok_llama3, true, true},
 };
 
 const jt_pretok *jt_pretok_find(const char *name, size_t n) {

@@ -21,6 +21,7 @@ typedef struct jt_pretok {
     jt_pretok_fn *next;
     bool ignore_merges; /* what the models that use it ask for, where their files do not say */
     bool add_bos;
+    bool nfc; /* text is composed first */
 } jt_pretok;
 
 /* NULL if the name is not known. */

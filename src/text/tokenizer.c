@@ -266,7 +266,7 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
     t->ends = jt_alloc(s->vocab, 1);
     if (!t->names || !t->types || !t->ends) return jt_nomem(err, "the vocabulary", s->vocab, sizeof *t->names);
     if ((st = piece ? load_wordpiece(t, s, err) : load_bpe(t, s, err)) != JT_OK) return st;
-    t->nfc = s->nfc;
+    t->nfc = s->nfc || (!piece && t->pretok->nfc);
     if ((st = jt_words_init(&t->find, t->names, t->vocab, err)) != JT_OK) return st;
     for (int special = 0; special < 2; special++)
         for (size_t i = 0; i < t->vocab; i++)
@@ -312,6 +312,7 @@ const char *jt_token_bytes(const jt_tokenizer *t, int32_t id, size_t *n) {
 
 int jt_token_is_special(const jt_tokenizer *t, int32_t id) { return id >= 0 && (size_t)id < t->vocab && jt_type_special(t->types[id]); }
 int jt_token_is_end(const jt_tokenizer *t, int32_t id) { return id >= 0 && (size_t)id < t->vocab && t->ends[id]; }
+int jt_tokenizer_exact(const jt_tokenizer *t) { return !t->piece && !t->nfc; }
 int jt_tokenizer_vocab(const jt_tokenizer *t) { return (int)t->vocab; }
 int32_t jt_tokenizer_bos(const jt_tokenizer *t) { return t->bos; }
 int32_t jt_tokenizer_eos(const jt_tokenizer *t) { return t->eos; }

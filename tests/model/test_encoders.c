@@ -188,39 +188,112 @@ static void one_by_one(const machine *m, const jt_embed_text *text, jt_pooling p
         ok(jt_embed(m->model, &text[i], 1, &(jt_embed_options){.pooling = p, .normalise = 1}, out + i * m->info.hidden, &err), &err);
 }
 
-static void test_company(void **unused) {
+/* One model in one mode: text by text on scalar kernels is what everything else must equal. */
+static void company(const char *path, const char *name, jt_activations act, jt_pooling p) {
     static sequence s[TEXTS];
     static float want[TEXTS * 128], got[TEXTS * 128], logits[TEXTS * 8], again[TEXTS * 8];
     jt_embed_text text[TEXTS], turned[TEXTS];
-    char path[256];
+    jt_error err;
+    machine slow = machine_open(path, act, "scalar", 1, 0);
+    size_t d = (size_t)slow.info.hidden, labels = (size_t)slow.info.labels;
+    many_texts(&slow, s, text);
+    one_by_one(&slow, text, p, want);
+    for (size_t k = 0; labels && k < TEXTS; k++) ok(jt_classify(slow.model, &text[k], 1, NULL, logits + k * labels, &err), &err);
+    machine_close(&slow);
+    for (int k = 0; k < jt_kernels_count(); k++) {
+        int usable;
+        const char *kernels = jt_kernels_name(k, &usable);
+        if (!usable) continue;
+        machine m = machine_open(path, act, kernels, 1 + k % 3, k % 2 ? 47 : 0);
+        for (int t = 0; t < TEXTS; t++) turned[t] = text[TEXTS - 1 - t];
+        ok(jt_embed(m.model, turned, TEXTS, &(jt_embed_options){.pooling = p, .normalise = 1}, got, &err), &err);
+        for (size_t t = 0; t < TEXTS; t++)
+            if (memcmp(got + t * d, want + (TEXTS - 1 - t) * d, d * sizeof *got)) fail_msg("%s: %s: text %zu", name, kernels, t);
+        if (labels) ok(jt_classify(m.model, turned, TEXTS, NULL, again, &err), &err);
+        for (size_t t = 0; labels && t < TEXTS; t++)
+            assert_memory_equal(again + t * labels, logits + (TEXTS - 1 - t) * labels, labels * sizeof *again);
+        machine_close(&m);
+    }
+}
+
+static void convert_to(const char *from, const char *to, const char *type) {
+    jt_error err;
+    ok(jt_convert(from, to, &(jt_convert_options){.type = type, .threads = 1}, NULL, &err), &err);
+}
+
+static void test_company(void **unused) {
+    char path[256], gguf[300];
+    (void)unused;
+    snprintf(gguf, sizeof gguf, "%s/q.gguf", folder);
+    for (size_t i = 0; i < NAMES; i++) {
+        company(fixture(names[i], path), names[i], JT_ACT_FLOAT, i % 2 ? JT_POOL_MAX : JT_POOL_MEAN);
+        convert_to(path, gguf, "q8_0");
+        company(gguf, names[i], JT_ACT_INT8, i % 2 ? JT_POOL_MEAN : JT_POOL_LAST);
+        unlink(gguf);
+    }
+}
+
+/* ---- through GGUF and back ---- */
+
+static void put(const char *in, const char *file, const char *text) {
+    char path[400];
+    jt_error err;
+    snprintf(path, sizeof path, "%s/%s", in, file);
+    ok(jt_file_save(path, &(jt_str){.s = (char *)(uintptr_t)text, .n = strlen(text)}, &err), &err);
+}
+
+static void pools(const char *path, jt_pooling way, int normalise) {
+    machine m = machine_open(path, JT_ACT_FLOAT, NULL, 1, 0);
+    assert_int_equal(m.info.pooling, way);
+    assert_int_equal(m.info.normalise, normalise);
+    machine_close(&m);
+}
+
+static void test_converted(void **unused) {
+    char path[256], gguf[300], back[300], deep[400];
     jt_error err;
     (void)unused;
-    for (size_t i = 0; i < NAMES; i++)
-        for (int act = 0; act < 2; act++) {
-            jt_pooling p = i % 2 ? JT_POOL_MAX : JT_POOL_MEAN;
-            machine slow = machine_open(fixture(names[i], path), act ? JT_ACT_FLOAT : JT_ACT_INT8, "scalar", 1, 0);
-            size_t d = (size_t)slow.info.hidden, labels = (size_t)slow.info.labels;
-            many_texts(&slow, s, text);
-            one_by_one(&slow, text, p, want);
-            for (int k = 0; labels && k < TEXTS; k++)
-                ok(jt_classify(slow.model, &text[k], 1, NULL, logits + (size_t)k * labels, &err), &err);
-            machine_close(&slow);
-            for (int k = 0; k < jt_kernels_count(); k++) {
-                int usable;
-                const char *kernels = jt_kernels_name(k, &usable);
-                if (!usable) continue;
-                machine m = machine_open(path, act ? JT_ACT_FLOAT : JT_ACT_INT8, kernels, 1 + k % 3, k % 2 ? 47 : 0);
-                for (int t = 0; t < TEXTS; t++) turned[t] = text[TEXTS - 1 - t];
-                ok(jt_embed(m.model, turned, TEXTS, &(jt_embed_options){.pooling = p, .normalise = 1}, got, &err), &err);
-                for (size_t t = 0; t < TEXTS; t++)
-                    if (memcmp(got + t * d, want + (TEXTS - 1 - t) * d, d * sizeof *got))
-                        fail_msg("%s: %s: text %zu", names[i], kernels, t);
-                if (labels) ok(jt_classify(m.model, turned, TEXTS, NULL, again, &err), &err);
-                for (size_t t = 0; labels && t < TEXTS; t++)
-                    assert_memory_equal(again + t * labels, logits + (TEXTS - 1 - t) * labels, labels * sizeof *again);
-                machine_close(&m);
-            }
-        }
+    for (size_t i = 0; i < NAMES; i++) {
+        snprintf(gguf, sizeof gguf, "%s/a.gguf", folder), snprintf(back, sizeof back, "%s/back", folder);
+        convert_to(fixture(names[i], path), gguf, "f32");
+        machine m = machine_open(gguf, JT_ACT_FLOAT, NULL, 1, 0);
+        double most = against(&m, path);
+        if (!(most <= BOUND)) fail_msg("%s as GGUF: off by %g", names[i], most);
+        if (strstr(names[i], "classes")) assert_string_equal(jt_model_label(m.model, 1), "glad \"so\"");
+        assert_true(!m.info.types == !jt_model_tokenizer(m.model) || getenv("JETON_TEST_ENCODERS"));
+        machine_close(&m);
+        convert_to(gguf, back, NULL);
+        m = machine_open(back, JT_ACT_FLOAT, NULL, 1, 0);
+        most = against(&m, path);
+        if (!(most <= BOUND)) fail_msg("%s from GGUF: off by %g", names[i], most);
+        if (strstr(names[i], "classes")) assert_string_equal(jt_model_label(m.model, 1), "glad \"so\"");
+        machine_close(&m);
+        jt_folder_remove(back);
+        unlink(gguf);
+    }
+    /* A folder says how it pools; so do the file and the folder made of it. */
+    static const struct {
+        const char *key;
+        jt_pooling way;
+    } way[] = {{"cls_token", JT_POOL_CLS}, {"mean_tokens", JT_POOL_MEAN}, {"lasttoken", JT_POOL_LAST}};
+    for (size_t i = 0; i < 3; i++) {
+        char text[200];
+        snprintf(back, sizeof back, "%s/pools", folder), snprintf(deep, sizeof deep, "%s/1_Pooling", back);
+        convert_to(fixture("modern", path), back, "f16");
+        ok(jt_make_folder(deep, &err), &err);
+        put(back, "modules.json", "[{\"type\": \"a.Transformer\", \"path\": \"\"}, {\"type\": \"a.Pooling\", \"path\": \"1_Pooling\"}]");
+        snprintf(text, sizeof text, "{\"pooling_mode_max_tokens\": false, \"pooling_mode_%s\": true}", way[i].key);
+        put(back, "1_Pooling/config.json", text);
+        pools(back, way[i].way, 0);
+        snprintf(gguf, sizeof gguf, "%s/a.gguf", folder);
+        convert_to(back, gguf, NULL);
+        jt_folder_remove(deep), jt_folder_remove(back);
+        pools(gguf, way[i].way, 1);
+        convert_to(gguf, back, NULL);
+        pools(back, way[i].way, 1);
+        jt_folder_remove(deep), jt_folder_remove(back);
+        unlink(gguf);
+    }
 }
 
 /* ---- what is refused ---- */
@@ -305,9 +378,8 @@ static void test_failed_allocations(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_company),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_reference),          cmocka_unit_test(test_company),
+        cmocka_unit_test(test_converted),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_failed_allocations),
     };
     return cmocka_run_group_tests(tests, begin, end);
