@@ -238,7 +238,7 @@ static void test_refused(void **unused) {
     static jt_view token[MOST];
     (void)unused;
     memcpy(token, f.token, sizeof token);
-    token[1] = (jt_view){"[XXX]", 5};
+    token[1] = (jt_view){"[UN]", 4};
     s.tokens = token, s.unk = -1;
     assert_int_equal(jt_tokenizer_new(&s, &t, &err), JT_FORMAT);
     assert_non_null(strstr(err.message, "unknown"));
