@@ -5,15 +5,35 @@
 
 #include "tensor/op.h"
 
-const jt_family *const jt_families[] = {&jt_family_llama,       &jt_family_mistral,     &jt_family_granite_hybrid,
-                                        &jt_family_smollm3,     &jt_family_granite,     &jt_family_qwen2,
-                                        &jt_family_qwen3,       &jt_family_gemma,       &jt_family_gemma2,
-                                        &jt_family_gemma3,      &jt_family_phi3,        &jt_family_olmo2,
-                                        &jt_family_gpt2,        &jt_family_stablelm,    &jt_family_starcoder2,
-                                        &jt_family_mixtral,     &jt_family_qwen3_moe,   &jt_family_olmoe,
-                                        &jt_family_gpt_oss,     &jt_family_granite_moe, &jt_family_granite_moe_shared,
-                                        &jt_family_deepseek_v2, &jt_family_deepseek_v3, &jt_family_ministral,
-                                        &jt_family_olmo3,       &jt_family_qwen2_moe,   &jt_family_bert, &jt_family_modern_bert, NULL};
+const jt_family *const jt_families[] = {&jt_family_llama,
+                                        &jt_family_mistral,
+                                        &jt_family_granite_hybrid,
+                                        &jt_family_smollm3,
+                                        &jt_family_granite,
+                                        &jt_family_qwen2,
+                                        &jt_family_qwen3,
+                                        &jt_family_gemma,
+                                        &jt_family_gemma2,
+                                        &jt_family_gemma3,
+                                        &jt_family_phi3,
+                                        &jt_family_olmo2,
+                                        &jt_family_gpt2,
+                                        &jt_family_stablelm,
+                                        &jt_family_starcoder2,
+                                        &jt_family_mixtral,
+                                        &jt_family_qwen3_moe,
+                                        &jt_family_olmoe,
+                                        &jt_family_gpt_oss,
+                                        &jt_family_granite_moe,
+                                        &jt_family_granite_moe_shared,
+                                        &jt_family_deepseek_v2,
+                                        &jt_family_deepseek_v3,
+                                        &jt_family_ministral,
+                                        &jt_family_olmo3,
+                                        &jt_family_qwen2_moe,
+                                        &jt_family_bert,
+                                        &jt_family_modern_bert,
+                                        NULL};
 
 static void list_families(bool hf, char *out, size_t cap) {
     size_t n = 0;
