@@ -3,8 +3,8 @@
 
 enum { QUERIES = 6, WIDEN_DIM = 128, WIDEN_QUERIES = 24 };
 
-/* fma(*x, y, sum) in all lanes. The compiler loads *x into a register for its two uses; on Zen 4 those loads, each by itself,
- * cost a fifth of the loop, and as operands nothing. */
+/* fma(*x, y, sum) in all lanes. The compiler would load *x into a register for its uses; on Zen 4 those loads by themselves
+ * cost a fifth of a loop over keys, and as operands nothing. */
 JT_INLINE __m512 fma_all(const float *x, __m512 y, __m512 sum) {
     __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(y), "m"(*x));
     return sum;
@@ -63,6 +63,22 @@ JT_INLINE float weights_avx512(uint32_t visible, float max, const __m512 s[2], f
     return jt_avx512_tree(_mm512_add_ps(w[0], w[1]));
 }
 
+/* What value k adds to 16 * wide elements from j; `all`: the keys that every query sees. */
+JT_INLINE void value_avx512(jt_type type, int nq, int wide, __mmask16 lanes, const jt_attn_tile *t, int first, int j, int k, uint32_t all,
+                            const float p[QUERIES][JT_TILE], __m512 acc[QUERIES][4]) {
+    __m512 v[4];
+    if (!first && !j) jt_attn_soon_values(t, type, k);
+    JT_UNROLL
+    for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t, k, j + 16 * h, lanes);
+    bool shared = all >> k & 1;
+    JT_UNROLL
+    for (int n = 0; n < nq; n++) {
+        if (!shared && !(t->visible[first + n] >> k & 1)) continue;
+        JT_UNROLL
+        for (int h = 0; h < wide; h++) acc[n][h] = fma_all(&p[n][k], v[h], acc[n][h]);
+    }
+}
+
 /* 16 * wide elements from j (the last vector's lanes given) of the weighted sums of values, merged into acc. */
 JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, const jt_attn_tile *t, int first, int j,
                              const float p[QUERIES][JT_TILE], const float c[QUERIES], const float ct[QUERIES]) {
@@ -75,20 +91,10 @@ JT_INLINE void values_avx512(jt_type type, int nq, int wide, __mmask16 lanes, co
         all &= t->visible[first + n];
         any |= t->visible[first + n];
     }
-    for (; any; any &= any - 1) {
-        int k = __builtin_ctz(any);
-        __m512 v[4];
-        if (!first && !j) jt_attn_soon_values(t, type, k);
-        JT_UNROLL
-        for (int h = 0; h < wide; h++) v[h] = values16_avx512(type, t, k, j + 16 * h, lanes);
-        bool shared = all >> k & 1;
-        JT_UNROLL
-        for (int n = 0; n < nq; n++) {
-            if (!shared && !(t->visible[first + n] >> k & 1)) continue;
-            JT_UNROLL
-            for (int h = 0; h < wide; h++) acc[n][h] = fma_all(&p[n][k], v[h], acc[n][h]);
-        }
-    }
+    if (all == ~0u) /* as most tiles are */
+        for (int k = 0; k < JT_TILE; k++) value_avx512(type, nq, wide, lanes, t, first, j, k, ~0u, p, acc);
+    else
+        for (; any; any &= any - 1) value_avx512(type, nq, wide, lanes, t, first, j, __builtin_ctz(any), all, p, acc);
     JT_UNROLL
     for (int n = 0; n < nq; n++) {
         JT_UNROLL
