@@ -101,7 +101,7 @@ const char *jt_convert_pre_name(const jt_json *tokenizer) {
     if (!text_byte_level(tokenizer)) return NULL;
     if (!strcmp(text_type(jt_json_member(tokenizer, "normalizer")), "NFC")) jt_str_putc(&does, 'N');
     text_does(jt_json_member(tokenizer, "pre_tokenizer"), &does);
-    if (jt_str_c(&does)[0] == 'N' && strcmp(jt_str_c(&does), "NB") != 0) memmove(does.s, does.s + 1, does.n);
+    if (does.s && does.s[0] == 'N' && strcmp(does.s, "NB") != 0) memmove(does.s, does.s + 1, does.n);
     for (size_t i = 0; !name && i < sizeof text_pre / sizeof *text_pre; i++)
         if (!strcmp(jt_str_c(&does), text_pre[i].does)) name = text_pre[i].name;
     jt_str_free(&does);
