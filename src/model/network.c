@@ -9,7 +9,7 @@ static const uint64_t network_common[] = {
 
 /* The low-rank row of an adapter for role r; JT_NOVAL where the list has none. */
 static jt_val network_lora_down(jt_net *n, int layer, jt_role r, jt_val x) {
-    if (!n->lora_rank || !(n->lora_roles >> r & 1)) return JT_NOVAL;
+    if (!n->lora_rank || r >= JT_W_TAIL || !(n->lora_roles >> r & 1)) return JT_NOVAL;
     uint64_t roles = (uint64_t)1 << r;
     for (size_t i = 0; i < sizeof network_common / sizeof *network_common; i++)
         if (network_common[i] >> r & 1) roles = network_common[i] & n->lora_roles;

@@ -51,7 +51,7 @@ static jt_status folder_vocab(struct folder_text *t, size_t most, jt_error *err)
     const jt_json *added = jt_json_member(t->tokenizer, "added_tokens");
     const char *name;
     void *iter = NULL;
-    int64_t id;
+    int64_t id = 0;
     bool special;
     jt_status s = folder_room(t, most, err);
     while (!s && vocab && jt_json_each(vocab, &iter, &name, &v)) {

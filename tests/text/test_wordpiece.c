@@ -145,7 +145,7 @@ static void test_pairs(void **unused) {
         ok(jt_encode_pair(t, a, n, b, m, JT_ADD_SPECIAL, &k, &second, &err), &err);
         assert_int_equal(k.n, jt_json_count(ids));
         for (size_t j = 0; j < k.n; j++) {
-            int64_t id, type;
+            int64_t id = -1, type = -1;
             assert_true(jt_json_i64(jt_json_item(ids, j), &id) && jt_json_i64(jt_json_item(types, j), &type));
             assert_int_equal(id, k.t[j].id);
             assert_int_equal(type, j >= second);
