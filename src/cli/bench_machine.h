@@ -19,7 +19,7 @@ typedef struct jt_limits {
 #define JT_LIMIT_SUSPECT 0.85
 
 /* Raises the peaks and the clock in `out` to what this round reached, and gives the bytes read from memory: neighbours take
- * more or less of those from one moment to the next. About a second, and 256 MiB while it runs (less where less is free). */
+ * more or less of those from one moment to the next. About two seconds, and 256 MiB while it runs (less where less is free). */
 jt_status jt_limits_measure(jt_engine *e, jt_limits *out, double *read, jt_error *err);
 
 /* What one token costs, attention and vectors left out. */
