@@ -174,7 +174,7 @@ static void cases_product(cases *c, const jt_format *f, const void *panel, const
 }
 
 static void cases_products_f32(cases *c, const jt_format *f) {
-    static const int widths[] = {1, 2, 7, 32, 67, 130}, heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
+    static const int widths[] = {1, 2, 7, 32, 67, 130, 512}, heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
         for (int kind = 0; kind < FLOATS_KINDS; kind++) {
             void *panel = cases_panel(c, f, widths[w], kind % WEIGHTS_KINDS, kind);
