@@ -87,7 +87,7 @@ static jt_status search_kept(const jt_bpe *b, const char *s, size_t n, size_t ba
 jt_status jt_bpe_encode(const jt_bpe *b, const char *s, size_t n, size_t base, jt_bpe_work *w, jt_tokens *out, jt_error *err) {
     uint32_t id = jt_words_get(&b->whole, s, n);
     if (id != JT_NO_TOKEN) return jt_tokens_push(out, id, base, base + n, err);
-    if (!b->all_bytes)
+    if (!b->all_bytes && !b->chars)
         for (size_t i = 0; i < n; i++)
             if (b->byte[(unsigned char)s[i]] == JT_NO_TOKEN) return search_kept(b, s, n, base, w, out, err);
     return search(b, s, n, base, w, out, err);

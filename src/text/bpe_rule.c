@@ -28,7 +28,7 @@ static uint64_t heap_take(rule_heap *h) {
 }
 
 /* Room for n symbols and for every entry their merges can make: one a pair at first, two a merge. */
-static jt_status rule_room(jt_bpe_work *w, size_t n, jt_error *err) {
+jt_status jt_bpe_rule_room(jt_bpe_work *w, size_t n, jt_error *err) {
     jt_status st = JT_OK;
     if (n > w->symbol_cap) st = jt_grow((void **)&w->symbol, &w->symbol_cap, n, sizeof *w->symbol, err);
     if (st == JT_OK && 3 * n > w->heap_cap) st = jt_grow((void **)&w->heap, &w->heap_cap, 3 * n, sizeof *w->heap, err);
@@ -48,9 +48,10 @@ static void apply_rules(const jt_bpe *b, size_t n, jt_bpe_work *w, int32_t *last
     while (h.n) {
         uint64_t e = heap_take(&h);
         uint32_t at = (uint32_t)e, rank = (uint32_t)(e >> 32), next = sym[at].next;
-        const jt_bpe_rule *rule = &b->rule[rank];
-        if (sym[at].id != rule->left || next == UINT32_MAX || sym[next].id != rule->right) continue;
-        *last = (int32_t)rank;
+        if (sym[at].id == JT_NO_TOKEN || next == UINT32_MAX || jt_bpe_rank(b, sym[at].id, sym[next].id) != (int32_t)rank) continue;
+        int32_t number = b->pair_rule ? jt_bpe_rule_of(b, sym[at].id, sym[next].id) : (int32_t)rank;
+        const jt_bpe_rule *rule = &b->rule[number];
+        *last = number;
         sym[at].id = rule->result, sym[next].id = JT_NO_TOKEN;
         sym[at].next = sym[next].next;
         if (sym[at].next != UINT32_MAX) {
@@ -65,22 +66,31 @@ static void apply_rules(const jt_bpe *b, size_t n, jt_bpe_work *w, int32_t *last
     }
 }
 
+void jt_bpe_rule_ids(const jt_bpe *b, size_t n, jt_bpe_work *w) {
+    int32_t last;
+    apply_rules(b, n, w, &last);
+}
+
+/* Puts the symbols of s[0..n) into w->symbol from `from` on; the number after the last. */
+static size_t put_symbols(const jt_bpe *b, const char *s, size_t n, jt_bpe_work *w, size_t from) {
+    for (size_t i = 0; i < n;) i += jt_bpe_symbol_at(b, s + i, n - i, &w->symbol[from++].id);
+    return from;
+}
+
 jt_status jt_bpe_rule_run(const jt_bpe *b, const char *s, size_t n, jt_bpe_work *w, int32_t *last, jt_error *err) {
-    jt_status st = rule_room(w, n, err);
+    jt_status st = jt_bpe_rule_room(w, n, err);
     if (st != JT_OK) return st;
-    for (size_t i = 0; i < n; i++) w->symbol[i].id = b->byte[(unsigned char)s[i]];
-    apply_rules(b, n, w, last);
+    apply_rules(b, put_symbols(b, s, n, w, 0), w, last);
     return JT_OK;
 }
 
 jt_status jt_bpe_rule_joins(const jt_bpe *b, uint32_t x, uint32_t y, jt_bpe_work *w, bool *yes, jt_error *err) {
     const jt_view *nx = &b->names[x], *ny = &b->names[y];
     int32_t last;
-    jt_status st = rule_room(w, nx->n + ny->n, err);
+    jt_status st = jt_bpe_rule_room(w, nx->n + ny->n, err);
     if (st != JT_OK) return st;
-    for (size_t i = 0; i < nx->n; i++) w->symbol[i].id = b->byte[(unsigned char)nx->s[i]];
-    for (size_t i = 0; i < ny->n; i++) w->symbol[nx->n + i].id = b->byte[(unsigned char)ny->s[i]];
-    apply_rules(b, nx->n + ny->n, w, &last);
-    *yes = w->symbol[0].id == x && w->symbol[0].next == nx->n && w->symbol[nx->n].id == y && w->symbol[nx->n].next == UINT32_MAX;
+    size_t mid = put_symbols(b, nx->s, nx->n, w, 0), n = put_symbols(b, ny->s, ny->n, w, mid);
+    apply_rules(b, n, w, &last);
+    *yes = w->symbol[0].id == x && w->symbol[0].next == mid && w->symbol[mid].id == y && w->symbol[mid].next == UINT32_MAX;
     return JT_OK;
 }

@@ -169,7 +169,8 @@ static jt_status load_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     if (st == JT_OK) st = read_merges(s, rule, &n_rules, err);
     if (st == JT_OK) st = read_names(t, s, rule, n_rules, part, err);
     if (st == JT_OK) {
-        st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, n_rules, s->ignore_merges || t->pretok->ignore_merges, err);
+        jt_bpe_how how = {.ignore_merges = s->ignore_merges || t->pretok->ignore_merges};
+        st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, n_rules, &how, err);
         rule = NULL;
     }
     jt_free(part), jt_free(rule);

@@ -10,9 +10,10 @@
 #include "alloc_wrap.h"
 #include "core/mem.h"
 #include "core/random.h"
+#include "core/str.h"
 #include "text/bpe.h"
 
-enum { MOST = 400 };
+enum { MOST = 400, RULES = 4000 };
 
 /* A stream of numbers for the tests. */
 typedef struct dice {
@@ -29,8 +30,10 @@ typedef struct table {
     jt_view names[MOST];
     char bytes[MOST][64];
     uint8_t part[MOST];
-    jt_bpe_rule rule[MOST];
+    jt_bpe_rule rule[RULES];
+    int32_t rank[RULES];
     size_t tokens, rules;
+    bool shared, chars; /* rules share ranks; letters have several bytes */
 } table;
 
 static uint32_t table_token(table *t, const char *s, size_t n) {
@@ -43,17 +46,19 @@ static uint32_t table_token(table *t, const char *s, size_t n) {
     return id;
 }
 
+static const char *const letter[2][4] = {{"a", "b", "c", "d"}, {"\xc3\xa9", "b", "\xc3\xa8", "\xe2\x96\x81"}};
+
 /* Joins random tokens. A token may be made in several ways, and `shuffle` lets it be made before its parts are. */
 static void table_random(table *t, dice *d, size_t letters, size_t rules, int shuffle) {
-    t->tokens = t->rules = 0;
-    for (size_t i = 0; i < letters; i++) table_token(t, (const char[]){(char)('a' + i)}, 1);
+    t->tokens = t->rules = 0, t->shared = false;
+    for (size_t i = 0; i < letters; i++) table_token(t, letter[t->chars][i], strlen(letter[t->chars][i]));
     while (t->rules < rules) {
         uint32_t l = roll(d, (uint32_t)t->tokens), r = roll(d, (uint32_t)t->tokens);
         char both[64];
         size_t n = t->names[l].n + t->names[r].n;
         if (n > 24) {
             if (roll(d, 4)) continue;
-            l = roll(d, (uint32_t)letters), r = roll(d, (uint32_t)letters), n = 2;
+            l = roll(d, (uint32_t)letters), r = roll(d, (uint32_t)letters), n = t->names[l].n + t->names[r].n;
         }
         memcpy(both, t->names[l].s, t->names[l].n);
         memcpy(both + t->names[l].n, t->names[r].s, t->names[r].n);
@@ -67,6 +72,29 @@ static void table_random(table *t, dice *d, size_t letters, size_t rules, int sh
     if (roll(d, 3) == 0) table_token(t, "abcabcab", 8); /* perhaps a token that nothing makes */
 }
 
+/* SentencePiece's table of the same tokens: any two that make a third may, in the order of what they make; some are equal. */
+static void table_share(table *t, dice *d) {
+    uint32_t order[MOST];
+    int32_t rank = 0;
+    for (uint32_t i = 0; i < t->tokens; i++) order[i] = i;
+    for (uint32_t i = (uint32_t)t->tokens; i > 1; i--) {
+        uint32_t j = roll(d, i), x = order[i - 1];
+        order[i - 1] = order[j], order[j] = x;
+    }
+    t->rules = 0, t->shared = true;
+    for (uint32_t i = 0; i < t->tokens; i++) {
+        const jt_view *v = &t->names[order[i]];
+        if (roll(d, 4)) rank++;
+        for (uint32_t l = 0; l < t->tokens; l++) {
+            size_t n = t->names[l].n;
+            if (n >= v->n || memcmp(t->names[l].s, v->s, n) != 0) continue;
+            for (uint32_t r = 0; r < t->tokens; r++)
+                if (t->names[r].n == v->n - n && !memcmp(t->names[r].s, v->s + n, v->n - n) && t->rules < RULES)
+                    t->rank[t->rules] = rank, t->rule[t->rules++] = (jt_bpe_rule){l, r, order[i]};
+        }
+    }
+}
+
 static jt_bpe *table_load(const table *t, bool ignore, jt_error *e) {
     jt_bpe *b = jt_alloc(1, sizeof *b);
     jt_bpe_rule *rule = jt_alloc(t->rules, sizeof *rule);
@@ -75,7 +103,8 @@ static jt_bpe *table_load(const table *t, bool ignore, jt_error *e) {
         return NULL;
     }
     if (t->rules) memcpy(rule, t->rule, t->rules * sizeof *rule);
-    if (jt_bpe_init(b, t->names, t->part, t->tokens, rule, t->rules, ignore, e)) {
+    jt_bpe_how how = {.ignore_merges = ignore, .chars = t->chars, .rank = t->shared ? t->rank : NULL};
+    if (jt_bpe_init(b, t->names, t->part, t->tokens, rule, t->rules, &how, e)) {
         jt_free(b);
         return NULL;
     }
@@ -90,15 +119,22 @@ static void table_unload(jt_bpe *b) {
 /* The rule as it is defined: the lowest rank, leftmost, again and again. A later rule for a pair replaces an earlier one. */
 static size_t naive(const table *t, const char *s, size_t n, uint32_t *out) {
     size_t m = 0;
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < t->tokens; k++)
-            if (t->names[k].n == 1 && t->names[k].s[0] == s[i]) out[m++] = k;
+    for (size_t i = 0; i < n;)
+        for (uint32_t k = 0; k < 4; k++) {
+            const char *c = letter[t->chars][k];
+            if (strlen(c) > n - i || memcmp(s + i, c, strlen(c)) != 0) continue;
+            i += strlen(c);
+            out[m++] = k;
+            break;
+        }
     for (;;) {
         size_t best = SIZE_MAX, at = 0;
+        int32_t least = INT32_MAX;
         for (size_t i = 0; i + 1 < m; i++)
             for (size_t r = t->rules; r-- > 0;) {
                 if (t->rule[r].left != out[i] || t->rule[r].right != out[i + 1]) continue;
-                if (r < best) best = r, at = i;
+                int32_t rank = t->shared ? t->rank[r] : (int32_t)r;
+                if (rank < least) best = r, at = i, least = rank;
                 break;
             }
         if (best == SIZE_MAX) return m;
@@ -109,7 +145,7 @@ static size_t naive(const table *t, const char *s, size_t n, uint32_t *out) {
 }
 
 static void compare(const table *t, const jt_bpe *b, const char *s, size_t n, jt_tokens *got) {
-    uint32_t want[256];
+    uint32_t want[512];
     size_t m = naive(t, s, n, want), at = 0;
     jt_bpe_work w = {0};
     jt_error e = {0};
@@ -130,20 +166,23 @@ static void random_tables(void **state) {
     table *t = calloc(1, sizeof *t);
     jt_tokens got = {0};
     size_t strings = 0, irregular = 0, improper = 0;
-    for (uint32_t round = 0; round < 2400; round++) {
+    for (uint32_t round = 0; round < 3000; round++) {
         dice d = {round, 0};
         size_t letters = 1 + roll(&d, 4), rules = 1 + roll(&d, round % 8 == 0 ? 120 : 24);
+        t->chars = round % 3 == 2;
         table_random(t, &d, letters, rules, round % 2);
+        if (round % 3) table_share(t, &d);
         jt_error e = {0};
         jt_bpe *b = table_load(t, false, &e);
         assert_non_null(b);
         irregular += b->n_irregular, improper += b->n_improper;
         for (int k = 0; k < 16; k++, strings++) {
-            char s[128];
+            jt_str s = {0};
             size_t n = 1 + roll(&d, k < 12 ? 20 : 120);
             uint32_t some = 1 + roll(&d, (uint32_t)letters);
-            for (size_t i = 0; i < n; i++) s[i] = (char)('a' + roll(&d, some));
-            compare(t, b, s, n, &got);
+            for (size_t i = 0; i < n; i++) jt_str_puts(&s, letter[t->chars][roll(&d, some)]);
+            compare(t, b, s.s, s.n, &got);
+            jt_str_free(&s);
         }
         table_unload(b);
     }
@@ -161,6 +200,7 @@ static void all_short_strings(void **state) {
     for (uint32_t round = 0; round < 60; round++) {
         dice d = {100000 + round, 0};
         table_random(t, &d, 2, 3 + round % 9, 1);
+        if (round % 2) table_share(t, &d);
         jt_error e = {0};
         jt_bpe *b = table_load(t, false, &e);
         assert_non_null(b);
