@@ -95,5 +95,6 @@ jt_status jt_bpe_encode(const jt_bpe *b, const char *s, size_t n, size_t base, j
 
 void jt_bpe_work_free(jt_bpe_work *w) {
     jt_free(w->symbol), jt_free(w->heap), jt_free(w->dead), jt_free(w->kept), jt_free(w->place);
+    jt_pieces_free(&w->pieces);
     *w = (jt_bpe_work){0};
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "jeton/text.h"
+#include "text/pretok.h"
 #include "text/trie.h"
 #include "text/words.h"
 
@@ -86,6 +87,7 @@ typedef struct jt_bpe_work {
     struct {
         uint32_t left, right, joins; /* joins: 0 not known, 1 no, 2 yes */
     } memo[64];
+    jt_pieces pieces;
 } jt_bpe_work;
 void jt_bpe_work_free(jt_bpe_work *w);
 

@@ -32,9 +32,17 @@ static jt_status lost(const jt_tokenizer *t, const char *s, size_t n, size_t bas
 
 static jt_status encode_pieces(const jt_tokenizer *t, const char *s, size_t n, size_t base, jt_bpe_work *w, jt_tokens *out, jt_error *err) {
     jt_status st = JT_OK;
-    for (size_t at = 0, end; at < n && st == JT_OK; at = end) {
-        end = t->pretok->next(s, n, at);
+    jt_pretok_fn *next = jt_pretok_whole(t->pretok);
+    jt_scan x = {s, n, false};
+    for (size_t at = 0, end; next && at < n && st == JT_OK; at = end) {
+        end = next(&x, at);
         st = jt_bpe_encode(&t->bpe, s + at, end - at, base + at, w, out, err);
+    }
+    if (next) return st;
+    st = jt_pretok_cut(t->pretok, s, n, &w->pieces, err);
+    for (size_t i = 0; i < w->pieces.n && st == JT_OK; i++) {
+        jt_piece p = w->pieces.p[i];
+        st = jt_bpe_encode(&t->bpe, s + p.begin, p.end - p.begin, base + p.begin, w, out, err);
     }
     return st;
 }

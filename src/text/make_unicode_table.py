@@ -13,23 +13,23 @@ where each folder holds the package unicodedata2 of that version, as put there b
 import subprocess, sys
 
 WHITE = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
-ASK = "import unicodedata2 as u; print(u.unidata_version); print(''.join(u.category(chr(c))[0] for c in range(0x110000)))"
+ASK = "import unicodedata2 as u; print(u.unidata_version); print(','.join(u.category(chr(c)) for c in range(0x110000)))"
 
 
 def categories(folder, version):
     got, letters = subprocess.run([sys.executable, "-c", ASK], env={"PYTHONPATH": folder}, capture_output=True, text=True, check=True).stdout.split()
     assert got == version, f"{folder} holds Unicode {got}, not {version}"
-    return letters
+    return letters.split(",")
 
 
 old, new = categories(sys.argv[1], "16.0.0"), categories(sys.argv[2], "17.0.0")
-NUMBER = {"O": 0, "L": 1, "M": 2, "N": 3, "P": 4, "S": 5, "W": 6, "D": 7}
+NUMBER = {"O": 0, "L": 1, "M": 2, "N": 3, "P": 4, "S": 5, "W": 6, "D": 7, "Lu": 8, "Lt": 8, "Ll": 9}
 
 
 def kind(c):
     if c in WHITE: return NUMBER["W"]
-    if old[c] != "N" and new[c] == "N": return NUMBER["D"]
-    return NUMBER.get(old[c], 0)
+    if old[c][0] != "N" and new[c][0] == "N": return NUMBER["D"]
+    return NUMBER.get(old[c], NUMBER.get(old[c][0], 0))
 
 
 blocks, page = {}, []
@@ -43,4 +43,6 @@ print("const uint8_t jt_unicode_page[0x1100] = {")
 for i in range(0, 0x1100, 32): print("    " + ",".join(map(str, page[i:i + 32])) + ",")
 print("};\n\nconst uint64_t jt_unicode_block[%d][16] = {" % len(blocks))
 for words in blocks: print("    {" + ",".join(f"0x{w:x}" for w in words) + "},")
+print("};\n\nconst uint16_t jt_unicode_first[256] = {")
+for i in range(0, 128, 16): print("    " + ",".join(str(1 << kind(c)) for c in range(i, i + 16)) + ",")
 print("};")

@@ -67,15 +67,15 @@ static jt_status check_spec(const jt_tokenizer_spec *s, jt_error *err) {
 }
 
 static jt_status find_pretok(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
-    if (s->pre.s) t->pretok = jt_pretok_find(s->pre.s, s->pre.n);
-    if (t->pretok) return JT_OK;
+    if (s->cut) return jt_pretok_new(s->splits, s->n_splits, &t->pretok, err);
+    if (s->pre.s) {
+        t->preset = jt_pretok_find(s->pre.s, s->pre.n);
+        return jt_pretok_named(s->pre.s, s->pre.n, s->policy, &t->pretok, err);
+    }
     jt_str known = {0};
     jt_pretok_names(&known);
     jt_status st = jt_str_check(&known, err);
-    if (st == JT_OK && s->pre.s)
-        st = jt_error_set(err, JT_UNSUPPORTED, "tokenizer.ggml.pre: \"%s\" is not a pre-tokeniser this build has; known: %s",
-                          show(s->pre.s, s->pre.n).s, jt_str_c(&known));
-    else if (st == JT_OK)
+    if (st == JT_OK)
         st = jt_error_set(err, JT_UNSUPPORTED,
                           "tokenizer.ggml.pre is missing, so how the text is cut is not known; convert the model again with a "
                           "newer converter, or set the key to one of: %s",
@@ -169,7 +169,7 @@ static jt_status load_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     if (st == JT_OK) st = read_merges(s, rule, &n_rules, err);
     if (st == JT_OK) st = read_names(t, s, rule, n_rules, part, err);
     if (st == JT_OK) {
-        jt_bpe_how how = {.ignore_merges = s->ignore_merges || t->pretok->ignore_merges};
+        jt_bpe_how how = {.ignore_merges = s->ignore_merges || (t->preset && t->preset->ignore_merges)};
         st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, n_rules, &how, err);
         rule = NULL;
     }
@@ -267,7 +267,7 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
     t->ends = jt_alloc(s->vocab, 1);
     if (!t->names || !t->types || !t->ends) return jt_nomem(err, "the vocabulary", s->vocab, sizeof *t->names);
     if ((st = piece ? load_wordpiece(t, s, err) : load_bpe(t, s, err)) != JT_OK) return st;
-    t->nfc = s->nfc || (!piece && t->pretok->nfc);
+    t->nfc = s->nfc || (!piece && t->preset && t->preset->nfc && s->policy == JT_PRETOK_HF);
     if ((st = jt_words_init(&t->find, t->names, t->vocab, err)) != JT_OK) return st;
     for (int special = 0; special < 2; special++)
         for (size_t i = 0; i < t->vocab; i++)
@@ -276,7 +276,7 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
     if ((st = find_added(t, &t->user, false, err)) != JT_OK) return st;
     if ((st = find_added(t, &t->all, true, err)) != JT_OK) return st;
     t->bos = s->bos, t->eos = s->eos;
-    t->add_bos = s->bos >= 0 && (s->add_bos < 0 ? piece || t->pretok->add_bos : s->add_bos);
+    t->add_bos = s->bos >= 0 && (s->add_bos < 0 ? piece || (t->preset && t->preset->add_bos) : s->add_bos);
     t->add_eos = s->eos >= 0 && (s->add_eos < 0 ? piece : s->add_eos);
     find_ends(t, s);
     return JT_OK;
@@ -296,6 +296,7 @@ jt_status jt_tokenizer_new(const jt_tokenizer_spec *s, jt_tokenizer **out, jt_er
 void jt_tokenizer_free(jt_tokenizer *t) {
     if (!t) return;
     jt_bpe_free(&t->bpe);
+    jt_pretok_free(t->pretok);
     if (t->piece) jt_wordpiece_free(t->piece);
     jt_free(t->piece);
     jt_words_free(&t->find);

@@ -34,9 +34,34 @@ typedef struct jt_wordpiece_options {
     jt_view more;                  /* what continuing tokens begin with; s NULL: they are plain, and those that begin a word have U+2581 */
 } jt_wordpiece_options;
 
+/* A step of cutting text into pieces, as tokenizer.json has them (pretok.h). */
+enum {
+    JT_CUT_REGEX,      /* Split: `pattern` is a regular expression */
+    JT_CUT_STRING,     /* Split: `pattern` is found as it is */
+    JT_CUT_DIGITS,     /* Digits: numbers, each alone if `individual` */
+    JT_CUT_PUNCT,      /* Punctuation */
+    JT_CUT_BYTE_LEVEL, /* ByteLevel with use_regex: GPT-2's pattern */
+    JT_CUT_WORDS,      /* Whitespace: words and runs of signs; white space is removed */
+    JT_CUT_SPACES,     /* WhitespaceSplit: white space is removed */
+    JT_CUT_BERT        /* BertPreTokenizer: white space is removed, punctuation stands alone */
+};
+enum { JT_CUT_ISOLATED, JT_CUT_REMOVED, JT_CUT_PREVIOUS, JT_CUT_NEXT, JT_CUT_CONTIGUOUS }; /* what becomes of a match */
+typedef struct jt_cut {
+    int kind;
+    jt_view pattern;
+    int behaviour; /* of REGEX, STRING and PUNCT */
+    bool invert;   /* what lies between matches counts as the match: of REGEX and STRING */
+    bool individual;
+} jt_cut;
+
 typedef struct jt_tokenizer_spec {
     jt_view model; /* model: "gpt2" is byte-level BPE, "bert" WordPiece */
     jt_view pre;   /* pre: "smollm", "gpt-2", ...; s NULL when the key is absent */
+
+    const jt_cut *splits; /* how text is cut, in place of `pre`, where `cut` says so */
+    size_t n_splits;
+    bool cut;
+    int policy; /* JT_PRETOK_*: whose cutting `pre` means */
 
     const jt_view *tokens; /* tokens: written form of ids 0 .. vocab-1 */
     const int32_t *types;  /* token_type: JT_TOKEN_*, NULL when absent (all normal) */

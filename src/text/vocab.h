@@ -31,7 +31,8 @@ struct jt_tokenizer {
     jt_bpe bpe;
     jt_words find;      /* by bytes; special tokens before others */
     jt_added user, all; /* user-defined ones; these and control and unknown ones */
-    const jt_pretok *pretok;
+    const jt_preset *preset; /* NULL: the cutting was given by steps */
+    jt_pretok *pretok;
     jt_wordpiece *piece; /* NULL: byte-level BPE */
     bool nfc;
     int32_t bos, eos;

@@ -261,7 +261,7 @@ static void refused_specs(void **state) {
 
     s = good, s.model = view_of("llama"), refuse(&s, JT_UNSUPPORTED, "\"llama\" is not a tokenizer this build has; known: gpt2");
     s = good, s.model = (jt_view){0}, refuse(&s, JT_UNSUPPORTED, "tokenizer.ggml.model");
-    s = good, s.pre = view_of("tekken"), refuse(&s, JT_UNSUPPORTED, "\"tekken\" is not a pre-tokeniser this build has; known: smollm");
+    s = good, s.pre = view_of("tekkan"), refuse(&s, JT_UNSUPPORTED, "\"tekkan\" is not a pre-tokeniser this build has; nearest: tekken, ");
     s = good, s.pre = (jt_view){0}, refuse(&s, JT_UNSUPPORTED, "tokenizer.ggml.pre is missing");
     s = good, s.pre = view_of("\x1b[31m a name that goes on and on and on and on and on"), refuse(&s, JT_UNSUPPORTED, "\"?[31m a name");
     s = good, s.vocab = 0, refuse(&s, JT_FORMAT, "0 tokens");
