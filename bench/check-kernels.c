@@ -42,8 +42,10 @@ static double now(void) {
         }                                                                                                                                  \
     } while (0)
 
+static const char *const bench_by[] = {"float", "int8", "bf16"};
+
 /* A product of a matrix of 512 outputs, in cache, for some heights. */
-static void time_products(cases *c, const jt_format *f, int int8, int cols, double peak) {
+static void time_products(cases *c, const jt_format *f, jt_by by, int cols, double peak) {
     enum { OUTPUTS = 512 };
     static const int heights[] = {1, 4, 16, 64, 256};
     const jt_kernels *k = c->k;
@@ -51,33 +53,36 @@ static void time_products(cases *c, const jt_format *f, int int8, int cols, doub
     size_t cells = (size_t)OUTPUTS * (size_t)cols;
     unsigned char *weights = cases_memory(cells * 4);
     cases_weights(c, f, cells, WEIGHTS_RANDOM, weights);
-    if (jt_matrix_init(&m, f, OUTPUTS, cols, weights, NULL) || jt_matrix_alloc_packed(&m, NULL)) abort();
+    if (jt_matrix_init(&m, f, OUTPUTS, cols, weights, NULL)) abort();
+    if (by == JT_BY_BF16) jt_matrix_for_bf16(&m);
+    if (jt_matrix_alloc_packed(&m, NULL)) abort();
     jt_matrix_pack_panels(k, &m, 0, jt_matrix_panels(&m));
-    void *scratch = cases_memory(jt_matmul_scratch(&m, int8));
+    void *scratch = cases_memory(jt_matmul_scratch(&m, by));
     float *x = cases_floats(c, (size_t)256 * (size_t)cols, FLOATS_PLAIN), *y = cases_memory((size_t)256 * OUTPUTS * 4);
     jt_acts a = cases_acts(c, 256, cols, FLOATS_PLAIN, 0);
-    a.bias = NULL, a.x = x;
-    printf("  %-5s %-5s K %-5d", int8 ? "int8" : "float", f->name, cols);
+    uint16_t *b = cases_bf16(x, 256, cols);
+    a.bias = NULL, a.x = x, a.b = b;
+    printf("  %-5s %-5s K %-5d", bench_by[by], f->name, cols);
     for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
         a.rows = heights[i];
         double s, rate;
-        TIME(s, jt_matmul(k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+        TIME(s, jt_matmul(k, &m, &a, by, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
         rate = 2.0 * (double)cells * a.rows / s;
         printf("  %3d: %6.1f (%2.0f%%)", a.rows, rate * 1e-9, 100 * rate / peak);
     }
     void *packed = m.packed;
     m.packed = NULL, a.rows = 64;
     double s;
-    TIME(s, jt_matmul(k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+    TIME(s, jt_matmul(k, &m, &a, by, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
     printf("  mapped 64: %6.1f", 2.0 * (double)cells * 64 / s * 1e-9);
-    const void *rows[JT_PANEL];
-    for (size_t o = 0; o < JT_PANEL; o++) rows[o] = weights + o * m.row_bytes;
-    TIME(s, k->pack_panel(f, rows, cols, packed));
+    m.packed = packed;
+    TIME(s, jt_matrix_pack_panels(k, &m, 0, 1));
     printf("  pack %5.1f GB/s\n", (double)m.panel_bytes / s * 1e-9);
     jt_free(packed);
     jt_free(weights);
     jt_free(scratch);
     jt_free(x);
+    jt_free(b);
     jt_free(y);
     jt_free((void *)a.q);
     jt_free((void *)a.d);
@@ -85,30 +90,34 @@ static void time_products(cases *c, const jt_format *f, int int8, int cols, doub
 }
 
 /* One row by a matrix larger than the caches: what a generated token pays. */
-static void time_stream(cases *c, const jt_format *f, int int8) {
+static void time_stream(cases *c, const jt_format *f, jt_by by) {
     enum { COLS = 2048, OUTPUTS = 65536 };
     jt_matrix m;
     size_t row = (size_t)COLS / f->block * f->bytes;
     unsigned char *weights = cases_memory(row * OUTPUTS);
     cases_weights(c, f, (size_t)COLS * 64, WEIGHTS_RANDOM, weights);
     for (size_t i = 64; i < OUTPUTS; i += 64) memcpy(weights + i * row, weights, 64 * row);
-    if (jt_matrix_init(&m, f, OUTPUTS, COLS, weights, NULL) || jt_matrix_alloc_packed(&m, NULL)) abort();
+    if (jt_matrix_init(&m, f, OUTPUTS, COLS, weights, NULL)) abort();
+    if (by == JT_BY_BF16) jt_matrix_for_bf16(&m);
+    if (jt_matrix_alloc_packed(&m, NULL)) abort();
     jt_matrix_pack_panels(c->k, &m, 0, jt_matrix_panels(&m));
     jt_free(weights);
-    void *scratch = cases_memory(jt_matmul_scratch(&m, int8));
+    void *scratch = cases_memory(jt_matmul_scratch(&m, by));
     jt_acts a = cases_acts(c, 1, COLS, FLOATS_PLAIN, 0);
     float *x = cases_floats(c, COLS, FLOATS_PLAIN), *y = cases_memory(OUTPUTS * 4);
-    a.bias = NULL, a.x = x;
+    uint16_t *b = cases_bf16(x, 1, COLS);
+    a.bias = NULL, a.x = x, a.b = b;
     double s, bytes = (double)m.panel_bytes * jt_matrix_panels(&m);
-    TIME(s, jt_matmul(c->k, &m, &a, int8, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
+    TIME(s, jt_matmul(c->k, &m, &a, by, 0, jt_matrix_panels(&m), y, OUTPUTS, scratch));
     double pass;
     TIME(pass, jt_read_bandwidth(c->k, m.packed, (size_t)bytes & ~(size_t)255, 0));
     double bandwidth = bytes / pass;
-    printf("  %-5s %-5s one row from memory %5.1f GB/s, plain reading %5.1f (%2.0f%%)\n", int8 ? "int8" : "float", f->name,
-           bytes / s * 1e-9, bandwidth * 1e-9, 100 * bytes / s / bandwidth);
+    printf("  %-5s %-5s one row from memory %5.1f GB/s, plain reading %5.1f (%2.0f%%)\n", bench_by[by], f->name, bytes / s * 1e-9,
+           bandwidth * 1e-9, 100 * bytes / s / bandwidth);
     jt_matrix_free_packed(&m);
     jt_free(scratch);
     jt_free(x);
+    jt_free(b);
     jt_free(y);
     jt_free((void *)a.q);
     jt_free((void *)a.d);
@@ -135,6 +144,7 @@ static void time_rows(cases *c) {
     ROW("exp", N, k->exp(x, N, y))
     ROW("conv", N, k->conv((const float *[]){x, x + N, x + 2 * N, x + 3 * N}, w, N, w, 4, N, y))
     ROW("recur", 64 * 128, k->recur(&(jt_recur){64, 128, y, y, x, x, w, 0.5f, 0.5f, 1, y + 64 * 128}))
+    ROW("to_bf16", N, k->to_bf16(x, N, h))
     ROW("to_f16", N, k->to_f16(x, N, h))
     ROW("from_f16", N, k->from_f16(h, N, y))
     ROW("to_q8", N, k->to_q8(x, N, q, h))
@@ -329,10 +339,13 @@ static bool has_name(const char *list, const char *name) {
 }
 
 static void time_variant(cases *c, const char *formats) {
-    double int8 = jt_peak_int8(c->k, 0.2), flt = jt_peak_float(c->k, 0.2), clock = jt_core_clock(0.1), int8_cycle, float_cycle;
-    jt_peak_per_cycle(c->k, &int8_cycle, &float_cycle);
-    printf("  clock %.2f GHz; peaks of one thread: int8 %.1f GOP/s (%.0f%% of %.0f a cycle), float %.1f (%.0f%% of %.0f)\n", clock * 1e-9,
-           int8 * 1e-9, 100 * int8 / clock / int8_cycle, int8_cycle, flt * 1e-9, 100 * flt / clock / float_cycle, float_cycle);
+    double int8 = jt_peak_int8(c->k, 0.2), flt = jt_peak_float(c->k, 0.2), bf16 = jt_peak_bf16(c->k, 0.2), clock = jt_core_clock(0.1);
+    double int8_cycle, float_cycle, bf16_cycle;
+    jt_peak_per_cycle(c->k, &int8_cycle, &float_cycle, &bf16_cycle);
+    printf("  clock %.2f GHz; peaks of one thread: int8 %.1f GOP/s (%.0f%% of %.0f a cycle), float %.1f (%.0f%% of %.0f), bf16 %.1f "
+           "(%.0f%% of %.0f)\n",
+           clock * 1e-9, int8 * 1e-9, 100 * int8 / clock / int8_cycle, int8_cycle, flt * 1e-9, 100 * flt / clock / float_cycle, float_cycle,
+           bf16 * 1e-9, 100 * bf16 / clock / bf16_cycle, bf16_cycle);
     printf("  GOP/s by rows of activations:\n");
     int n;
     const jt_format *f = jt_formats(&n);
@@ -340,11 +353,16 @@ static void time_variant(cases *c, const char *formats) {
     for (int i = 0; i < n && i < 64; i++) wanted[i] = f[i].panel != JT_PANEL_NONE && (!formats || has_name(formats, f[i].name));
     for (int i = 0; i < n; i++)
         if (wanted[i] && f[i].quantised)
-            time_products(c, &f[i], 1, f[i].block > 32 ? 512 : 576, int8), time_products(c, &f[i], 1, 1536, int8);
+            time_products(c, &f[i], JT_BY_INT8, f[i].block > 32 ? 512 : 576, int8), time_products(c, &f[i], JT_BY_INT8, 1536, int8);
     for (int i = 0; i < n; i++)
-        if (wanted[i]) time_products(c, &f[i], 0, f[i].block > 32 ? 512 : 576, flt);
+        if (wanted[i]) time_products(c, &f[i], JT_BY_FLOAT, f[i].block > 32 ? 512 : 576, flt);
     for (int i = 0; i < n; i++)
-        if (wanted[i] && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised);
+        if (wanted[i] && (!f[i].quantised || f[i].type == JT_Q8_0))
+            time_products(c, &f[i], JT_BY_BF16, 576, bf16), time_products(c, &f[i], JT_BY_BF16, 2048, bf16);
+    for (int i = 0; i < n; i++)
+        if (wanted[i] && c->k != &jt_kernels_scalar) time_stream(c, &f[i], f[i].quantised ? JT_BY_INT8 : JT_BY_FLOAT);
+    for (int i = 0; i < n; i++)
+        if (wanted[i] && f[i].type == JT_F16 && c->k != &jt_kernels_scalar) time_stream(c, &f[i], JT_BY_BF16);
     if (formats) return;
     time_rows(c);
     time_attention(c, flt);
@@ -354,7 +372,7 @@ static void time_variant(cases *c, const char *formats) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512", "neon"};
+    static const char *const all[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon"};
     uint64_t seed = 1;
     bool timing = true;
     const char *formats = NULL;

@@ -1,15 +1,16 @@
-# Files of an instruction set (*_avx2.c, *_avxvnni.c, *_avx512.c, *_neon.c) are compiled for it, and called only where the
+# Files of an instruction set (*_avx2.c, *_avxvnni.c, *_avx512.c, *_avx512bf16.c, *_neon.c) are compiled for it, and called only where the
 # processor has it.
 include(CheckCCompilerFlag)
 set(AVX2_FLAGS -mavx2 -mfma -mf16c)
 set(AVXVNNI_FLAGS ${AVX2_FLAGS} -mavxvnni)
 set(AVX512_FLAGS ${AVX2_FLAGS} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+set(AVX512BF16_FLAGS ${AVX512_FLAGS} -mavx512bf16)
 set(NEON_FLAGS -march=armv8.2-a+dotprod)
 
 # The flags of one file; empty for most.
 function(jt_instruction_set file out)
   set(${out} "" PARENT_SCOPE)
-  foreach(set AVX2 AVXVNNI AVX512 NEON)
+  foreach(set AVX2 AVXVNNI AVX512 AVX512BF16 NEON)
     string(TOLOWER ${set} name)
     if(file MATCHES "_${name}\\.c$")
       set(${out} "${${set}_FLAGS}" PARENT_SCOPE)
@@ -26,6 +27,10 @@ macro(jt_instruction_sets sources)
     check_c_compiler_flag(-mavxvnni has_avxvnni)
     if(NOT has_avxvnni)
       list(FILTER ${sources} EXCLUDE REGEX "_avxvnni\\.c$")
+    endif()
+    check_c_compiler_flag(-mavx512bf16 has_avx512bf16)
+    if(NOT has_avx512bf16)
+      list(FILTER ${sources} EXCLUDE REGEX "_avx512bf16\\.c$")
     endif()
   endif()
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")

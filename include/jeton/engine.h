@@ -15,7 +15,7 @@ typedef struct jt_engine jt_engine;
 
 typedef struct jt_engine_options {
     int threads;         /* 0: one per processor this process may use */
-    const char *kernels; /* "scalar", "avx2", "avxvnni", "avx512", "neon"; NULL or "auto": the best that this processor has */
+    const char *kernels; /* "scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon"; NULL or "auto": the best that this processor has */
 } jt_engine_options;
 
 /* `o` may be NULL for the defaults. Free with jt_engine_free. Errors: JT_INVALID

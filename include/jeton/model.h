@@ -31,12 +31,13 @@ typedef struct jt_state jt_state;
 typedef struct jt_tokenizer jt_tokenizer;
 
 typedef enum jt_activations {
-    JT_ACT_INT8, /* activations rounded to 8 bits before products with quantised weights (default) */
-    JT_ACT_FLOAT /* weights expanded to float32, activations kept */
+    JT_ACT_INT8,  /* activations rounded to 8 bits before products with quantised weights (default); else as JT_ACT_FLOAT */
+    JT_ACT_FLOAT, /* weights expanded to float32, activations kept */
+    JT_ACT_BF16   /* weights of every format and activations rounded to bfloat16, sums in float32 (docs/numbers.md) */
 } jt_activations;
 
 typedef enum jt_kv_type {
-    JT_KV_AUTO, /* F16 with int8 activations, F32 with float */
+    JT_KV_AUTO, /* F32 with float activations, else F16 */
     JT_KV_F16,
     JT_KV_F32,
     JT_KV_Q8_0 /* 8 bits and a scale for every 32 elements of a head's key or value */

@@ -62,7 +62,7 @@ double jt_bench_median(const double *x, int n);
 /* Bytes that must be read and operations that must be done for each token of a test, attention's operations left out. */
 double jt_bench_bytes(const jt_bench *b, const jt_bench_test *t);
 double jt_bench_ops(const jt_bench *b, const jt_bench_test *t);
-/* The part of the nearer limit that was reached, and its name ("read", "int8", "float"); NaN when limits were not measured.
+/* The part of the nearer limit that was reached, and its name ("read", "int8", "float", "bf16"); NaN when limits were not measured.
  * Of reading it is the median of the rounds' parts, each of what its own round could read. */
 double jt_bench_fraction(const jt_bench *b, const jt_bench_test *t, const char **name);
 

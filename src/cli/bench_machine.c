@@ -17,7 +17,7 @@ typedef struct probe {
     jt_pool *pool;
     uint8_t *buffer; /* [threads][bytes] */
     size_t bytes;
-    double *clock, *int8, *flt, *read; /* [threads] */
+    double *clock, *int8, *flt, *bf16, *read; /* [threads] */
 } probe;
 
 static void measure(void *arg, int thread, int threads) {
@@ -29,6 +29,7 @@ static void measure(void *arg, int thread, int threads) {
     p->clock[thread] = jt_core_clock(LOOP / 4);
     p->int8[thread] = jt_peak_int8(p->kernels, LOOP);
     p->flt[thread] = jt_peak_float(p->kernels, LOOP);
+    p->bf16[thread] = jt_peak_bf16(p->kernels, LOOP);
     jt_pool_barrier(p->pool);
     p->read[thread] = jt_read_bandwidth(p->kernels, mine, p->bytes, READ);
 }
@@ -49,23 +50,24 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, double *read, jt_error
     int n = jt_pool_threads(e->pool);
     probe p = {.kernels = e->kernels, .pool = e->pool, .bytes = buffer_bytes(n)};
     if (p.bytes == 0) return jt_error_set(err, JT_NOMEM, "too little free memory to measure how fast it is read");
-    double *x = jt_alloc((size_t)n, 4 * sizeof *x), int8, flt;
+    double *x = jt_alloc((size_t)n, 5 * sizeof *x), int8, flt, bf16;
     p.buffer = jt_alloc_large((size_t)n, p.bytes);
     if (!x || !p.buffer) {
         jt_free(x);
         jt_free(p.buffer);
         return jt_nomem(err, "the buffer that is read", (size_t)n, p.bytes);
     }
-    p.clock = x, p.int8 = x + n, p.flt = x + 2 * n, p.read = x + 3 * n;
+    p.clock = x, p.int8 = x + n, p.flt = x + 2 * n, p.bf16 = x + 3 * n, p.read = x + 4 * n;
     *read = 0, out->clock *= n;
     for (int i = 0; i < TRIES; i++) {
         jt_pool_run(p.pool, measure, &p);
         out->clock = best(out->clock, p.clock, n);
         out->int8 = best(out->int8, p.int8, n);
         out->flt = best(out->flt, p.flt, n);
+        out->bf16 = best(out->bf16, p.bf16, n);
         *read = best(*read, p.read, n);
     }
-    jt_peak_per_cycle(e->kernels, &int8, &flt);
+    jt_peak_per_cycle(e->kernels, &int8, &flt, &bf16);
     out->int8_ports = int8 * out->clock;
     out->flt_ports = flt * out->clock;
     out->clock /= n;
@@ -73,6 +75,9 @@ jt_status jt_limits_measure(jt_engine *e, jt_limits *out, double *read, jt_error
     jt_free(p.buffer);
     return JT_OK;
 }
+
+double jt_limits_peak(const jt_limits *l, jt_by by) { return by == JT_BY_INT8 ? l->int8 : by == JT_BY_BF16 ? l->bf16 : l->flt; }
+const char *jt_by_name(jt_by by) { return by == JT_BY_INT8 ? "int8" : by == JT_BY_BF16 ? "bf16" : "float"; }
 
 static double demand_held(const jt_matrix *x) {
     return x->packed ? (double)jt_matrix_panels(x) * (double)x->panel_bytes : (double)x->row_bytes * x->rows;
@@ -125,7 +130,9 @@ jt_demand jt_demand_of(const jt_model *m) {
         d.prompt_ops += 2.0 * x->rows * x->cols;
         if (x->format->quantised) quantised += 2.0 * x->rows * x->cols;
     }
-    d.int8 = m->options.activations == JT_ACT_INT8 && quantised > d.prompt_ops / 2;
+    d.by = m->options.activations == JT_ACT_BF16                                   ? JT_BY_BF16
+           : m->options.activations == JT_ACT_INT8 && quantised > d.prompt_ops / 2 ? JT_BY_INT8
+                                                                                   : JT_BY_FLOAT;
     demand_experts(m, &d);
     return d;
 }

@@ -6,11 +6,12 @@
 #include <stdint.h>
 
 #include "jeton/model.h"
+#include "tensor/kernels.h"
 
 /* Of all threads together, a second. */
 typedef struct jt_limits {
     double read;                  /* bytes read from memory, the median of the rounds */
-    double int8, flt;             /* operations measured; a multiplication and an addition are two */
+    double int8, flt, bf16;       /* operations measured; a multiplication and an addition are two */
     double int8_ports, flt_ports; /* operations that two vector ports at the measured clock allow */
     double clock;                 /* cycles of one core */
 } jt_limits;
@@ -29,10 +30,13 @@ typedef struct jt_demand {
     double expert_bytes, expert_part; /* of all experts; and the part of them that a token goes to */
     double prompt_ops;                /* operations in products for a prompt's token: every matrix but embedding and head, as above */
     double head_ops;                  /* and of the head */
-    bool int8;                        /* most of them in 8 bits */
+    jt_by by;                         /* how most of them are made */
     const char *format;               /* of most of the weights */
 } jt_demand;
 jt_demand jt_demand_of(const jt_model *m);
+/* The peak of products made as a model's are, and its name. */
+double jt_limits_peak(const jt_limits *l, jt_by by);
+const char *jt_by_name(jt_by by);
 /* Of weights that a pass over so many rows reads, where each goes to experts of its own at random. */
 double jt_demand_bytes(const jt_demand *d, double rows);
 

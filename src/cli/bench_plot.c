@@ -128,14 +128,14 @@ static void plot_legend(struct plot *p, const jt_bench *b) {
 }
 
 jt_status jt_bench_plot(const jt_bench *b, const char *path, jt_error *err) {
-    struct plot p = {.peak = b->demand.int8 ? b->limits.int8 : b->limits.flt, .read = b->limits.read};
+    struct plot p = {.peak = jt_limits_peak(&b->limits, b->demand.by), .read = b->limits.read};
     plot_ranges(&p, b);
     jt_str_printf(&p.s,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" "
                   "fill=\"#222\">\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
                   WIDTH, HEIGHT, WIDTH, HEIGHT);
     plot_axes(&p);
-    plot_roof(&p, b->demand.int8 ? "int8" : "float");
+    plot_roof(&p, jt_by_name(b->demand.by));
     plot_dots(&p, b);
     plot_legend(&p, b);
     jt_str_puts(&p.s, "</svg>\n");

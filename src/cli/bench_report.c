@@ -30,8 +30,10 @@ static bool report_beyond(const jt_bench *b) {
 
 static void report_limits(const jt_bench *b) {
     const jt_limits *l = &b->limits;
-    jt_out("limits at %.2f GHz: read %.1f GB/s; int8 %.0f GOP/s, ports and clock allow %.0f; float %.0f GFLOP/s, they allow %.0f\n",
+    jt_out("limits at %.2f GHz: read %.1f GB/s; int8 %.0f GOP/s, ports and clock allow %.0f; float %.0f GFLOP/s, they allow %.0f",
            l->clock / 1e9, l->read / 1e9, l->int8 / 1e9, l->int8_ports / 1e9, l->flt / 1e9, l->flt_ports / 1e9);
+    if (b->demand.by == JT_BY_BF16) jt_out("; bf16 %.0f", l->bf16 / 1e9);
+    jt_out("\n");
     if (report_suspect(l->int8, l->int8_ports))
         jt_out("suspect: the int8 peak is %.0f %% of what ports and clock allow; the machine may be busy\n", 100 * l->int8 / l->int8_ports);
     if (report_suspect(l->flt, l->flt_ports))
@@ -79,8 +81,8 @@ static void report_operators(const jt_bench *b, const jt_bench_test *t) {
     jt_out("of %.3f s", all);
     if (b->have_limits && t->prompt && products)
         jt_out("; products alone at %.1f %% of the %s peak",
-               100 * jt_bench_ops(b, t) * t->prompt * t->batch / products / (b->demand.int8 ? b->limits.int8 : b->limits.flt),
-               b->demand.int8 ? "int8" : "float");
+               100 * jt_bench_ops(b, t) * t->prompt * t->batch / products / jt_limits_peak(&b->limits, b->demand.by),
+               jt_by_name(b->demand.by));
     jt_out("\n");
 }
 
@@ -169,6 +171,7 @@ static void report_limits_json(const jt_bench *b, jt_str *s) {
     report_number(s, "int8_ops_allowed", l->int8_ports);
     report_number(s, "float_ops_per_second", l->flt);
     report_number(s, "float_ops_allowed", l->flt_ports);
+    report_number(s, "bf16_ops_per_second", l->bf16);
     report_number(s, "clock_hz", l->clock);
     jt_str_printf(s, ", \"suspect\": %s}",
                   report_suspect(l->int8, l->int8_ports) || report_suspect(l->flt, l->flt_ports) || report_beyond(b) ? "true" : "false");

@@ -248,8 +248,8 @@ double jt_bench_fraction(const jt_bench *b, const jt_bench_test *t, const char *
     double part[JT_BENCH_ROUNDS];
     for (int i = 0; i < b->repeat; i++) part[i] = t->speed[i] / b->read[i];
     double read = jt_bench_bytes(b, t) * jt_bench_median(part, b->repeat),
-           ops = jt_bench_ops(b, t) * jt_bench_median(t->speed, b->repeat) / (b->demand.int8 ? b->limits.int8 : b->limits.flt);
-    *name = read > ops ? "read" : b->demand.int8 ? "int8" : "float";
+           ops = jt_bench_ops(b, t) * jt_bench_median(t->speed, b->repeat) / jt_limits_peak(&b->limits, b->demand.by);
+    *name = read > ops ? "read" : jt_by_name(b->demand.by);
     return read > ops ? read : ops;
 }
 

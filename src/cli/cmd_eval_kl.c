@@ -16,6 +16,8 @@ static jt_status read_mode(const char *s, jt_model_options *o, bool *lora, jt_er
             o->activations = JT_ACT_INT8;
         else if (n == 17 && !memcmp(s, "activations=float", n))
             o->activations = JT_ACT_FLOAT;
+        else if (n == 16 && !memcmp(s, "activations=bf16", n))
+            o->activations = JT_ACT_BF16;
         else if (n == 11 && !memcmp(s, "kv-type=f16", n))
             o->kv_type = JT_KV_F16;
         else if (n == 11 && !memcmp(s, "kv-type=f32", n))
@@ -27,7 +29,7 @@ static jt_status read_mode(const char *s, jt_model_options *o, bool *lora, jt_er
         else
             return jt_error_set(err, JT_INVALID,
                                 "'%.*s' is no part of a numeric mode; choose from activations=int8, activations=float, "
-                                "kv-type=f32, kv-type=f16, kv-type=q8_0, lora=off",
+                                "activations=bf16, kv-type=f32, kv-type=f16, kv-type=q8_0, lora=off",
                                 (int)n, s);
         s += n;
         if (*s == ',' && *++s == 0)
@@ -190,8 +192,9 @@ const jt_command jt_cmd_eval_kl = {
     .about =
         "Gives the mean over the second halves of the chunks of KL(A || B), the Kullback-Leibler divergence over the whole vocabulary, "
         "with its standard error and percentiles; how often both have the same best token; and the ratio of their perplexities.\n\n"
-        "After a model's name, a colon and settings with commas between them choose its numeric mode: activations=int8 or "
-        "activations=float, kv-type=f32, kv-type=f16 or kv-type=q8_0, lora=off for a side without the adapter of --lora. What is not "
+        "After a model's name, a colon and settings with commas between them choose its numeric mode: activations=int8, "
+        "activations=float or activations=bf16, kv-type=f32, kv-type=f16 or kv-type=q8_0, lora=off for a side without the adapter of "
+        "--lora. What is not "
         "said there is as the options of the command say. An empty "
         "name is the default model.",
     .opt = opts,

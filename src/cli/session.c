@@ -22,9 +22,11 @@ jt_engine_options jt_session_engine_options(const jt_args *a) {
 }
 
 jt_model_options jt_session_model_options(const jt_args *a) {
-    const char *kv = jt_arg_text(a, "kv-type");
+    const char *kv = jt_arg_text(a, "kv-type"), *act = jt_arg_text(a, "activations");
     return (jt_model_options){
-        .activations = strcmp(jt_arg_text(a, "activations"), "float") == 0 ? JT_ACT_FLOAT : JT_ACT_INT8,
+        .activations = strcmp(act, "float") == 0  ? JT_ACT_FLOAT
+                       : strcmp(act, "bf16") == 0 ? JT_ACT_BF16
+                                                  : JT_ACT_INT8,
         .kv_type = strcmp(kv, "f16") == 0    ? JT_KV_F16
                    : strcmp(kv, "f32") == 0  ? JT_KV_F32
                    : strcmp(kv, "q8_0") == 0 ? JT_KV_Q8_0

@@ -223,9 +223,10 @@ static jt_status eval_run_head(jt_model *m, const jt_want *want, const jt_env *e
         product |= x->logits || x->n_targets || x->log_sum_exp || x->entropy || x->n_top;
     }
     if (!product) return JT_OK;
-    int int8 = m->options.activations == JT_ACT_INT8 && head->format->quantised;
+    jt_by by = m->options.activations == JT_ACT_BF16 ? JT_BY_BF16 : JT_BY_FLOAT;
+    if (m->options.activations == JT_ACT_INT8 && head->format->quantised) by = JT_BY_INT8;
     jt_status s = grow_buffer(m, &w->head, jt_head_work_bytes(head, block), "logits", err);
-    if (!s) s = grow_scratch(m, jt_matmul_scratch(head, int8), err);
+    if (!s) s = grow_scratch(m, jt_matmul_scratch(head, by), err);
     for (int i = 0; i < wanted && !s; i += block) {
         int rows = wanted - i < block ? wanted - i : block;
         for (int k = 0; k < rows; k++) {
@@ -242,7 +243,7 @@ static jt_status eval_run_head(jt_model *m, const jt_want *want, const jt_env *e
         }
         jt_head_run r = {.engine = m->engine,
                          .head = head,
-                         .int8 = int8,
+                         .by = by,
                          .cap = m->config.logit_cap,
                          .hidden = e->storage,
                          .hidden_at = at + (size_t)i * row_bytes,

@@ -76,6 +76,11 @@ static void imatrix_row(const jt_env *e, const jt_opnode *n, int r, struct imatr
         }
         return;
     }
+    if (e->list->value[n->in[0]].elem == JT_ELEM_BF16) {
+        jt_acts a = jt_env_acts(e, n->in[0], r, 1);
+        for (int i = 0; i < x->cols; i++) to[i] += (double)jt_bf16_to_f32(a.b[i]) * (double)jt_bf16_to_f32(a.b[i]);
+        return;
+    }
     const float *v = jt_env_f32(e, n->in[0]) + at;
     for (int i = 0; i < x->cols; i++) to[i] += (double)v[i] * (double)v[i];
 }

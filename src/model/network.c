@@ -32,11 +32,12 @@ static jt_val network_lora_up(jt_net *n, int layer, jt_role r, jt_val y, jt_val 
     return p->out[0] = jt_list_value(n->list, JT_ROWS_ALL, JT_ELEM_F32, width);
 }
 
-jt_val jt_net_quantised(jt_net *n, int layer, jt_val x) {
+jt_val jt_net_rounded(jt_net *n, int layer, const jt_matrix *m, jt_val x) {
+    if (!n->bf16 && !(n->int8 && m->format->quantised)) return x;
     if (n->act_from != x) {
         jt_opnode *q = jt_list_node(n->list, &jt_op_quantise, layer);
         q->in[0] = x;
-        q->out[0] = jt_list_value(n->list, n->rows, JT_ELEM_ACT, jt_net_width(n, x));
+        q->out[0] = jt_list_value(n->list, n->rows, n->bf16 ? JT_ELEM_BF16 : JT_ELEM_ACT, jt_net_width(n, x));
         n->act_from = x, n->act = q->out[0];
     }
     return n->act;
@@ -56,7 +57,7 @@ jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_va
     jt_ref ref = n->ref[jt_net_ref_index(layer, r)];
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
     jt_val t = network_lora_down(n, layer, r, x);
-    if (n->int8 && m->format->quantised) x = jt_net_quantised(n, layer, x);
+    x = jt_net_rounded(n, layer, m, x);
     jt_opnode *p = jt_list_node(n->list, &jt_op_matmul, layer);
     p->in[0] = x;
     p->weight[0] = ref;

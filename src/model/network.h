@@ -24,9 +24,10 @@ typedef struct jt_net {
     jt_list *list;
     const jt_config *config;
     const jt_weights *weights;
-    const jt_ref *ref; /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
-    jt_rows rows;      /* of values that are made; JT_ROWS_ALL in layers */
-    bool int8;
+    const jt_ref *ref;   /* [JT_W_GLOBAL], then [JT_W_ROLES - JT_W_GLOBAL] for each layer */
+    jt_rows rows;        /* of values that are made; JT_ROWS_ALL in layers */
+    bool int8;           /* rows are rounded to 8 bits where weights are quantised */
+    bool bf16;           /* rows and weights are rounded to bfloat16 */
     bool fuse;           /* runs of operators become fused ones */
     bool taps;           /* the list gets a node at every site */
     bool keys;           /* rows may have lists of keys, or raw keys */
@@ -36,7 +37,7 @@ typedef struct jt_net {
     uint64_t lora_made;  /* bit r: lora_low[r] is there */
     jt_val lora_low[JT_W_ROLES];
     jt_val rope[JT_ROPES]; /* tables of the rotations */
-    jt_val act_from, act;  /* the value last quantised, and its 8-bit form */
+    jt_val act_from, act;  /* the value last rounded, and what it became */
 } jt_net;
 
 typedef struct jt_entry {
@@ -71,12 +72,12 @@ static inline uint64_t jt_layer_roles(const jt_config *c, int layer) {
            jt_norm_roles(b->mlp_norm, JT_W_FFN_NORM) | jt_norm_roles(b->mixer_post, JT_W_ATTN_POST_NORM) |
            jt_norm_roles(b->mlp_post, JT_W_FFN_POST_NORM);
 }
-/* x W^T for the weight of a role, plus the bias of role `bias` where the model has it, with what adapters add; quantises x first
+/* x W^T for the weight of a role, plus the bias of role `bias` where the model has it, with what adapters add; rounds x first
  * where the mode asks for it. JT_W_ROLES: no bias. */
 jt_val jt_net_linear_biased(jt_net *n, int layer, jt_role r, jt_role bias, jt_val x);
 jt_val jt_net_linear(jt_net *n, int layer, jt_role r, jt_val x);
-/* x as products in 8 bits want it; made once for all that read it in turn. */
-jt_val jt_net_quantised(jt_net *n, int layer, jt_val x);
+/* x as products with a matrix want it in the network's mode: rounded, or as it is; made once for all that read it in turn. */
+jt_val jt_net_rounded(jt_net *n, int layer, const jt_matrix *m, jt_val x);
 /* The RMS norm of x with the weight of a role. */
 jt_val jt_net_rms_norm(jt_net *n, int layer, jt_role r, jt_val x, float eps);
 /* The width of a value; 1 in a list that has failed. */

@@ -14,8 +14,8 @@ static jt_status check_options(const jt_model_options *o, jt_error *err) {
     if (o->ubatch < 0 || o->ubatch > MAX_UBATCH)
         return jt_error_set(err, JT_INVALID, "ubatch=%d: must be between 1 and %d rows, or 0 for %d", o->ubatch, MAX_UBATCH,
                             DEFAULT_UBATCH);
-    if (o->activations != JT_ACT_INT8 && o->activations != JT_ACT_FLOAT)
-        return jt_error_set(err, JT_INVALID, "activations=%d: must be int8 or float", (int)o->activations);
+    if (o->activations != JT_ACT_INT8 && o->activations != JT_ACT_FLOAT && o->activations != JT_ACT_BF16)
+        return jt_error_set(err, JT_INVALID, "activations=%d: must be int8, float or bf16", (int)o->activations);
     if (o->kv_type != JT_KV_AUTO && o->kv_type != JT_KV_F16 && o->kv_type != JT_KV_F32 && o->kv_type != JT_KV_Q8_0)
         return jt_error_set(err, JT_INVALID, "kv_type=%d: must be auto, f16, f32 or q8_0", (int)o->kv_type);
     if (o->context < 0 || o->context > 1 << 24)
@@ -56,7 +56,7 @@ static jt_status read_files(jt_model *m, const char *path, jt_error *err) {
 static jt_status lay_out_cache(jt_model *m, jt_error *err) {
     const jt_config *c = &m->config;
     jt_kv_type t = m->options.kv_type;
-    if (t == JT_KV_AUTO) t = m->options.activations == JT_ACT_INT8 ? JT_KV_F16 : JT_KV_F32;
+    if (t == JT_KV_AUTO) t = m->options.activations == JT_ACT_FLOAT ? JT_KV_F32 : JT_KV_F16;
     m->kv = (jt_kv_layout){.layers = c->layers,
                            .heads = c->kv_heads,
                            .dim = c->head_dim,
@@ -83,7 +83,7 @@ static uint64_t packed_bytes(const jt_model *m) {
     uint64_t n = 0;
     for (size_t i = 0; i < m->weights.n; i++) {
         const jt_weight *w = &m->weights.w[i];
-        if (open_packs(m, w)) n += (uint64_t)jt_matrix_panels(&w->matrix) * jt_panel_bytes(w->matrix.format->panel, w->matrix.cols);
+        if (open_packs(m, w)) n += (uint64_t)jt_matrix_panels(&w->matrix) * w->matrix.panel_bytes;
     }
     return n;
 }
@@ -108,6 +108,17 @@ static jt_status check_memory(const jt_model *m, jt_error *err) {
             (double)weights / mib, m->options.context, (double)cache / mib, (double)rows / mib, (double)have / mib,
             m->options.no_repack ? "" : " or --no-repack");
     return JT_OK;
+}
+
+/* Products of all matrices but those of routers are in bfloat16. */
+static void open_for_bf16(jt_model *m) {
+    static const jt_role router[] = {JT_W_ROUTER, JT_W_S_ROUTER};
+    for (size_t i = 0; i < m->weights.n; i++) {
+        bool other = m->weights.w[i].vector != NULL;
+        for (int l = 0; l < m->config.layers; l++)
+            for (int k = 0; k < 2; k++) other |= m->ref[jt_net_ref_index(l, router[k])].tensor == i;
+        if (!other) jt_matrix_for_bf16(&m->weights.w[i].matrix);
+    }
 }
 
 struct packing {
@@ -176,6 +187,7 @@ jt_status jt_model_build(jt_model *m, int kind, jt_error *err) {
                 .weights = &m->weights,
                 .ref = m->ref,
                 .int8 = m->options.activations == JT_ACT_INT8,
+                .bf16 = m->options.activations == JT_ACT_BF16,
                 .fuse = !m->engine->unfused,
                 .taps = kind < JT_GRAPH_PROJECT && kind & JT_GRAPH_TAPS,
                 .keys = kind < JT_GRAPH_PROJECT && kind & JT_GRAPH_KEYS,
@@ -271,7 +283,7 @@ static jt_status make_info(jt_model *m, const char *path, jt_error *err) {
     i->read_bytes_per_token =
         (uint64_t)(c->layers - c->ssm_layers) * (uint64_t)m->kv.heads * (m->kv.head_bytes + m->kv.value_bytes) / JT_TILE;
     i->recurrent_bytes = m->mark_bytes;
-    i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : "float";
+    i->activations = m->options.activations == JT_ACT_INT8 ? "int8" : m->options.activations == JT_ACT_BF16 ? "bf16" : "float";
     i->kv_type = jt_format_of(m->kv.type)->name;
     i->encoder = c->encoder, i->types = c->types, i->labels = c->classes;
     i->pooling = c->pooling != JT_POOL_AUTO ? c->pooling : c->encoder ? JT_POOL_MEAN : JT_POOL_LAST;
@@ -284,6 +296,7 @@ static jt_status open_model(jt_model *m, const char *path, bool usual, jt_error 
     jt_status s = read_files(m, path, err);
     if (s || m->options.vocab_only) return s ? s : make_info(m, path, err);
     m->set[0] = &m->weights;
+    if (m->options.activations == JT_ACT_BF16) open_for_bf16(m);
     if (usual && m->config.encoder && m->config.context > DEFAULT_UBATCH) /* a sequence is never parted */
         m->options.ubatch = m->config.context < ENCODER_UBATCH ? m->config.context : ENCODER_UBATCH;
     if ((s = lay_out_cache(m, err)) || (s = jt_model_build(m, 0, err)) || (s = check_memory(m, err)) || (s = open_pack(m, err)) ||

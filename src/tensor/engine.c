@@ -80,7 +80,7 @@ const char *jt_engine_kernels(const jt_engine *e) { return e->kernels->name; }
 
 static const char *const variants[] = {
 #if defined(__x86_64__)
-    "avx512", "avxvnni", "avx2",
+    "avx512bf16", "avx512", "avxvnni", "avx2",
 #endif
 #if defined(__aarch64__)
     "neon",

@@ -46,6 +46,7 @@ typedef enum jt_panel_kind {
     JT_PANEL_F32,
     JT_PANEL_F16,
     JT_PANEL_BF16,
+    JT_PANEL_PAIRS, /* no format's own: what products in bfloat16 read */
     JT_PANEL_I4,
     JT_PANEL_I4M,
     JT_PANEL_I8,

@@ -5,20 +5,21 @@
 #include "core/mem.h"
 #include "tensor/scalar_math.h"
 
-/* Parts of the work buffer: quantised rows, then logits. */
+/* Parts of the work buffer: rounded rows, then logits. */
 struct parts {
+    uint16_t *b;
     int8_t *q;
     float *d, *s, *logits;
 };
 
-static size_t act_bytes(size_t rows, size_t cols) {
-    return (rows * (cols + cols / JT_ACT_BLOCK * 4 + cols / 32 * 4) + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1);
-}
+/* Room for rows in 8 bits or in bfloat16, which takes more. */
+static size_t act_bytes(size_t rows, size_t cols) { return rows * jt_bf16_stride((int)cols) * sizeof(uint16_t); }
 
 static struct parts head_parts_of(const jt_head_run *r) {
     struct parts p;
     size_t rows = (size_t)r->rows, cols = (size_t)r->head->cols;
     char *at = jt_buffer_at(r->work, 0);
+    p.b = (uint16_t *)(void *)at;
     p.q = (int8_t *)at;
     p.d = (float *)(at + rows * cols);
     p.s = p.d + rows * (cols / JT_ACT_BLOCK);
@@ -88,15 +89,18 @@ static void head_run(void *arg, int thread, int threads) {
     struct parts p = head_parts_of(r);
     size_t cols = (size_t)r->head->cols, vocab = (size_t)r->head->rows;
     const float *x = jt_buffer_at(r->hidden, r->hidden_at);
-    jt_acts a = {.rows = r->rows, .cols = r->head->cols, .x = x, .q = p.q, .d = p.d, .s = p.s};
-    if (r->int8) {
+    jt_acts a = {.rows = r->rows, .cols = r->head->cols, .x = x, .b = p.b, .q = p.q, .d = p.d, .s = p.s};
+    if (r->by != JT_BY_FLOAT) {
         for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads)
-            k->quantise(x + i * cols, r->head->cols, p.q + i * cols, p.d + i * (cols / JT_ACT_BLOCK), p.s + i * (cols / 32));
+            if (r->by == JT_BY_BF16)
+                k->to_bf16(x + i * cols, r->head->cols, p.b + i * jt_bf16_stride(r->head->cols));
+            else
+                k->quantise(x + i * cols, r->head->cols, p.q + i * cols, p.d + i * (cols / JT_ACT_BLOCK), p.s + i * (cols / 32));
         jt_pool_barrier(r->engine->pool);
     }
     int panels = jt_matrix_panels(r->head), least = jt_matmul_least(r->head, r->rows, threads), first, end;
     while (jt_turns_part(&w->taken, panels, least, threads, &first, &end))
-        jt_engine_count(r->engine, thread, jt_matmul(k, r->head, &a, r->int8, first, end, p.logits, r->head->rows, r->scratch[thread]));
+        jt_engine_count(r->engine, thread, jt_matmul(k, r->head, &a, r->by, first, end, p.logits, r->head->rows, r->scratch[thread]));
     jt_pool_barrier(r->engine->pool);
     for (size_t i = (size_t)thread; i < (size_t)r->rows; i += (size_t)threads) head_reduce(r, p.logits + i * vocab, &r->want[i]);
 }

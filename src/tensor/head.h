@@ -26,7 +26,7 @@ typedef struct jt_head_want {
 typedef struct jt_head_run {
     const jt_engine *engine;
     const jt_matrix *head;
-    int int8;
+    jt_by by;
     float cap;               /* 0, or logits become cap * tanh(logit / cap) */
     const jt_buffer *hidden; /* rows of head->cols floats, beginning at hidden_at */
     size_t hidden_at;

@@ -15,6 +15,13 @@ static int runs_avx512(void) {
     return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+#if JT_HAS_AVX512BF16
+static int runs_avx512bf16(void) {
+    unsigned a, b, c, d;
+    if (!runs_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1) && jt_bf16_agrees(&jt_kernels_avx512bf16);
+}
+#endif
 #if JT_HAS_AVXVNNI
 static int runs_avxvnni(void) {
     unsigned a, b, c, d;
@@ -42,11 +49,15 @@ typedef struct kernel_variant {
 /* Best first. Where two have one name the first that runs is taken. */
 static const kernel_variant kernel_variants[] = {
 #if defined(__x86_64__)
+#if JT_HAS_AVX512BF16
+    {&jt_kernels_avx512bf16, runs_avx512bf16},
+#endif
     {&jt_kernels_avx512, runs_avx512},
 #if JT_HAS_AVXVNNI
     {&jt_kernels_avxvnni, runs_avxvnni},
 #endif
-    {&jt_kernels_avxvnni_evex, runs_avx512}, {&jt_kernels_avx2, runs_avx2},
+    {&jt_kernels_avxvnni_evex, runs_avx512},
+    {&jt_kernels_avx2, runs_avx2},
 #endif
 #if defined(__aarch64__)
     {&jt_kernels_neon, runs_neon},

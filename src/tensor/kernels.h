@@ -21,11 +21,19 @@ enum {
 /* Scales of one key or value of `dim` elements in a cache of 8 bits: the last block may be short. */
 static inline int jt_kv_blocks(int dim) { return (dim + JT_KV_BLOCK - 1) / JT_KV_BLOCK; }
 
+/* How rows of activations meet weights in products. */
+typedef enum jt_by { JT_BY_FLOAT, JT_BY_INT8, JT_BY_BF16 } jt_by;
+
+/* From one row of bfloat16 activations to the next, in elements: whole lines, an odd number of them, so that rows of a tile
+ * lie in different sets of the cache. A row of an odd number of columns ends with a zero. */
+static inline size_t jt_bf16_stride(int cols) { return (((size_t)cols * 2 + 63) / 64 | 1) * 32; }
+
 /* Rows of activations ready for products. Float: x [rows][cols]. Quantised: q [rows][cols],
- * d [rows][cols / 16] scales, s [rows][cols / 32] sums (the s of docs/numbers.md). */
+ * d [rows][cols / 16] scales, s [rows][cols / 32] sums (the s of docs/numbers.md). bfloat16: b [rows][jt_bf16_stride(cols)]. */
 typedef struct jt_acts {
     int rows, cols;
     const float *x;
+    const uint16_t *b;
     const int8_t *q;
     const float *d, *s;
     /* For panel_i8 only: `by` of panel.h (minus 8 for JT_PANEL_I4) times the exact sum of each block of 16 q,
@@ -68,6 +76,12 @@ typedef struct jt_kernels {
      * y[r * ldy + o] for r in 0..rows-1 of `a` starting at `row`, o in 0..15. */
     void (*panel_f32)(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
     void (*panel_i8)(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+    /* Both sides bfloat16; the panel is of kind JT_PANEL_PAIRS. */
+    void (*panel_bf16)(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+    /* A panel of kind JT_PANEL_F32, JT_PANEL_F16 or JT_PANEL_BF16 to one of JT_PANEL_PAIRS, rounded to nearest even. */
+    void (*panel_pairs)(jt_panel_kind kind, const void *panel, int cols, void *out);
+    /* n floats to bfloat16, rounded to nearest even; a zero after an odd number of them. */
+    void (*to_bf16)(const float *x, int n, uint16_t *y);
     /* A quantised panel to float32 [cols][16], for panel_f32 of kind JT_PANEL_F32. */
     void (*panel_expand)(jt_panel_kind kind, const void *panel, int cols, float *out);
     /* 16 rows of `f` (rows[i] may be NULL: zeros) to a packed panel. */
@@ -146,11 +160,21 @@ extern const jt_kernels jt_kernels_avxvnni, jt_kernels_avxvnni_evex;
 #define JT_HAS_AVXVNNI 0
 #endif
 extern const jt_kernels jt_kernels_avx512;
+/* The same with vdpbf16ps (AVX512_BF16; GCC 10, Clang 9 and later). */
+#if __has_include(<avx512bf16intrin.h>)
+#define JT_HAS_AVX512BF16 1
+extern const jt_kernels jt_kernels_avx512bf16;
+#else
+#define JT_HAS_AVX512BF16 0
+#endif
 #endif
 
 #if defined(__aarch64__)
 extern const jt_kernels jt_kernels_neon;
 #endif
+
+/* Whether panel_bf16 of `k` gives the bits of the scalar one on cases that tell orders, roundings and denormals apart. */
+int jt_bf16_agrees(const jt_kernels *k);
 
 /* The best table for this processor; NULL name or "auto" asks for it. An unknown
  * name gives NULL with *known = 0, one this processor lacks NULL with *known = 1. */

@@ -9,7 +9,9 @@ static void list_fail(jt_list *l, jt_status s) {
 }
 
 static size_t row_bytes(jt_elem elem, int width) {
-    size_t w = (size_t)width, b = elem == JT_ELEM_F32 ? w * 4 : w + w / JT_ACT_BLOCK * 4 + w / 32 * 4;
+    size_t w = (size_t)width, b = w * 4;
+    if (elem == JT_ELEM_ACT) b = w + w / JT_ACT_BLOCK * 4 + w / 32 * 4;
+    if (elem == JT_ELEM_BF16) b = jt_bf16_stride(width) * 2;
     return (b + JT_ALIGN - 1) & ~(size_t)(JT_ALIGN - 1);
 }
 
@@ -161,6 +163,40 @@ void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s) {
     *q = (int8_t *)p;
     *d = (float *)(p + rows * w);
     *s = *d + rows * (w / JT_ACT_BLOCK);
+}
+
+static uint16_t *list_bf16(const jt_env *e, jt_val v, int row) {
+    return (uint16_t *)jt_buffer_at(e->storage, jt_env_at(e, v)) + (size_t)row * jt_bf16_stride(e->list->value[v].width);
+}
+
+jt_acts jt_env_acts(const jt_env *e, jt_val v, int row, int rows) {
+    const jt_value *x = &e->list->value[v];
+    size_t at = (size_t)row * (size_t)x->width;
+    jt_acts a = {.rows = rows, .cols = x->width};
+    if (x->elem == JT_ELEM_BF16) {
+        a.b = list_bf16(e, v, row);
+    } else if (x->elem == JT_ELEM_ACT) {
+        int8_t *q;
+        float *d, *s;
+        jt_env_act(e, v, &q, &d, &s);
+        a.q = q + at, a.d = d + at / JT_ACT_BLOCK, a.s = s + at / 32;
+    } else {
+        a.x = jt_env_f32(e, v) + at;
+    }
+    return a;
+}
+
+void jt_env_round(const jt_env *e, jt_val v, int row, int first, int n, const float *x) {
+    const jt_value *y = &e->list->value[v];
+    if (y->elem == JT_ELEM_BF16) {
+        e->engine->kernels->to_bf16(x, n, list_bf16(e, v, row) + first);
+        return;
+    }
+    size_t at = (size_t)row * (size_t)y->width + (size_t)first;
+    int8_t *q;
+    float *d, *s;
+    jt_env_act(e, v, &q, &d, &s);
+    e->engine->kernels->quantise(x, n, q + at, d + at / JT_ACT_BLOCK, s + at / 32);
 }
 
 typedef struct list_work {

@@ -34,7 +34,8 @@ typedef enum jt_rows { JT_ROWS_ALL, JT_ROWS_WANTED, JT_ROWS_CLASSES } jt_rows;
 
 typedef enum jt_elem {
     JT_ELEM_F32, /* width floats a row */
-    JT_ELEM_ACT  /* width activations in 8 bits: q [width], then d [width / 16] and s [width / 32] floats, per row */
+    JT_ELEM_ACT, /* width activations in 8 bits: q [width], then d [width / 16] and s [width / 32] floats, per row */
+    JT_ELEM_BF16 /* width bfloat16, then what jt_bf16_stride adds */
 } jt_elem;
 
 /* How the threads share a node. Rows of one class are cut the same way in every
@@ -342,6 +343,11 @@ static inline bool jt_path_ran(const jt_env_path *p, int depth, int layer) {
 }
 /* The parts of an ACT value. */
 void jt_env_act(const jt_env *e, jt_val v, int8_t **q, float **d, float **s);
+/* How rows of a value meet weights, and `rows` of them from `row` on. */
+static inline jt_by jt_elem_by(jt_elem e) { return e == JT_ELEM_ACT ? JT_BY_INT8 : e == JT_ELEM_BF16 ? JT_BY_BF16 : JT_BY_FLOAT; }
+jt_acts jt_env_acts(const jt_env *e, jt_val v, int row, int rows);
+/* Writes n columns from `first` on of a row of an ACT or BF16 value, rounded; `first` is a multiple of 32. */
+void jt_env_round(const jt_env *e, jt_val v, int row, int first, int n, const float *x);
 /* This thread's rows [*first, *end) of `rows`. */
 static inline void jt_share_rows(const jt_share *s, int rows, int *first, int *end) {
     *first = (int)((int64_t)rows * s->thread / s->threads), *end = (int)((int64_t)rows * (s->thread + 1) / s->threads);

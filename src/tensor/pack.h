@@ -6,6 +6,8 @@
  * hold the integers and scales of the file unchanged; panel.h has their layout as numbers.
  *
  *   F32, F16, BF16   [cols][16] elements
+ *   PAIRS            [(cols + 1) / 2][16][2] bfloat16 made of F32, F16 or BF16, for products in bfloat16; a column of zeros
+ *                    after an odd number of them
  *   I8 (Q8_0)        per 32 columns: 8 groups of 4 columns, each [16 rows][4] signed bytes (512), then d[16] halfs (32)
  *   I4, I4M (Q4_0, Q4_1)  per 32 columns: 4 vectors [16 rows][4] bytes (256): byte (r, j) of vector v holds column
  *                    4v + j in its low and 16 + 4v + j in its high nibble, both as n in 0..15; then d[16] halfs,
@@ -41,6 +43,7 @@ typedef struct jt_matrix {
     const void *data; /* rows as the file has them; owned by the weight file */
     size_t row_bytes;
     void *packed; /* panels, NULL when mapped */
+    jt_panel_kind panel;
     size_t panel_bytes;
 } jt_matrix;
 
@@ -50,6 +53,9 @@ static inline int jt_matrix_panels(const jt_matrix *m) { return (m->rows + JT_PA
 
 /* Fills `m` (nothing is allocated). JT_UNSUPPORTED when the format is not computed with, JT_INVALID when cols does not fit it. */
 jt_status jt_matrix_init(jt_matrix *m, const jt_format *f, int rows, int cols, const void *data, jt_error *err);
+/* For products in bfloat16 alone: panels become JT_PANEL_PAIRS, but those of quantised weights, which are expanded and rounded when
+ * they are used. Before anything is packed. */
+void jt_matrix_for_bf16(jt_matrix *m);
 /* Allocates m->packed and packs panels [first, end) into it (call jt_matrix_pack_panels from several threads for speed). */
 jt_status jt_matrix_alloc_packed(jt_matrix *m, jt_error *err);
 void jt_matrix_pack_panels(const jt_kernels *k, jt_matrix *m, int first, int end);
@@ -58,13 +64,14 @@ void jt_matrix_free_packed(jt_matrix *m);
 enum { JT_PASS_ROWS = 512 }; /* rows for which weights are read once */
 
 /* Scratch bytes that one thread needs for jt_matmul with this matrix. */
-size_t jt_matmul_scratch(const jt_matrix *m, int int8);
+size_t jt_matmul_scratch(const jt_matrix *m, jt_by by);
 /* Outputs of panels [first, end) for all rows of `a`: y[r * ldy + o], o from 16 * first to min(16 * end, m->rows).
- * int8: 1 uses a->q, d, s (quantised formats only); 0 uses a->x. Each weight panel is read once for every 512 rows of `a`.
+ * JT_BY_INT8 uses a->q, d, s (quantised formats only), JT_BY_BF16 a->b (matrices for bfloat16 only), JT_BY_FLOAT a->x (all
+ * others). Each weight panel is read once for every 512 rows of `a`.
  * Gives the bytes of weights read, packed or as in the file. */
-size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy, void *scratch);
+size_t jt_matmul(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, jt_by by, int first, int end, float *y, int ldy, void *scratch);
 /* The same, where y begins with output 16 * first. */
-size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, int int8, int first, int end, float *y, int ldy,
+size_t jt_matmul_panels(const jt_kernels *k, const jt_matrix *m, const jt_acts *a, jt_by by, int first, int end, float *y, int ldy,
                         void *scratch);
 /* The bias that int8 products with this matrix want of the rows of `a`, in `out` [rows][cols / 16]: for callers that go
  * through a matrix in several calls. NULL when they want none. */

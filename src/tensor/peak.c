@@ -44,6 +44,7 @@ typedef struct peak_variant {
     double (*int8)(long), (*flt)(long);
     uint64_t (*read)(const void *, size_t);
     double int8_cycle, float_cycle;
+    double (*bf16)(long); /* twice as many operations as of floats; NULL: products are made of floats */
 } peak_variant;
 
 static const peak_variant peak_variants[] = {
@@ -54,6 +55,10 @@ static const peak_variant peak_variants[] = {
     {&jt_kernels_avxvnni, jt_peak_loop_int8_avxvnni, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
 #endif
     {&jt_kernels_avxvnni_evex, jt_peak_loop_int8_avxvnni_evex, jt_peak_loop_float_avx2, jt_read_loop_avx2, 128, 32},
+#if JT_HAS_AVX512BF16
+    {&jt_kernels_avx512bf16, jt_peak_loop_int8_avx512, jt_peak_loop_float_avx512, jt_read_loop_avx512, 256, 64,
+     jt_peak_loop_bf16_avx512bf16},
+#endif
     {&jt_kernels_avx512, jt_peak_loop_int8_avx512, jt_peak_loop_float_avx512, jt_read_loop_avx512, 256, 64},
 #endif
 #if defined(__aarch64__)
@@ -90,15 +95,20 @@ static double peak_rate(double (*loop)(long), double seconds) {
 
 double jt_peak_int8(const jt_kernels *k, double seconds) { return peak_rate(peak_variant_of(k)->int8, seconds); }
 double jt_peak_float(const jt_kernels *k, double seconds) { return peak_rate(peak_variant_of(k)->flt, seconds); }
+double jt_peak_bf16(const jt_kernels *k, double seconds) {
+    const peak_variant *v = peak_variant_of(k);
+    return peak_rate(v->bf16 ? v->bf16 : v->flt, seconds);
+}
 
-void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt) {
+void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt, double *bf16) {
     const peak_variant *v = peak_variant_of(k);
     *int8 = v->int8_cycle;
     *flt = v->float_cycle;
 #if defined(__x86_64__)
     /* Zen 4 works on 512 bits with two halves of a port pair: one multiplication a cycle. */
-    if (v->k == &jt_kernels_avx512 && __builtin_cpu_is("amdfam19h")) *int8 /= 2, *flt /= 2;
+    if (v->float_cycle == 64 && __builtin_cpu_is("amdfam19h")) *int8 /= 2, *flt /= 2;
 #endif
+    *bf16 = v->bf16 ? 2 * *flt : *flt;
 }
 
 static double clock_loop(long rounds) {

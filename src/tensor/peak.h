@@ -14,9 +14,11 @@
 double jt_peak_int8(const jt_kernels *k, double seconds);
 /* Float32 fused multiply-adds: operations a second (two each). */
 double jt_peak_float(const jt_kernels *k, double seconds);
+/* Products of bfloat16 added up in float32: operations a second (two each). That of floats where there is no instruction for it. */
+double jt_peak_bf16(const jt_kernels *k, double seconds);
 /* What the instructions of `k` do in one cycle on a core with two vector ports of `k`'s width that multiply (NEON: four):
- * int8 and float operations. A machine may do less (one port, narrower units) but hardly more. */
-void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt);
+ * int8, float and bfloat16 operations. A machine may do less (one port, narrower units) but hardly more. */
+void jt_peak_per_cycle(const jt_kernels *k, double *int8, double *flt, double *bf16);
 /* Cycles a second of the core now, from a chain of dependent additions, one a cycle. */
 double jt_core_clock(double seconds);
 /* Bytes a second of reading `bytes` (a multiple of 256, 64-byte aligned) at `buffer` again and again. Larger than

@@ -18,6 +18,7 @@ double jt_peak_loop_int8_avxvnni(long rounds);
 double jt_peak_loop_int8_avxvnni_evex(long rounds);
 double jt_peak_loop_int8_avx512(long rounds);
 double jt_peak_loop_float_avx512(long rounds);
+double jt_peak_loop_bf16_avx512bf16(long rounds);
 uint64_t jt_read_loop_avx512(const void *p, size_t bytes);
 double jt_peak_loop_int8_neon(long rounds);
 double jt_peak_loop_float_neon(long rounds);

@@ -173,8 +173,37 @@ static void cases_product(cases *c, const jt_format *f, const void *panel, const
     jt_free(got);
 }
 
+/* Rows of floats as bfloat16 of the scalar kernel. */
+static uint16_t *cases_bf16(const float *x, int rows, int cols) {
+    size_t stride = jt_bf16_stride(cols);
+    uint16_t *b = cases_memory((size_t)rows * stride * sizeof *b);
+    for (size_t r = 0; r < (size_t)rows; r++) jt_kernels_scalar.to_bf16(x + r * (size_t)cols, cols, b + r * stride);
+    return b;
+}
+
+/* Products in bfloat16 with a panel of `f`, from its packing on. */
+static void cases_products_bf16(cases *c, const jt_format *f, const void *panel, const float *x, int rows, int cols, const char *about) {
+    size_t bytes = jt_panel_bytes(JT_PANEL_PAIRS, cols), n = (size_t)rows * LDY;
+    char *pairs[2] = {cases_memory(bytes), cases_memory(bytes)};
+    float *y[2] = {cases_memory(n * sizeof(float)), cases_memory(n * sizeof(float))};
+    uint16_t *b = cases_bf16(x, rows, cols);
+    jt_acts a = {.rows = rows, .cols = cols, .b = b};
+    for (int v = 0; v < 2; v++) {
+        const jt_kernels *k = v ? c->k : &jt_kernels_scalar;
+        memset(pairs[v] + bytes, 0x5a, 64);
+        for (size_t i = 0; i < n; i++) y[v][i] = -7;
+        k->panel_pairs(f->panel, panel, cols, pairs[v]);
+        k->panel_bf16(pairs[0], &a, 0, rows, y[v], LDY);
+    }
+    cases_count(c, !memcmp(pairs[0], pairs[1], bytes + 64), "panel_pairs %s, %d columns, %s", f->name, cols, about);
+    cases_count(c, same_floats(y[0], y[1], n), "panel_bf16 %s, %d columns, %d rows, %s", f->name, cols, rows, about);
+    for (int v = 0; v < 2; v++) jt_free(pairs[v]), jt_free(y[v]);
+    jt_free(b);
+}
+
 static void cases_products_f32(cases *c, const jt_format *f) {
-    static const int widths[] = {1, 2, 7, 32, 67, 130, 512}, heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
+    static const int widths[] = {1, 2, 7, 32, 67, 130, 512},
+                     heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
         for (int kind = 0; kind < FLOATS_KINDS; kind++) {
             void *panel = cases_panel(c, f, widths[w], kind % WEIGHTS_KINDS, kind);
@@ -183,6 +212,9 @@ static void cases_products_f32(cases *c, const jt_format *f) {
             for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
                 if (kind == FLOATS_PLAIN || heights[h] == 1 || heights[h] == 17 || heights[h] == 33)
                     cases_product(c, f, panel, &a, 0, heights[h], kind == FLOATS_PLAIN ? "plain" : "worst cases");
+            for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
+                if (kind == FLOATS_PLAIN || heights[h] == 3 || heights[h] == 33)
+                    cases_products_bf16(c, f, panel, x, heights[h], widths[w], kind == FLOATS_PLAIN ? "plain" : "worst cases");
             jt_free(x);
             jt_free(panel);
         }
@@ -337,6 +369,10 @@ static void cases_row(cases *c, int n, int kind) {
     ref->to_f16(x, n, h[0]);
     k->to_f16(x, n, h[1]);
     cases_count(c, !memcmp(h[0], h[1], room * 2), "to_f16, n %d, kind %d", n, kind);
+    ref->to_bf16(x, n, h[0]);
+    k->to_bf16(x, n, h[1]);
+    cases_count(c, !memcmp(h[0], h[1], room * 2), "to_bf16, n %d, kind %d", n, kind);
+    ref->to_f16(x, n, h[0]);
     ref->from_f16(h[0], n, want);
     k->from_f16(h[0], n, got);
     cases_count(c, same_floats(want, got, room), "from_f16, n %d, kind %d", n, kind);
@@ -506,6 +542,7 @@ static inline int cases_run(cases *c) {
         else
             cases_products_f32(c, &f[i]);
     }
+    cases_count(c, jt_bf16_agrees(c->k), "panel_bf16, cases that tell orders and roundings apart");
     cases_quantise(c);
     cases_rows(c);
     cases_recurrent(c);

@@ -37,6 +37,11 @@ static void test_avx512_equals_scalar(void **state) {
     compare("avx512");
 }
 
+static void test_avx512bf16_equals_scalar(void **state) {
+    (void)state;
+    compare("avx512bf16");
+}
+
 static void test_neon_equals_scalar(void **state) {
     (void)state;
     compare("neon");
@@ -249,17 +254,12 @@ static void test_scalar_attention_in_8_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx2_equals_scalar),
-        cmocka_unit_test(test_avxvnni_equals_scalar),
-        cmocka_unit_test(test_avx512_equals_scalar),
-        cmocka_unit_test(test_neon_equals_scalar),
-        cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
-        cmocka_unit_test(test_variants_are_picked_by_name),
-        cmocka_unit_test(test_scalar_values),
-        cmocka_unit_test(test_scalar_recurrence),
-        cmocka_unit_test(test_scalar_attention),
-        cmocka_unit_test(test_scalar_values_of_8_bits),
-        cmocka_unit_test(test_8_bits_there_and_back),
+        cmocka_unit_test(test_avx2_equals_scalar),          cmocka_unit_test(test_avxvnni_equals_scalar),
+        cmocka_unit_test(test_avx512_equals_scalar),        cmocka_unit_test(test_avx512bf16_equals_scalar),
+        cmocka_unit_test(test_neon_equals_scalar),          cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
+        cmocka_unit_test(test_variants_are_picked_by_name), cmocka_unit_test(test_scalar_values),
+        cmocka_unit_test(test_scalar_recurrence),           cmocka_unit_test(test_scalar_attention),
+        cmocka_unit_test(test_scalar_values_of_8_bits),     cmocka_unit_test(test_8_bits_there_and_back),
         cmocka_unit_test(test_scalar_attention_in_8_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static jt_val experts_linear(jt_net *n, int layer, jt_role role, jt_role bias, j
     const jt_router *r = &n->config->router;
     jt_ref ref = n->ref[jt_net_ref_index(layer, role)];
     const jt_matrix *m = &n->weights->w[ref.tensor].matrix;
-    if (n->int8 && m->format->quantised) x = jt_net_quantised(n, layer, x);
+    x = jt_net_rounded(n, layer, m, x);
     jt_opnode *p = jt_list_node(n->list, &jt_op_experts, layer);
     p->in[0] = x, p->in[1] = route;
     p->weight[0] = ref, p->weight[1] = n->ref[jt_net_ref_index(layer, bias)];

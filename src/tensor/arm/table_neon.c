@@ -1,10 +1,14 @@
 /* table_neon.c: the NEON variant of the kernel table. */
 #include "tensor/arm/neon.h"
+#include "tensor/ref/ref.h"
 
 const jt_kernels jt_kernels_neon = {
     .name = "neon",
     .panel_f32 = jt_neon_panel_f32,
     .panel_i8 = jt_neon_panel_i8,
+    .panel_bf16 = jt_ref_panel_bf16,
+    .panel_pairs = jt_ref_panel_pairs,
+    .to_bf16 = jt_ref_to_bf16,
     .panel_expand = jt_neon_panel_expand,
     .pack_panel = jt_neon_pack_panel,
     .quantise = jt_neon_quantise,

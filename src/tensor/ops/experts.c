@@ -48,10 +48,12 @@ static int experts_panel(int64_t to, int64_t base, int64_t c, int panels) {
 
 typedef struct experts_work {
     const jt_weight *w; /* [experts] */
-    int int8, cols;
+    jt_by by;
+    int cols;
     bool placed; /* the input lies by place, and need not be brought together */
     jt_expert_order order;
-    float *x; /* rows brought together: floats, or the parts of activations in 8 bits */
+    float *x; /* rows brought together: floats, bfloat16, or the parts of activations in 8 bits */
+    uint16_t *b;
     int8_t *q;
     float *d, *s;
     void *scratch; /* of jt_matmul */
@@ -61,43 +63,32 @@ static size_t experts_carve(experts_work *w, const jt_env *e, const jt_opnode *n
     int rows = jt_env_rows(e, n->in[0]), most = rows < EXPERTS_ROWS ? rows : EXPERTS_ROWS;
     w->w = &e->set[n->weight[0].set]->w[n->weight[0].tensor];
     const jt_matrix *m = &w->w->matrix;
-    w->int8 = e->list->value[n->in[0]].elem == JT_ELEM_ACT;
+    w->by = jt_elem_by(e->list->value[n->in[0]].elem);
     w->cols = m->cols, w->placed = n->i[2];
     size_t at = jt_expert_order_bytes(rows, n->i[0], n->i[1]), cells = w->placed ? 0 : (size_t)most * (size_t)m->cols;
-    w->x = (float *)(void *)(scratch + at), w->q = (int8_t *)(scratch + at);
-    if (w->int8) at += experts_up(cells);
+    w->x = (float *)(void *)(scratch + at), w->q = (int8_t *)(scratch + at), w->b = (uint16_t *)(void *)(scratch + at);
+    if (w->by == JT_BY_INT8) at += experts_up(cells);
     w->d = (float *)(void *)(scratch + at), w->s = w->d + cells / JT_ACT_BLOCK;
-    at += experts_up(w->int8 ? (cells / JT_ACT_BLOCK + cells / 32) * sizeof(float) : cells * sizeof(float));
+    size_t floats = w->by == JT_BY_INT8 ? cells / JT_ACT_BLOCK + cells / 32 : cells;
+    at += experts_up(w->by == JT_BY_BF16 && cells ? (size_t)most * jt_bf16_stride(m->cols) * sizeof *w->b : floats * sizeof(float));
     w->scratch = scratch + at;
-    return at + jt_matmul_scratch(m, w->int8);
+    return at + jt_matmul_scratch(m, w->by);
 }
 
 /* Places [from, from + n): brought together, or where they lie. */
 static jt_acts experts_rows(const jt_env *e, const jt_opnode *n, const experts_work *w, int from, int count) {
-    size_t cols = (size_t)w->cols, blocks = cols / JT_ACT_BLOCK, sums = cols / 32, f = (size_t)from;
-    jt_acts a = {.rows = count, .cols = w->cols};
-    int8_t *q;
-    float *d, *s;
-    if (!w->int8) {
-        const float *x = jt_env_f32(e, n->in[0]);
-        a.x = w->placed ? x + f * cols : w->x;
-        for (int i = 0; !w->placed && i < count; i++)
-            memcpy(w->x + (size_t)i * cols, x + (size_t)w->order.row[from + i] * cols, cols * sizeof *x);
-        return a;
+    if (w->placed) return jt_env_acts(e, n->in[0], from, count);
+    size_t cols = (size_t)w->cols, blocks = cols / JT_ACT_BLOCK, sums = cols / 32, wide = jt_bf16_stride(w->cols);
+    for (size_t i = 0; i < (size_t)count; i++) {
+        jt_acts one = jt_env_acts(e, n->in[0], w->order.row[from + (int)i], 1);
+        if (w->by == JT_BY_FLOAT) memcpy(w->x + i * cols, one.x, cols * sizeof *w->x);
+        if (w->by == JT_BY_BF16) memcpy(w->b + i * wide, one.b, wide * sizeof *w->b);
+        if (w->by != JT_BY_INT8) continue;
+        memcpy(w->q + i * cols, one.q, cols);
+        memcpy(w->d + i * blocks, one.d, blocks * sizeof *w->d);
+        memcpy(w->s + i * sums, one.s, sums * sizeof *w->s);
     }
-    jt_env_act(e, n->in[0], &q, &d, &s);
-    if (w->placed) {
-        a.q = q + f * cols, a.d = d + f * blocks, a.s = s + f * sums;
-        return a;
-    }
-    a.q = w->q, a.d = w->d, a.s = w->s;
-    for (int i = 0; i < count; i++) {
-        size_t to = (size_t)i, r = (size_t)w->order.row[from + i];
-        memcpy(w->q + to * cols, q + r * cols, cols);
-        memcpy(w->d + to * blocks, d + r * blocks, blocks * sizeof *d);
-        memcpy(w->s + to * sums, s + r * sums, sums * sizeof *s);
-    }
-    return a;
+    return (jt_acts){.rows = count, .cols = w->cols, .x = w->x, .b = w->b, .q = w->q, .d = w->d, .s = w->s};
 }
 
 /* Panels [first, end) of expert x for all its rows. */
@@ -111,7 +102,7 @@ static size_t experts_product(const jt_env *e, const jt_opnode *n, const experts
         int left = w->order.start[x + 1] - at, count = left < EXPERTS_ROWS ? left : EXPERTS_ROWS;
         jt_acts a = experts_rows(e, n, w, at, count);
         float *y = jt_env_f32(e, n->out[0]) + (size_t)at * outputs + o;
-        read += jt_matmul_panels(k, m, &a, w->int8, first, end, y, m->rows, w->scratch);
+        read += jt_matmul_panels(k, m, &a, w->by, first, end, y, m->rows, w->scratch);
         for (int i = 0; bias && i < count; i++)
             k->add(y + (size_t)i * outputs, bias + (size_t)x * outputs + o, width, y + (size_t)i * outputs);
     }

@@ -1,4 +1,4 @@
-/* gated.c: silu(x G^T) * (x U^T) (Shazeer 2020, arXiv 2002.05202), quantised where that is wanted: the products with the
+/* gated.c: silu(x G^T) * (x U^T) (Shazeer 2020, arXiv 2002.05202), rounded where that is wanted: the products with the
  * gate's and the upper matrix, the gate and the rounding in one, so that their rows of full width are never written.
  *
  * Threads take columns of the result by 64, a multiple of what one scale sum of docs/numbers.md covers. */
@@ -9,7 +9,7 @@ enum { GATED_ROWS = JT_PASS_ROWS, GATED_CELLS = 1 << 15, GATED_COLS = 64 };
 
 typedef struct gated_work {
     const jt_matrix *gate, *up;
-    int int8;
+    jt_by by;
     int32_t *bias; /* of the rows at hand */
     float *a, *b;  /* [rows][cols]: products with gate and up */
     int cols;
@@ -22,12 +22,12 @@ static size_t gated_up(size_t n) { return (n + JT_ALIGN - 1) & ~(size_t)(JT_ALIG
 static size_t gated_carve(gated_work *w, const jt_env *e, const jt_opnode *n, char *scratch) {
     const jt_weight *set = e->set[n->weight[0].set]->w;
     w->gate = &set[n->weight[0].tensor].matrix, w->up = &e->set[n->weight[1].set]->w[n->weight[1].tensor].matrix;
-    w->int8 = e->list->value[n->in[0]].elem == JT_ELEM_ACT;
+    w->by = jt_elem_by(e->list->value[n->in[0]].elem);
     size_t rows = (size_t)(jt_env_rows(e, n->in[0]) < GATED_ROWS ? jt_env_rows(e, n->in[0]) : GATED_ROWS);
     size_t most = (size_t)w->gate->rows, cols = rows ? GATED_CELLS / rows / GATED_COLS * GATED_COLS : GATED_COLS;
     w->cols = (int)(cols < most ? cols : (most + GATED_COLS - 1) / GATED_COLS * GATED_COLS);
     size_t product = rows * (size_t)w->cols * sizeof(float), bias = gated_up((size_t)w->gate->cols / JT_ACT_BLOCK * rows * sizeof(int32_t));
-    size_t g = jt_matmul_scratch(w->gate, w->int8), u = jt_matmul_scratch(w->up, w->int8);
+    size_t g = jt_matmul_scratch(w->gate, w->by), u = jt_matmul_scratch(w->up, w->by);
     w->a = (float *)(void *)scratch, w->b = (float *)(void *)(scratch + product);
     w->bias = (int32_t *)(void *)(scratch + 2 * product);
     w->scratch = scratch + 2 * product + bias;
@@ -39,8 +39,8 @@ static void gated_part(const jt_env *e, const jt_opnode *n, const jt_share *s, c
                        int row, int first, int end) {
     const jt_kernels *k = e->engine->kernels;
     int p0 = first / JT_PANEL, p1 = (end + JT_PANEL - 1) / JT_PANEL, cols = end - first;
-    size_t read = jt_matmul_panels(k, w->gate, gate, w->int8, p0, p1, w->a, w->cols, w->scratch);
-    read += jt_matmul_panels(k, w->up, up, w->int8, p0, p1, w->b, w->cols, w->scratch);
+    size_t read = jt_matmul_panels(k, w->gate, gate, w->by, p0, p1, w->a, w->cols, w->scratch);
+    read += jt_matmul_panels(k, w->up, up, w->by, p0, p1, w->b, w->cols, w->scratch);
     jt_engine_count(e->engine, s->thread, read);
     size_t width = (size_t)e->list->value[n->out[0]].width, c = (size_t)first;
     if (e->list->value[n->out[0]].elem == JT_ELEM_F32) {
@@ -48,38 +48,18 @@ static void gated_part(const jt_env *e, const jt_opnode *n, const jt_share *s, c
         for (int r = 0; r < gate->rows; r++) k->swiglu(w->a + r * w->cols, w->b + r * w->cols, cols, y + (size_t)r * width);
         return;
     }
-    int8_t *q;
-    float *d, *sum;
-    jt_env_act(e, n->out[0], &q, &d, &sum);
     for (int r = 0; r < gate->rows; r++) {
-        size_t at = (size_t)(row + r) * width + c;
         float *a = w->a + r * w->cols;
         k->swiglu(a, w->b + r * w->cols, cols, a);
-        k->quantise(a, cols, q + at, d + at / JT_ACT_BLOCK, sum + at / 32);
+        jt_env_round(e, n->out[0], row + r, first, cols, a);
     }
-}
-
-/* The rows from `row` on, at most GATED_ROWS of them. */
-static jt_acts gated_rows(const jt_env *e, const jt_opnode *n, const gated_work *w, int row) {
-    int rows = jt_env_rows(e, n->in[0]) - row, cols = w->gate->cols;
-    size_t at = (size_t)row * (size_t)cols;
-    jt_acts a = {.rows = rows < GATED_ROWS ? rows : GATED_ROWS, .cols = cols};
-    if (!w->int8) {
-        a.x = jt_env_f32(e, n->in[0]) + at;
-        return a;
-    }
-    int8_t *q;
-    float *d, *sum;
-    jt_env_act(e, n->in[0], &q, &d, &sum);
-    a.q = q + at, a.d = d + at / JT_ACT_BLOCK, a.s = sum + at / 32;
-    return a;
 }
 
 /* Columns [first, end) for the rows of `gate`, which begin with `row`. */
 static void gated_columns(const jt_env *e, const jt_opnode *n, const jt_share *s, const gated_work *w, const jt_acts *gate, int row,
                           int first, int end) {
     jt_acts up = *gate;
-    if (w->up->format->panel != w->gate->format->panel) up.bias = NULL;
+    if (w->up->panel != w->gate->panel) up.bias = NULL;
     for (int c = first; c < end; c += w->cols) gated_part(e, n, s, w, gate, &up, row, c, c + w->cols < end ? c + w->cols : end);
 }
 
@@ -94,8 +74,8 @@ static void gated_forward(const jt_env *e, const jt_opnode *n, const jt_share *s
         first *= GATED_COLS, end = end * GATED_COLS < width ? end * GATED_COLS : width;
         for (int row = 0; row < rows; row += GATED_ROWS) {
             if (row != made) {
-                a = gated_rows(e, n, &w, row), made = row;
-                if (w.int8) a.bias = jt_matmul_bias(e->engine->kernels, w.gate, &a, w.bias);
+                a = jt_env_acts(e, n->in[0], row, rows - row < GATED_ROWS ? rows - row : GATED_ROWS), made = row;
+                if (w.by == JT_BY_INT8) a.bias = jt_matmul_bias(e->engine->kernels, w.gate, &a, w.bias);
             }
             gated_columns(e, n, s, &w, &a, row, first, end);
         }

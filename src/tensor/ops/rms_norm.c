@@ -27,14 +27,11 @@ static void rms_norm_quantise_forward(const jt_env *e, const jt_opnode *n, const
     const jt_kernels *k = e->engine->kernels;
     const float *x = jt_env_f32(e, n->in[0]), *w = e->set[n->weight[0].set]->w[n->weight[0].tensor].vector;
     int width = e->list->value[n->in[0]].width, first, end;
-    float *y = s->scratch, *d, *sum;
-    int8_t *q;
-    jt_env_act(e, n->out[0], &q, &d, &sum);
+    float *y = s->scratch;
     jt_share_rows(s, jt_env_rows(e, n->in[0]), &first, &end);
     for (int r = first; r < end; r++) {
-        size_t at = (size_t)r * (size_t)width;
-        k->rms_norm(x + at, w, width, n->f[0], y, NULL);
-        k->quantise(y, width, q + at, d + at / JT_ACT_BLOCK, sum + at / 32);
+        k->rms_norm(x + (size_t)r * (size_t)width, w, width, n->f[0], y, NULL);
+        jt_env_round(e, n->out[0], r, 0, width, y);
     }
 }
 

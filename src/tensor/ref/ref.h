@@ -6,6 +6,9 @@
 
 void jt_ref_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_ref_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_ref_panel_bf16(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_ref_panel_pairs(jt_panel_kind kind, const void *panel, int cols, void *out);
+void jt_ref_to_bf16(const float *x, int n, uint16_t *y);
 void jt_ref_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
 void jt_ref_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
 void jt_ref_quantise(const float *x, int cols, int8_t *q, float *d, float *s);

@@ -10,11 +10,17 @@
 #include "tensor/kernels.h"
 #include "tensor/unroll.h"
 
+/* Of MXCSR: denormals are zero as operands, and as results. */
+enum { JT_X86_FLUSH = 0x8040 };
+
 void jt_avx2_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx2_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 /* With vpdpbusd on 256 bits, in the two encodings of products_i8_vnni256.h. */
 void jt_avxvnni_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avxvnni_evex_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_avx2_panel_bf16(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+void jt_avx2_panel_pairs(jt_panel_kind kind, const void *panel, int cols, void *out);
+void jt_avx2_to_bf16(const float *x, int n, uint16_t *y);
 void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
 void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
 void jt_avx2_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
