@@ -77,8 +77,9 @@ static void imatrix_row(const jt_env *e, const jt_opnode *n, int r, struct imatr
         return;
     }
     if (e->list->value[n->in[0]].elem == JT_ELEM_BF16) {
-        jt_acts a = jt_env_acts(e, n->in[0], r, 1);
-        for (int i = 0; i < x->cols; i++) to[i] += (double)jt_bf16_to_f32(a.b[i]) * (double)jt_bf16_to_f32(a.b[i]);
+        int places = e->list->value[n->in[0]].width / x->cols; /* of one row, side by side */
+        const uint16_t *b = jt_env_acts(e, n->in[0], r / places, 1).b + (size_t)(r % places) * (size_t)x->cols;
+        for (int i = 0; i < x->cols; i++) to[i] += (double)jt_bf16_to_f32(b[i]) * (double)jt_bf16_to_f32(b[i]);
         return;
     }
     const float *v = jt_env_f32(e, n->in[0]) + at;

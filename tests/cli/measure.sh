@@ -90,7 +90,7 @@ expect "a model without a tokenizer" 3 "no tokenizer"
 try "$jeton" eval ppl "$tiny" text --chunk 1
 expect "a chunk of one token" 2 "--chunk"
 try "$jeton" eval kl "$tiny:activations=floaty" "$tiny" text
-expect "a mode that is not there" 2 "activations=floaty" "activations=float"
+expect "a mode that is not there" 2 "activations=floaty" "activations=float" "activations=bf16"
 
 # ---- speed ----
 try "$jeton" bench "$tiny" -p 8,16 -n 4 -r 2 --no-limits --json --first-token

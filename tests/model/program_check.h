@@ -28,7 +28,7 @@ enum {
     TOP = 8,
     FAMILIES = 12,
     WIDEST = 96, /* of a row at a site, at most */
-    MODES = 9 + FAMILIES,
+    MODES = 10 + FAMILIES,
     LAYERS = 8, /* of a model, at most */
     FAST = 3,
     SETS = 1024,

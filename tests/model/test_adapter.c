@@ -420,7 +420,7 @@ static void company_changes_nothing(void **state) {
     static const struct {
         jt_type type;
         jt_activations act;
-    } mode[] = {{JT_Q4_1, JT_ACT_INT8}, {JT_Q8_0, JT_ACT_FLOAT}, {JT_F16, JT_ACT_INT8}};
+    } mode[] = {{JT_Q4_1, JT_ACT_INT8}, {JT_Q8_0, JT_ACT_FLOAT}, {JT_F16, JT_ACT_INT8}, {JT_F16, JT_ACT_BF16}};
     static const struct {
         int threads, ubatch, no_repack, alone;
         const char *kernels;

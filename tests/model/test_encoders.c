@@ -227,6 +227,7 @@ static void test_company(void **unused) {
     snprintf(gguf, sizeof gguf, "%s/q.gguf", folder);
     for (size_t i = 0; i < NAMES; i++) {
         company(fixture(names[i], path), names[i], JT_ACT_FLOAT, i % 2 ? JT_POOL_MAX : JT_POOL_MEAN);
+        company(fixture(names[i], path), names[i], JT_ACT_BF16, JT_POOL_MEAN);
         convert_to(path, gguf, "q8_0");
         company(gguf, names[i], JT_ACT_INT8, i % 2 ? JT_POOL_MEAN : JT_POOL_LAST);
         unlink(gguf);

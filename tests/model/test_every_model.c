@@ -32,7 +32,10 @@ static const struct mode {
     const char *name;
     jt_activations act;
     jt_kv_type kv;
-} mode[] = {{"int8, f16", JT_ACT_INT8, JT_KV_F16}, {"float, f32", JT_ACT_FLOAT, JT_KV_F32}, {"int8, q8_0", JT_ACT_INT8, JT_KV_Q8_0}};
+} mode[] = {{"int8, f16", JT_ACT_INT8, JT_KV_F16},
+            {"float, f32", JT_ACT_FLOAT, JT_KV_F32},
+            {"int8, q8_0", JT_ACT_INT8, JT_KV_Q8_0},
+            {"bf16, f16", JT_ACT_BF16, JT_KV_F16}};
 enum { MODES = sizeof mode / sizeof *mode };
 
 static void ok(jt_status st, const jt_error *err) {

@@ -56,7 +56,8 @@ static void check(jt_engine *e, jt_type type, const jt_model_options *o) {
     static const int rows[] = {1, 2, 17, 65, 130};
     tiny_llama t = tiny_llama_of(type);
     tiny_llama_write(path, &t);
-    bool long_ones = type == JT_Q4_0 || type == JT_F16, int8 = o->activations == JT_ACT_INT8 && jt_format_of(type)->quantised;
+    bool long_ones = type == JT_Q4_0 || type == JT_F16, rounded = o->activations == JT_ACT_BF16;
+    if (o->activations == JT_ACT_INT8) rounded = jt_format_of(type)->quantised;
     float *y[2][sizeof rows / sizeof *rows + 1] = {{0}};
     for (int unfused = 0; unfused < 2; unfused++) {
         jt_model *m = open_as(e, o, unfused);
@@ -64,8 +65,8 @@ static void check(jt_engine *e, jt_type type, const jt_model_options *o) {
         if (long_ones) y[unfused][sizeof rows / sizeof *rows] = logits_of(m, MOST, t.vocab); /* two rounds of 512 rows and less */
         assert_int_equal(count(m, 0, &jt_op_gated), unfused ? 0 : t.layers);
         assert_int_equal(count(m, 0, &jt_op_swiglu), unfused ? t.layers : 0);
-        assert_int_equal(count(m, 0, &jt_op_rms_norm_quantise), unfused || !int8 ? 0 : 2 * t.layers);
-        assert_int_equal(count(m, 0, &jt_op_quantise), !int8 ? 0 : unfused ? 4 * t.layers : t.layers);
+        assert_int_equal(count(m, 0, &jt_op_rms_norm_quantise), unfused || !rounded ? 0 : 2 * t.layers);
+        assert_int_equal(count(m, 0, &jt_op_quantise), !rounded ? 0 : unfused ? 4 * t.layers : t.layers);
         jt_model_free(m);
     }
     for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
@@ -89,6 +90,7 @@ static void fused_lists_give_the_same_bits(void **unused) {
                 check(e, type[i], &(jt_model_options){.kv_type = kv[i % 3]});
                 if (!best) continue;
                 check(e, type[i], &(jt_model_options){.kv_type = kv[(i + 1) % 3], .activations = JT_ACT_FLOAT});
+                check(e, type[i], &(jt_model_options){.kv_type = kv[(i + 2) % 3], .activations = JT_ACT_BF16});
                 check(e, type[i], &(jt_model_options){.kv_type = kv[(i + 2) % 3], .no_repack = 1, .ubatch = 48});
             }
             jt_engine_free(e);

@@ -424,7 +424,10 @@ static char folder[] = "/tmp/jeton-invariance-XXXXXX";
 static void add_suite(const char *name, const char *path, jt_activations act, jt_kv_type kv, bool big) {
     suite *s = &suites[n_suites++];
     *s = (suite){.act = act, .kv = kv, .big = big, .length = big ? long_run ? 512 : 130 : 520};
-    snprintf(s->name, sizeof s->name, "%s, %s, %s", name, act == JT_ACT_INT8 ? "int8" : "float",
+    snprintf(s->name, sizeof s->name, "%s, %s, %s", name,
+             act == JT_ACT_INT8   ? "int8"
+             : act == JT_ACT_BF16 ? "bf16"
+                                  : "float",
              kv == JT_KV_F16   ? "f16"
              : kv == JT_KV_F32 ? "f32"
                                : "q8_0");
@@ -454,10 +457,12 @@ static int setup(void **unused) {
             add_tiny(quantised[i], act, kv);
             if (act == JT_ACT_FLOAT) add_tiny(plain[i], act, kv);
         }
+    add_tiny(JT_F16, JT_ACT_BF16, JT_KV_F16), add_tiny(JT_BF16, JT_ACT_BF16, JT_KV_F32), add_tiny(JT_F32, JT_ACT_BF16, JT_KV_Q8_0);
+    add_tiny(JT_Q4_1, JT_ACT_BF16, JT_KV_F16);
     if (model && *model) {
         add_suite("model", model, JT_ACT_INT8, JT_KV_F16, true);
         add_suite("model", model, JT_ACT_INT8, JT_KV_Q8_0, true);
-        if (long_run) add_suite("model", model, JT_ACT_FLOAT, JT_KV_F32, true);
+        if (long_run) add_suite("model", model, JT_ACT_FLOAT, JT_KV_F32, true), add_suite("model", model, JT_ACT_BF16, JT_KV_F16, true);
     }
     for (int k = 0; k < n_suites; k++) {
         suite *s = &suites[k];

@@ -201,8 +201,10 @@ static void same_bits(const char *name, machine how, int step, const int64_t *id
     run_rows(&r, s, ids, n, step, got);
     if (memcmp(got, want, (size_t)n * (size_t)r.info.vocab * sizeof *got))
         fail_msg("%s, %s, %d threads, kernels %s, ubatch %d, mapped %d, step %d: other bits", name,
-                 how.act == JT_ACT_INT8 ? "int8" : "float", how.threads, how.kernels ? how.kernels : "auto", how.ubatch, how.no_repack,
-                 step);
+                 how.act == JT_ACT_INT8   ? "int8"
+                 : how.act == JT_ACT_BF16 ? "bf16"
+                                          : "float",
+                 how.threads, how.kernels ? how.kernels : "auto", how.ubatch, how.no_repack, step);
     jt_state_free(s);
     free(got);
     rig_close(&r);
@@ -244,6 +246,11 @@ static void test_float_does_not_depend_on_company(void **unused) {
 static void test_int8_does_not_depend_on_company(void **unused) {
     (void)unused;
     for (int i = 0; i < MODELS; i++) invariant(models[i], JT_ACT_INT8, i % 2 ? JT_KV_Q8_0 : JT_KV_F16);
+}
+
+static void test_bf16_does_not_depend_on_company(void **unused) {
+    (void)unused;
+    for (int i = 0; i < MODELS; i++) invariant(models[i], JT_ACT_BF16, i % 2 ? JT_KV_F32 : JT_KV_F16);
 }
 
 /* Several sequences in one batch, and two branches of a tree, give what each gives alone. */
@@ -454,6 +461,7 @@ int main(void) {
         cmocka_unit_test(test_gguf_files),
         cmocka_unit_test(test_float_does_not_depend_on_company),
         cmocka_unit_test(test_int8_does_not_depend_on_company),
+        cmocka_unit_test(test_bf16_does_not_depend_on_company),
         cmocka_unit_test(test_batches_and_trees),
         cmocka_unit_test(test_only_chosen_experts_are_read),
         cmocka_unit_test(test_taps_and_raw_keys),

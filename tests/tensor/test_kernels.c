@@ -73,6 +73,55 @@ static void test_variants_are_picked_by_name(void **state) {
     assert_ptr_equal(jt_kernels_pick(best->name, &known), best);
 }
 
+/* One row by one output, the columns' products given as pairs of factors: what the scalar kernel makes of them. */
+static float bf16_chain(const float (*xw)[2], int cols) {
+    float panel[8 * JT_PANEL] = {0}, x[8], y[JT_PANEL];
+    uint16_t pairs[8 * JT_PANEL], b[32];
+    for (int c = 0; c < cols; c++) x[c] = xw[c][0], panel[c * JT_PANEL] = xw[c][1];
+    jt_kernels_scalar.panel_pairs(JT_PANEL_F32, panel, cols, pairs);
+    jt_kernels_scalar.to_bf16(x, cols, b);
+    jt_kernels_scalar.panel_bf16(pairs, &(jt_acts){.rows = 1, .cols = cols, .b = b}, 0, 1, y, JT_PANEL);
+    return y[0];
+}
+
+static bool is_float(float a, float b) { return !memcmp(&a, &b, sizeof a); }
+
+/* docs/numbers.md, bfloat16, by hand. */
+static void test_scalar_bf16(void **state) {
+    (void)state;
+    /* The second of a pair goes first: 2^24 + 1 is rounded to 2^24 before that is taken away. */
+    assert_true(is_float(bf16_chain((const float[][2]){{1, 1}, {0x1p12f, 0x1p12f}, {-0x1p12f, 0x1p12f}, {1, 1}}, 4), 0));
+    assert_true(is_float(bf16_chain((const float[][2]){{1, 1}, {0x1p12f, 0x1p12f}, {1, 1}, {-0x1p12f, 0x1p12f}}, 4), 1));
+    /* Numbers are rounded to nearest even: 1 + 2^-8 is 1, 1 + 3 * 2^-8 is 1 + 2^-6; an odd column has a zero beside it. */
+    assert_true(is_float(bf16_chain((const float[][2]){{1 + 0x1p-8f, 1}, {0, 0}, {1 + 0x3p-8f, 1 + 0x3p-8f}}, 3),
+                         1 + (1 + 0x1p-6f) * (1 + 0x1p-6f)));
+    /* Denormal factors are zero; results below the normal numbers become zero of their sign. */
+    assert_true(is_float(bf16_chain((const float[][2]){{0x1p-130f, 0x1p20f}}, 1), 0));
+    assert_true(is_float(bf16_chain((const float[][2]){{-0x1p-70f, 0x1p-60f}}, 1), -0.0f));
+    /* At the border the result counts as rounded to 24 bits: 2^-126 - 2^-151 becomes 2^-126, a little less becomes zero. */
+    assert_true(is_float(bf16_chain((const float[][2]){{0x1p-75f, -0x1p-76f}, {0x1p-63f, 0x1p-63f}}, 2), 0x1p-126f));
+    assert_true(is_float(bf16_chain((const float[][2]){{0x1.02p-75f, -0x1p-76f}, {0x1p-63f, 0x1p-63f}}, 2), 0));
+    assert_true(isnan(bf16_chain((const float[][2]){{INFINITY, 0x1p-130f}}, 1)));
+    assert_true(is_float(bf16_chain((const float[][2]){{0x1p100f, 0x1p100f}}, 1), INFINITY));
+    assert_true(is_float(bf16_chain((const float[][2]){{FLT_MAX, 1}}, 1), INFINITY));
+}
+
+static void lying_bf16(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    jt_kernels_scalar.panel_bf16(panel, a, row, rows, y, ldy);
+    uint32_t last;
+    memcpy(&last, &y[(rows - 1) * ldy + 3], sizeof last);
+    last ^= 1;
+    memcpy(&y[(rows - 1) * ldy + 3], &last, sizeof last);
+}
+
+static void test_a_processor_that_rounds_otherwise_is_found_out(void **state) {
+    (void)state;
+    jt_kernels k = jt_kernels_scalar;
+    assert_true(jt_bf16_agrees(&k));
+    k.panel_bf16 = lying_bf16;
+    assert_false(jt_bf16_agrees(&k));
+}
+
 /* Outputs computed by hand, so that the scalar kernels do not only agree with themselves. */
 static void test_scalar_values(void **state) {
     (void)state;
@@ -254,12 +303,20 @@ static void test_scalar_attention_in_8_bits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx2_equals_scalar),          cmocka_unit_test(test_avxvnni_equals_scalar),
-        cmocka_unit_test(test_avx512_equals_scalar),        cmocka_unit_test(test_avx512bf16_equals_scalar),
-        cmocka_unit_test(test_neon_equals_scalar),          cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
-        cmocka_unit_test(test_variants_are_picked_by_name), cmocka_unit_test(test_scalar_values),
-        cmocka_unit_test(test_scalar_recurrence),           cmocka_unit_test(test_scalar_attention),
-        cmocka_unit_test(test_scalar_values_of_8_bits),     cmocka_unit_test(test_8_bits_there_and_back),
+        cmocka_unit_test(test_avx2_equals_scalar),
+        cmocka_unit_test(test_avxvnni_equals_scalar),
+        cmocka_unit_test(test_avx512_equals_scalar),
+        cmocka_unit_test(test_avx512bf16_equals_scalar),
+        cmocka_unit_test(test_neon_equals_scalar),
+        cmocka_unit_test(test_the_comparison_sees_a_wrong_kernel),
+        cmocka_unit_test(test_variants_are_picked_by_name),
+        cmocka_unit_test(test_scalar_values),
+        cmocka_unit_test(test_scalar_bf16),
+        cmocka_unit_test(test_a_processor_that_rounds_otherwise_is_found_out),
+        cmocka_unit_test(test_scalar_recurrence),
+        cmocka_unit_test(test_scalar_attention),
+        cmocka_unit_test(test_scalar_values_of_8_bits),
+        cmocka_unit_test(test_8_bits_there_and_back),
         cmocka_unit_test(test_scalar_attention_in_8_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,66 @@ static void test_float_products_in_every_format(void **state) {
     jt_free(data);
 }
 
+/* What docs/numbers.md asks of one step: denormals are zero, and results below the normal numbers. */
+static float bf16_step(float a, float b, float c) {
+    float x = fmaf(fabsf(a) < FLT_MIN ? copysignf(0, a) : a, fabsf(b) < FLT_MIN ? copysignf(0, b) : b, c);
+    return fabsf(x) < FLT_MIN ? copysignf(0, x) : x;
+}
+
+/* In every format a product in bfloat16 is the chain over the expanded, rounded row, the second of each pair first; packed, mapped,
+ * and in any cut. */
+static void test_bf16_products_in_every_format(void **state) {
+    (void)state;
+    enum { ROWS = 37, MORE = 768, ACTS = 19 };
+    const jt_kernels *k = jt_kernels_pick(NULL, NULL);
+    cases c = {.k = k, .random = 6, .report = no_report};
+    float *x = cases_floats(&c, ACTS * MORE, FLOATS_PLAIN), w[MORE + 1];
+    float *want = cases_memory(ACTS * ROWS * 4), *y = cases_memory(ACTS * ROWS * 4);
+    unsigned char *data = cases_memory(ROWS * MORE * 4);
+    int n;
+    const jt_format *f = jt_formats(&n);
+    for (int i = 0; i < n; i++) {
+        if (!f[i].expand) continue;
+        cases_weights(&c, &f[i], ROWS * MORE, i % 2 ? WEIGHTS_ODD : WEIGHTS_RANDOM, data);
+        int cols = f[i].quantised ? MORE : MORE - 9;
+        uint16_t *b = cases_bf16(x, ACTS, cols);
+        jt_acts a = {.rows = ACTS, .cols = cols, .b = b};
+        jt_matrix m;
+        assert_int_equal(jt_matrix_init(&m, &f[i], ROWS, cols, data, NULL), JT_OK);
+        jt_matrix_for_bf16(&m);
+        for (int o = 0; o < ROWS; o++) {
+            jt_matrix_row(&m, o, w);
+            w[cols] = 0;
+            for (int j = 0; j < cols; j++) w[j] = jt_bf16_to_f32(jt_f32_to_bf16(w[j]));
+            for (int r = 0; r < ACTS; r++) {
+                float acc = 0;
+                const uint16_t *v = b + (size_t)r * jt_bf16_stride(cols);
+                for (int j = 0; j < cols; j += 2)
+                    acc = bf16_step(jt_bf16_to_f32(v[j]), w[j], bf16_step(jt_bf16_to_f32(v[j + 1]), w[j + 1], acc));
+                want[r * ROWS + o] = acc;
+            }
+        }
+        void *scratch = cases_memory(jt_matmul_scratch(&m, JT_BY_BF16));
+        jt_matmul(k, &m, &a, JT_BY_BF16, 0, jt_matrix_panels(&m), y, ROWS, scratch);
+        if (!same_floats(want, y, ACTS * ROWS)) print_error("%s, mapped\n", f[i].name);
+        assert_true(same_floats(want, y, ACTS * ROWS));
+        assert_int_equal(jt_matrix_alloc_packed(&m, NULL), JT_OK);
+        jt_matrix_pack_panels(k, &m, 0, jt_matrix_panels(&m));
+        memset(y, 0, ACTS * ROWS * 4);
+        for (int r = 0; r < ACTS; r += 7) {
+            jt_acts part = {.rows = ACTS - r < 7 ? ACTS - r : 7, .cols = cols, .b = b + (size_t)r * jt_bf16_stride(cols)};
+            for (int p = 0; p < jt_matrix_panels(&m); p++)
+                jt_matmul(k, &m, &part, JT_BY_BF16, p, p + 1, y + r * ROWS, ROWS, (char *)scratch + r % 5);
+        }
+        if (!same_floats(want, y, ACTS * ROWS)) print_error("%s, packed\n", f[i].name);
+        assert_true(same_floats(want, y, ACTS * ROWS));
+        jt_matrix_free_packed(&m);
+        jt_free(scratch);
+        jt_free(b);
+    }
+    jt_free(x), jt_free(want), jt_free(y), jt_free(data);
+}
+
 static void test_bad_matrices_are_refused_by_name(void **state) {
     (void)state;
     jt_matrix m;
@@ -239,13 +299,10 @@ static void test_a_failed_allocation_leaves_the_matrix_mapped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products_are_near_the_exact_ones),
-        cmocka_unit_test(test_int8_product_by_hand),
-        cmocka_unit_test(test_packed_equals_mapped_and_any_cut),
-        cmocka_unit_test(test_a_matrix_row_is_its_expansion),
-        cmocka_unit_test(test_float_products_in_every_format),
-        cmocka_unit_test(test_bad_matrices_are_refused_by_name),
-        cmocka_unit_test(test_a_failed_allocation_leaves_the_matrix_mapped),
+        cmocka_unit_test(test_products_are_near_the_exact_ones), cmocka_unit_test(test_int8_product_by_hand),
+        cmocka_unit_test(test_packed_equals_mapped_and_any_cut), cmocka_unit_test(test_a_matrix_row_is_its_expansion),
+        cmocka_unit_test(test_float_products_in_every_format),   cmocka_unit_test(test_bf16_products_in_every_format),
+        cmocka_unit_test(test_bad_matrices_are_refused_by_name), cmocka_unit_test(test_a_failed_allocation_leaves_the_matrix_mapped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,28 +65,40 @@ static size_t experts_carve(experts_work *w, const jt_env *e, const jt_opnode *n
     const jt_matrix *m = &w->w->matrix;
     w->by = jt_elem_by(e->list->value[n->in[0]].elem);
     w->cols = m->cols, w->placed = n->i[2];
-    size_t at = jt_expert_order_bytes(rows, n->i[0], n->i[1]), cells = w->placed ? 0 : (size_t)most * (size_t)m->cols;
+    bool apart = !w->placed || w->by == JT_BY_BF16;
+    size_t at = jt_expert_order_bytes(rows, n->i[0], n->i[1]), cells = apart ? (size_t)most * (size_t)m->cols : 0;
     w->x = (float *)(void *)(scratch + at), w->q = (int8_t *)(scratch + at), w->b = (uint16_t *)(void *)(scratch + at);
     if (w->by == JT_BY_INT8) at += experts_up(cells);
     w->d = (float *)(void *)(scratch + at), w->s = w->d + cells / JT_ACT_BLOCK;
     size_t floats = w->by == JT_BY_INT8 ? cells / JT_ACT_BLOCK + cells / 32 : cells;
-    at += experts_up(w->by == JT_BY_BF16 && cells ? (size_t)most * jt_bf16_stride(m->cols) * sizeof *w->b : floats * sizeof(float));
+    at += experts_up(w->by == JT_BY_BF16 ? (size_t)most * jt_bf16_stride(m->cols) * sizeof *w->b : floats * sizeof(float));
     w->scratch = scratch + at;
     return at + jt_matmul_scratch(m, w->by);
 }
 
 /* Places [from, from + n): brought together, or where they lie. */
 static jt_acts experts_rows(const jt_env *e, const jt_opnode *n, const experts_work *w, int from, int count) {
-    if (w->placed) return jt_env_acts(e, n->in[0], from, count);
-    size_t cols = (size_t)w->cols, blocks = cols / JT_ACT_BLOCK, sums = cols / 32, wide = jt_bf16_stride(w->cols);
+    size_t cols = (size_t)w->cols, blocks = cols / JT_ACT_BLOCK, sums = cols / 32, wide = jt_bf16_stride(w->cols), k = (size_t)n->i[0];
+    jt_acts all = jt_env_acts(e, n->in[0], 0, count);
+    if (w->placed && w->by != JT_BY_BF16) {
+        size_t f = (size_t)from;
+        all.cols = w->cols;
+        if (w->by == JT_BY_FLOAT) all.x += f * cols;
+        if (w->by == JT_BY_INT8) all.q += f * cols, all.d += f * blocks, all.s += f * sums;
+        return all;
+    }
     for (size_t i = 0; i < (size_t)count; i++) {
-        jt_acts one = jt_env_acts(e, n->in[0], w->order.row[from + (int)i], 1);
-        if (w->by == JT_BY_FLOAT) memcpy(w->x + i * cols, one.x, cols * sizeof *w->x);
-        if (w->by == JT_BY_BF16) memcpy(w->b + i * wide, one.b, wide * sizeof *w->b);
+        size_t place = (size_t)from + i, r = (size_t)w->order.row[place];
+        if (w->by == JT_BY_FLOAT) memcpy(w->x + i * cols, all.x + r * cols, cols * sizeof *w->x);
+        if (w->by == JT_BY_BF16) { /* places of one row lie side by side */
+            const uint16_t *b = w->placed ? all.b + place / k * jt_bf16_stride(all.cols) + place % k * cols : all.b + r * wide;
+            memcpy(w->b + i * wide, b, cols * sizeof *w->b);
+            if (cols % 2) w->b[i * wide + cols] = 0;
+        }
         if (w->by != JT_BY_INT8) continue;
-        memcpy(w->q + i * cols, one.q, cols);
-        memcpy(w->d + i * blocks, one.d, blocks * sizeof *w->d);
-        memcpy(w->s + i * sums, one.s, sums * sizeof *w->s);
+        memcpy(w->q + i * cols, all.q + r * cols, cols);
+        memcpy(w->d + i * blocks, all.d + r * blocks, blocks * sizeof *w->d);
+        memcpy(w->s + i * sums, all.s + r * sums, sums * sizeof *w->s);
     }
     return (jt_acts){.rows = count, .cols = w->cols, .x = w->x, .b = w->b, .q = w->q, .d = w->d, .s = w->s};
 }
