@@ -17,8 +17,9 @@ static uint64_t agrees_bits(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-/* A bfloat16 for column c: numbers of like size, whose sums are rounded; of any size; products and sums about the smallest
- * normal number, where results are flushed; denormals, infinities and NaN; the least and the greatest. */
+/* A bfloat16 for column c: numbers of like size, whose sums are rounded; of any size; 2^-63, whose product is the smallest normal
+ * number, and then what adds a few of its last digits; denormals, infinities and NaN among others; zeros and the least
+ * numbers, and then products below the normal ones. */
 static uint16_t agrees_number(uint64_t *state, int kind, int c) {
     static const uint16_t odd[] = {0x0000, 0x8000, 0x0001, 0x807f, 0x0080, 0x80ff, 0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0, 0x3f80};
     uint64_t r = agrees_bits(state);
@@ -27,7 +28,7 @@ static uint16_t agrees_number(uint64_t *state, int kind, int c) {
     switch (kind) {
     case 0: return digits | (uint16_t)((124 + any % 8) << 7);
     case 1: return digits | (uint16_t)((any ? any : 1) % 255 << 7);
-    case 2: return digits | (uint16_t)((c < 2 ? 63 + any % 3 : 49 + any % 9) << 7);
+    case 2: return c == 0 ? 0 : c == 1 ? 0x2000 | (r & 0x8000) : digits | (uint16_t)((51 + any % 3) << 7);
     case 3: return any % 4 ? digits | (uint16_t)((120 + any % 16) << 7) : odd[any / 4 % 12];
     default: return c < 4 ? odd[any % 8] : digits | (uint16_t)((60 + any % 8) << 7);
     }
