@@ -74,11 +74,26 @@ static jt_status encode_composed(const jt_tokenizer *t, const char *s, size_t n,
     return st;
 }
 
-/* Text without a byte above 127 is composed as it is. */
-static bool encode_plain(const char *s, size_t n) {
-    unsigned char any = 0;
-    for (size_t i = 0; i < n; i++) any |= (unsigned char)s[i];
-    return any < 0x80;
+/* Blocks of characters that neither decompose nor compose with what stands before them. */
+static bool encode_settled(uint32_t c) {
+    return c < 0x300 || (c >= 0x388 && c <= 0x482) || (c >= 0x488 && c <= 0x590) || (c >= 0x1e00 && c <= 0x1f70) ||
+           (c >= 0x2002 && c <= 0x20cf) || (c >= 0x2e00 && c <= 0x3029) || (c >= 0x3030 && c <= 0x3098) || (c >= 0x309b && c <= 0xa66e) ||
+           (c >= 0xabee && c <= 0xd7ff) || (c >= 0xe000 && c <= 0xf8ff);
+}
+
+/* Text that is composed as it stands. */
+bool jt_encode_plain(const char *s, size_t n) {
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        if ((unsigned char)s[i] < 0x80) {
+            i++;
+            continue;
+        }
+        int w = jt_utf8_next(s + i, n - i, &c);
+        if (w && !encode_settled(c)) return false;
+        i += w ? (size_t)w : 1;
+    }
+    return true;
 }
 
 jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
@@ -93,7 +108,7 @@ jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size
         if (flags & JT_EVERY_BYTE && !t->piece && !t->bpe.all_bytes && (st = lost(t, text + at, stop - at, base + at, err)) != JT_OK)
             return st;
         if (at < stop) {
-            bool composed = t->nfc && !encode_plain(text + at, stop - at);
+            bool composed = t->nfc && !jt_encode_plain(text + at, stop - at);
             st = (composed ? encode_composed : encode_pieces)(t, text + at, stop - at, base + at, w, out, err);
             if (st != JT_OK) return st;
             at = stop;

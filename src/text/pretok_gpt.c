@@ -7,6 +7,7 @@
  * qwen35    qwen2 with [\p{L}\p{M}] for \p{L} where it is wanted, [^\s\p{L}\p{M}\p{N}] for signs
  * minicpm5  three numbers at a time, then llama3 on what lies between
  * bailing   qwen2: its possessive operators and its single line break change nothing
+ * cl100k    llama3 as tiktoken writes it, with \s++$ before \s*[\r\n]
  * seed      qwen2 without [\r\n]*
  * ufakzeka  qwen2 without contractions
  *
@@ -47,6 +48,7 @@ typedef struct gpt_shape {
     int contract;
     bool lines;       /* line breaks after signs belong to them */
     unsigned outside; /* cut out first, three at a time */
+    bool tail;        /* white space at the end of the text is one piece, line breaks or not */
 } gpt_shape;
 
 static inline size_t shaped(jt_scan *x, size_t at, gpt_shape k) {
@@ -76,6 +78,7 @@ static inline size_t shaped(jt_scan *x, size_t at, gpt_shape k) {
         if (jt_scan_newline(x, end)) line = end + 1;
         end += w;
     }
+    if (k.tail && end == x->n) return end;
     return line ? line : jt_scan_white(x, at, end, !(jt_scan_peek(x, end, &w) & (JT_SET_END | k.outside)));
 }
 
@@ -89,5 +92,6 @@ GPT_SHAPED(jt_pretok_qwen2_ascii, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_ASC
 GPT_SHAPED(jt_pretok_qwen35, SET_WORD, SET_SIGNS, 1, JT_CONTRACT_FOLD, true)
 GPT_SHAPED(jt_pretok_qwen35_ascii, SET_WORD, SET_SIGNS, 1, JT_CONTRACT_ASCII, true)
 GPT_SHAPED(jt_pretok_minicpm5, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_FOLD, true, JT_SET_NUMBER)
+GPT_SHAPED(jt_pretok_cl100k, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_FOLD, true, 0, true)
 GPT_SHAPED(jt_pretok_seed, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_FOLD, false)
 GPT_SHAPED(jt_pretok_ufakzeka, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_NONE, true)

@@ -1,4 +1,4 @@
-/* pretok_known.c: pre-tokenisers by their steps and by name. Names are the values of tokenizer.ggml.pre that llama.cpp knows;
+/* pretok_known.c: pre-tokenisers by their steps and by name. Names are the values of tokenizer.ggml.pre that llama.cpp knows, and cl100k;
  * steps are those of the models' own tokenizer.json, and with JT_PRETOK_LLAMACPP those of llama.cpp where they cut otherwise. */
 #include "text/pretok_known.h"
 
@@ -13,6 +13,9 @@
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
 #define WORDS(c, numbers) c "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WHITE
 #define LLAMA3 WORDS(CONTRACT, "\\p{N}{1,3}")
+#define CL100K                                                                                                                             \
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| "                                                                 \
+    "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"
 #define QWEN2 WORDS(CONTRACT, "\\p{N}")
 #define QWEN35(c) c "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" WHITE
 #define BAILING "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
@@ -79,6 +82,7 @@ enum {
     CUT_SMOLLM,
     CUT_LLAMA3,
     CUT_LLAMA3_ASCII,
+    CUT_CL100K,
     CUT_QWEN2,
     CUT_QWEN2_ASCII,
     CUT_QWEN35,
@@ -121,6 +125,7 @@ static const known_cut known[CUT_COUNT] = {
     [CUT_SMOLLM] = {jt_pretok_smollm, {DIGITS, BYTES}},
     [CUT_LLAMA3] = {jt_pretok_llama3, {RE(LLAMA3)}},
     [CUT_LLAMA3_ASCII] = {jt_pretok_llama3_ascii, {RE(WORDS(CONTRACT_ASCII, "\\p{N}{1,3}"))}},
+    [CUT_CL100K] = {jt_pretok_cl100k, {RE(CL100K)}},
     [CUT_QWEN2] = {jt_pretok_qwen2, {RE(QWEN2)}},
     [CUT_QWEN2_ASCII] = {jt_pretok_qwen2_ascii, {RE(WORDS(CONTRACT_ASCII, "\\p{N}"))}},
     [CUT_QWEN35] = {jt_pretok_qwen35, {RE(QWEN35(CONTRACT))}},
@@ -238,6 +243,7 @@ static const known_name names[] = {
     BEGUN("midm-2.0", CUT_LLAMA3, CUT_LLAMA3_ASCII),
     BEGUN("lfm2", CUT_LLAMA3, CUT_LLAMA3_ASCII),
     BEGUN("jina-v5-nano", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    SAME("cl100k", CUT_CL100K),
     {{"dbrx"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
     {{"smaug-bpe"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
     {{"chatglm-bpe"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},

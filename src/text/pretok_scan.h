@@ -65,8 +65,8 @@ size_t jt_scan_contraction(jt_scan *x, size_t at, int how);
 /* ---- the functions by name; pretok_gpt.c, pretok_cased.c and pretok_cut.c say which pattern each stands for ---- */
 jt_pretok_fn jt_pretok_gpt2, jt_pretok_smollm, jt_pretok_bloom, jt_pretok_viking, jt_pretok_deepseek3;
 
-jt_pretok_fn jt_pretok_llama3, jt_pretok_llama3_ascii, jt_pretok_qwen2, jt_pretok_qwen2_ascii, jt_pretok_qwen35, jt_pretok_qwen35_ascii,
-    jt_pretok_minicpm5, jt_pretok_seed, jt_pretok_ufakzeka;
+jt_pretok_fn jt_pretok_cl100k, jt_pretok_llama3, jt_pretok_llama3_ascii, jt_pretok_qwen2, jt_pretok_qwen2_ascii, jt_pretok_qwen35,
+    jt_pretok_qwen35_ascii, jt_pretok_minicpm5, jt_pretok_seed, jt_pretok_ufakzeka;
 jt_pretok_fn jt_pretok_o200k, jt_pretok_tekken, jt_pretok_kimi;
 
 #endif

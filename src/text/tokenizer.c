@@ -69,7 +69,7 @@ static jt_status check_spec(const jt_tokenizer_spec *s, jt_error *err) {
 static jt_status find_pretok(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
     if (s->cut) return jt_pretok_new(s->splits, s->n_splits, &t->pretok, err);
     if (s->pre.s) {
-        t->preset = jt_pretok_find(s->pre.s, s->pre.n);
+        if (!s->plain) t->preset = jt_pretok_find(s->pre.s, s->pre.n);
         return jt_pretok_named(s->pre.s, s->pre.n, s->policy, &t->pretok, err);
     }
     jt_str known = {0};

@@ -61,6 +61,7 @@ typedef struct jt_tokenizer_spec {
     const jt_cut *splits; /* how text is cut, in place of `pre`, where `cut` says so */
     size_t n_splits;
     bool cut;
+    bool plain; /* `pre` says how text is cut, and nothing else of what is usual with it */
     int policy; /* JT_PRETOK_*: whose cutting `pre` means */
 
     const jt_view *tokens; /* tokens: written form of ids 0 .. vocab-1 */
@@ -68,6 +69,7 @@ typedef struct jt_tokenizer_spec {
     size_t vocab;          /* of tokens and of types */
     const jt_view *merges; /* merges: "a b" in order of rank */
     size_t n_merges;
+    const int32_t *merge_rank; /* not descending; merges of equal rank go from left to right; NULL: in their order */
 
     int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */
     int add_bos, add_eos;            /* add_bos_token, add_eos_token: 0 or 1; -1 when absent: as the pre-tokeniser's models do */

@@ -10,16 +10,16 @@
 #include <stdint.h>
 
 enum {
-    JT_CLASS_OTHER = 0,  /* controls, format characters, unassigned; also each byte that is not UTF-8 */
-    JT_CLASS_LETTER = 1, /* Lm, Lo */
-    JT_CLASS_MARK = 2,   /* M* */
-    JT_CLASS_NUMBER = 3, /* N* */
-    JT_CLASS_PUNCT = 4,  /* P* */
-    JT_CLASS_SYMBOL = 5, /* S* */
-    JT_CLASS_SPACE = 6,  /* White_Space, which holds all of Z* */
+    JT_CLASS_OTHER = 0,   /* controls, format characters, unassigned; also each byte that is not UTF-8 */
+    JT_CLASS_LETTER = 1,  /* Lm, Lo */
+    JT_CLASS_MARK = 2,    /* M* */
+    JT_CLASS_NUMBER = 3,  /* N* */
+    JT_CLASS_PUNCT = 4,   /* P* */
+    JT_CLASS_SYMBOL = 5,  /* S* */
+    JT_CLASS_SPACE = 6,   /* White_Space, which holds all of Z* */
     JT_CLASS_DIGIT17 = 7, /* a number since Unicode 17.0: "other" to regular expressions, a digit to "digits" */
-    JT_CLASS_UPPER = 8, /* Lu, Lt */
-    JT_CLASS_LOWER = 9  /* Ll */
+    JT_CLASS_UPPER = 8,   /* Lu, Lt */
+    JT_CLASS_LOWER = 9    /* Ll */
 };
 
 extern const uint8_t jt_unicode_page[0x1100];

@@ -29,8 +29,8 @@ struct jt_tokenizer {
     uint8_t *ends;  /* 1: ends an answer */
     size_t vocab;
     jt_bpe bpe;
-    jt_words find;      /* by bytes; special tokens before others */
-    jt_added user, all; /* user-defined ones; these and control and unknown ones */
+    jt_words find;           /* by bytes; special tokens before others */
+    jt_added user, all;      /* user-defined ones; these and control and unknown ones */
     const jt_preset *preset; /* NULL: the cutting was given by steps */
     jt_pretok *pretok;
     jt_wordpiece *piece; /* NULL: byte-level BPE */
@@ -48,6 +48,8 @@ static inline bool jt_type_special(int type) { return type == JT_TOKEN_CONTROL |
 /* GPT-2's spelling of bytes (byte_level.c). Writes the bytes that s[0..n) spells to out (room for n) and returns how many,
  * or SIZE_MAX if some character is not in the alphabet. */
 size_t jt_byte_level_read(const char *s, size_t n, char *out);
+/* The spelling of s[0..n), at most 2 n bytes; returns how many. */
+size_t jt_byte_level_write(const char *s, size_t n, char *out);
 
 /* Finds the format of a chat template and its markers in the vocabulary (chat.c), or why there is none. To be called
  * before the tables of added tokens are made: the markers become control tokens, which plain text never gives. */
@@ -56,5 +58,8 @@ void jt_chat_find(jt_tokenizer *t, jt_view text);
 /* jt_encode without the check of sizes, `base` added to all spans (encode.c). On failure `out` may have grown. */
 jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
                          jt_error *err);
+
+/* Is text that is composed (NFC) as it stands? False also for some that is. */
+bool jt_encode_plain(const char *s, size_t n);
 
 #endif
