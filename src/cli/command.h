@@ -81,6 +81,7 @@ typedef struct jt_command {
 /* What several commands have in common under the first word of two-level names. */
 typedef struct jt_command_group {
     const char *name, *summary;
+    const char *fallback; /* the command that the first word alone means, or NULL */
 } jt_command_group;
 
 extern const jt_command *const jt_commands[];      /* ends with NULL, in the order of help */

@@ -59,6 +59,7 @@ static int no_command(const char *name) {
 
 static int below_group(const jt_command_group *g, int argc, char **argv) {
     if (argc && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) return print_help(NULL, g->name);
+    if (g->fallback && (!argc || argv[0][0] == '-')) return run_command(jt_command_find(g->fallback), argc, argv);
     char name[64];
     if (argc && snprintf(name, sizeof name, "%s %s", g->name, argv[0]) < (int)sizeof name) {
         const jt_command *c = jt_command_find(name);
@@ -91,5 +92,6 @@ static int start(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, too */
     return jt_out_end(start(argc, argv));
 }

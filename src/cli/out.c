@@ -81,6 +81,18 @@ int jt_fail_usage(const jt_args *a, const char *fmt, ...) {
     return JT_EXIT_USAGE;
 }
 
+const char *jt_size_text(uint64_t bytes, char *out, size_t cap) {
+    static const char *const units[] = {"kB", "MB", "GB", "TB"};
+    double x = (double)bytes / 1000;
+    int i = 0;
+    while (x >= 999.95 && i < 3) x /= 1000, i++;
+    if (bytes < 1000)
+        snprintf(out, cap, "%u bytes", (unsigned)bytes);
+    else
+        snprintf(out, cap, "%.1f %s", x, units[i]);
+    return out;
+}
+
 bool jt_colour(int fd) {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(fd) && !(no && *no) && term && strcmp(term, "dumb") != 0;

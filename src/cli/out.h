@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "cli/command.h"
 #include "core/str.h"
@@ -25,6 +26,9 @@ void jt_say(const char *fmt, ...) JT_PRINTF(1, 2);
 int jt_fail(const jt_error *err);
 /* The same for what is wrong with the command line itself, with a hint at --help. Returns JT_EXIT_USAGE. */
 int jt_fail_usage(const jt_args *a, const char *fmt, ...) JT_PRINTF(2, 3);
+
+/* "94.4 MB", "1.2 GB" (powers of ten) in out[0..cap), which is returned. */
+const char *jt_size_text(uint64_t bytes, char *out, size_t cap);
 
 /* True if escape sequences may be written to the terminal `fd` (a terminal, NO_COLOR unset, TERM not "dumb"). */
 bool jt_colour(int fd);

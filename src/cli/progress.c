@@ -32,8 +32,9 @@ void jt_progress_set(jt_progress *p, double fraction, const char *note) {
     if (took < 0.2 || now - p->drawn_at < 0.1) return;
     if (!(fraction >= 0)) fraction = 0;
     if (fraction > 1) fraction = 1;
-    double left = fraction > 0 ? took / fraction - took : 0;
-    if (!p->drawn && took + left < 1 && (fraction > 0 || took < 1)) return;
+    bool begun = fraction > p->from;
+    double left = begun ? took * (1 - fraction) / (fraction - p->from) : 0;
+    if (!p->drawn && took + left < 1 && (begun || took < 1)) return;
 
     char bar[BAR + 1], eta[32] = "", line[LINE];
     int full = (int)(fraction * BAR);
@@ -41,7 +42,7 @@ void jt_progress_set(jt_progress *p, double fraction, const char *note) {
     memset(bar, '=', (size_t)full);
     if (full < BAR) bar[full] = '>';
     bar[BAR] = 0;
-    if (fraction > 0) time_left(left, eta, sizeof eta);
+    if (begun) time_left(left, eta, sizeof eta);
     int n =
         snprintf(line, sizeof line, "%s [%s] %3d%% %s%s%s", p->what, bar, (int)(fraction * 100), eta, note ? "  " : "", note ? note : "");
     int width = terminal_width();

@@ -7,6 +7,7 @@
 typedef struct jt_progress {
     const char *what; /* "loading", "perplexity" */
     double start, drawn_at;
+    double from; /* what was done before; set behind jt_progress_begin by who goes on with something */
     bool terminal, drawn;
 } jt_progress;
 

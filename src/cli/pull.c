@@ -18,6 +18,7 @@
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/store.h"
 #include "core/file.h"
 #include "core/hash.h"
 
@@ -67,29 +68,6 @@ jt_status jt_check_sum(const char *path, const char *hex, jt_error *err) {
     return jt_error_set(err, JT_FORMAT, "%s: damaged or not the expected file: SHA-256 is %s, not %s", path, mine, hex);
 }
 
-/* Removes a folder of ours and what is in it; links are removed, never followed. */
-static void remove_tree(const char *path) {
-    DIR *d = opendir(path);
-    if (d) {
-        struct dirent *e;
-        while ((e = readdir(d))) {
-            if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-            jt_str below = {0};
-            struct stat st;
-            jt_str_printf(&below, "%s/%s", path, e->d_name);
-            if (!below.failed && lstat(below.s, &st) == 0) {
-                if (S_ISDIR(st.st_mode))
-                    remove_tree(below.s);
-                else
-                    unlink(below.s);
-            }
-            jt_str_free(&below);
-        }
-        closedir(d);
-    }
-    rmdir(path);
-}
-
 /* Removes what interrupted downloads left; the lock is held, so nobody is using it. */
 static void remove_leftovers(const char *folder) {
     DIR *d = opendir(folder);
@@ -99,7 +77,7 @@ static void remove_leftovers(const char *folder) {
         if (strncmp(e->d_name, ".pull-", 6) != 0) continue;
         jt_str path = {0};
         jt_str_printf(&path, "%s/%s", folder, e->d_name);
-        if (!path.failed) remove_tree(path.s);
+        if (!path.failed) jt_remove_tree(path.s);
         jt_str_free(&path);
     }
     closedir(d);
@@ -239,7 +217,7 @@ static jt_status bring_locked(const jt_known_model *m, const char *folder, const
     if (!s && !mkdtemp(temp.s)) s = sys(err, temp.s, "make the folder");
     if (!s) {
         s = bring(m, temp.s, path, err);
-        remove_tree(temp.s);
+        jt_remove_tree(temp.s);
     }
     if (!s) s = jt_known_model_note(m, err);
     if (!s) jt_say("%s is at %s", m->name, path);

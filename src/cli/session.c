@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "cli/hub.h"
 #include "cli/interrupt.h"
 #include "cli/names.h"
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/store.h"
 #include "core/file.h"
 #include "core/thread.h"
 
@@ -38,33 +40,42 @@ jt_model_options jt_session_model_options(const jt_args *a) {
     };
 }
 
+/* A name that no file has: of a model that is on this machine, or nothing. What looks like a path stays one, so that the
+ * message is about the file. */
+static int session_find(const char *name, jt_str *path) {
+    jt_store store = {0};
+    const jt_stored *m = NULL;
+    jt_error err;
+    jt_status s = jt_store_scan(&store, &err);
+    if (!s) s = jt_store_find(&store, name, &m, &err);
+    bool hub = jt_hub_name_like(name), plain = strchr(name, '/') && !hub;
+    jt_str_puts(path, m ? m->path : plain ? name : "");
+    jt_store_free(&store);
+    if (!s || (s == JT_UNKNOWN && plain)) s = jt_str_check(path, &err);
+    if (!s) return JT_EXIT_OK;
+    if (s != JT_UNKNOWN) return jt_fail(&err) == JT_EXIT_USAGE ? JT_EXIT_FILE : JT_EXIT_FAILURE;
+    bool near = strstr(err.message, "did you mean") != NULL;
+    jt_say("%s%s%s%s", err.message,
+           near                ? ""
+           : hub               ? "; 'jeton pull "
+           : strchr(name, ' ') ? "; a prompt is given with -p"
+                               : "; 'jeton models' and 'jeton pull --list' list them",
+           hub && !near ? name : "", hub && !near ? "' brings one from the hub" : "");
+    return JT_EXIT_FILE;
+}
+
 int jt_session_path(const char *name, jt_str *path) {
     jt_error err;
-    const jt_known_model *m = name ? NULL : jt_known_models;
-    if (name && !jt_file_exists(name)) {
-        m = jt_known_model_find(name);
-        if (!m && !strchr(name, '/')) {
-            jt_nearest near = {.to = name};
-            for (const jt_known_model *k = jt_known_models; k->name; k++) jt_nearest_add(&near, k->name);
-            const char *best = jt_nearest_get(&near);
-            jt_say("%s: no such file, nor a model known by that name%s%s%s", name,
-                   best                ? "; did you mean \""
-                   : strchr(name, ' ') ? "; a prompt is given with -p"
-                                       : "; 'jeton pull --list' lists them",
-                   best ? best : "", best ? "\"?" : "");
-            return JT_EXIT_FILE;
-        }
-    }
-    jt_status s = JT_OK;
-    if (m) {
-        s = jt_known_model_pull(m, &err);
-        if (!s) s = jt_known_model_path(m, path, &err);
-        if (s) return jt_fail(&err) == JT_EXIT_INTERRUPTED ? JT_EXIT_INTERRUPTED : JT_EXIT_FILE;
-    } else {
+    const jt_known_model *m = jt_known_models;
+    if (name && jt_file_exists(name)) {
         jt_str_puts(path, name);
-        s = jt_str_check(path, &err);
+        return jt_str_check(path, &err) ? jt_fail(&err) : JT_EXIT_OK;
     }
-    return s ? jt_fail(&err) : JT_EXIT_OK;
+    if (name && !(m = jt_known_model_find(name))) return session_find(name, path);
+    jt_status s = jt_known_model_pull(m, &err);
+    if (!s) s = jt_known_model_path(m, path, &err);
+    if (s) return jt_fail(&err) == JT_EXIT_INTERRUPTED ? JT_EXIT_INTERRUPTED : JT_EXIT_FILE;
+    return JT_EXIT_OK;
 }
 
 static int on_progress(void *self, double fraction) {

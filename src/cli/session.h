@@ -14,7 +14,8 @@
 jt_engine_options jt_session_engine_options(const jt_args *a);
 jt_model_options jt_session_model_options(const jt_args *a);
 
-/* The file of `name`: a path, or a known name, brought first if need be; NULL: the default model. */
+/* The file or folder of `name`: a path, a known name, brought first if need be, or a model that is on this machine
+ * (cli/store.h); NULL: the default model. */
 int jt_session_path(const char *name, jt_str *path);
 
 /* Opens `name` on `e`, with a progress bar. `o` may be NULL for the defaults. */

@@ -86,8 +86,49 @@ void jt_sha256_end(jt_sha256 *s, uint8_t out[32]) {
     for (int i = 0; i < 32; i++) out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-void jt_sha256_hex(const uint8_t digest[32], char out[65]) {
+void jt_hex(const uint8_t *p, size_t n, char *out) {
     static const char hex[] = "0123456789abcdef";
-    for (int i = 0; i < 32; i++) out[2 * i] = hex[digest[i] >> 4], out[2 * i + 1] = hex[digest[i] & 15];
-    out[64] = 0;
+    for (size_t i = 0; i < n; i++) out[2 * i] = hex[p[i] >> 4], out[2 * i + 1] = hex[p[i] & 15];
+    out[2 * n] = 0;
+}
+
+void jt_sha256_hex(const uint8_t digest[32], char out[65]) { jt_hex(digest, 32, out); }
+
+static uint32_t rol(uint32_t x, int n) { return x << n | x >> (32 - n); }
+
+static void compress_sha1(uint32_t h[5], const uint8_t p[64]) {
+    static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+    for (int i = 16; i < 80; i++) w[i] = rol(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    for (int i = 0; i < 80; i++) {
+        int part = i / 20;
+        uint32_t f = part == 0 ? (b & c) | (~b & d) : part == 2 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
+        uint32_t t = rol(a, 5) + f + e + k[part] + w[i];
+        e = d, d = c, c = rol(b, 30), b = a, a = t;
+    }
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
+}
+
+void jt_sha1_init(jt_sha1 *s) { *s = (jt_sha1){{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}, 0, {0}}; }
+
+void jt_sha1_add(jt_sha1 *s, const void *p, size_t n) {
+    const uint8_t *b = p;
+    while (n) {
+        size_t at = (size_t)(s->bytes & 63), take = 64 - at < n ? 64 - at : n;
+        memcpy(s->block + at, b, take);
+        if (at + take == 64) compress_sha1(s->h, s->block);
+        b += take, n -= take, s->bytes += take;
+    }
+}
+
+void jt_sha1_end(jt_sha1 *s, uint8_t out[20]) {
+    uint64_t bits = s->bytes * 8;
+    uint8_t one = 0x80, zero = 0, len[8];
+    jt_sha1_add(s, &one, 1);
+    while ((s->bytes & 63) != 56) jt_sha1_add(s, &zero, 1);
+    for (int i = 0; i < 8; i++) len[i] = (uint8_t)(bits >> (56 - 8 * i));
+    jt_sha1_add(s, len, 8);
+    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }

@@ -87,8 +87,40 @@ static void test_avalanche(void **state) {
     }
 }
 
+/* The same bytes; hashlib of Python, and the example of FIPS 180-4. */
+static void test_sha1(void **state) {
+    (void)state;
+    static const struct {
+        size_t n;
+        const char *want;
+    } row[] = {
+        {0, "da39a3ee5e6b4b0d3255bfef95601890afd80709"},    {55, "8ae2d46729cfe68ff927af5eec9c7d1b66d65ac2"},
+        {56, "636e2ec698dac903498e648bd2f3af641d3c88cb"},   {63, "6d942da0c4392b123528f2905c713a3ce28364bd"},
+        {64, "c6138d514ffa2135bfce0ed0b8fac65669917ec7"},   {65, "69bd728ad6e13cd76ff19751fde427b00e395746"},
+        {119, "41c89d06001bab4ab78736b44efe7ce18ce6ae08"},  {120, "d3dbd653bd8597b7475321b60a36891278e6a04a"},
+        {1000, "c9c960a0b925474fab83942cc27d504fc24ac37b"},
+    };
+    uint8_t b[1000], digest[20];
+    char hex[41];
+    jt_sha1 s;
+    for (int i = 0; i < 1000; i++) b[i] = (uint8_t)(i % 251);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        for (size_t piece = 1; piece < 200; piece += 66) {
+            jt_sha1_init(&s);
+            for (size_t at = 0; at < row[i].n; at += piece) jt_sha1_add(&s, b + at, row[i].n - at < piece ? row[i].n - at : piece);
+            jt_sha1_end(&s, digest);
+            jt_hex(digest, 20, hex);
+            assert_string_equal(hex, row[i].want);
+        }
+    jt_sha1_init(&s);
+    jt_sha1_add(&s, "abc", 3);
+    jt_sha1_end(&s, digest);
+    jt_hex(digest, 20, hex);
+    assert_string_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_sha256_borders), cmocka_unit_test(test_hash),
-                                       cmocka_unit_test(test_avalanche)};
+                                       cmocka_unit_test(test_sha1), cmocka_unit_test(test_avalanche)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
