@@ -122,23 +122,13 @@ static jt_status embed_pooled(jt_model *m, const jt_embed_text *text, int n, jt_
 static jt_status embed_head(jt_model *m, const float *x, int n, bool classes, float *out, jt_error *err) {
     int kind = classes ? JT_GRAPH_CLASSES : JT_GRAPH_POOLED;
     size_t d = (size_t)m->config.hidden, width = classes ? (size_t)m->config.classes : d;
-    jt_status s = jt_model_build(m, kind, err);
-    const jt_graph *g = &m->graph[kind];
+    jt_status s = JT_OK;
     for (int i = 0, rows; i < n && !s; i += rows) {
         rows = n - i < m->options.ubatch ? n - i : m->options.ubatch;
         for (int k = 0; k < rows; k++) m->work.vector[k] = x + (size_t)(i + k) * d;
-        jt_env e = {.engine = m->engine,
-                    .list = &g->list,
-                    .set = m->set,
-                    .rows = {0, rows},
-                    .vector = m->work.vector,
-                    .kv = &m->kv,
-                    .scratch = m->work.scratch};
-        size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
-        if ((s = jt_eval_room(m, bytes, jt_list_scratch(&g->list, &e), err))) break;
-        e.storage = m->work.storage;
-        jt_list_run(&e);
-        jt_buffer_read(e.storage, jt_env_at(&e, g->final), out + (size_t)i * width, (size_t)rows * width * sizeof *out);
+        jt_env e;
+        if ((s = jt_eval_vectors(m, kind, rows, &e, err))) break;
+        jt_buffer_read(e.storage, jt_env_at(&e, m->graph[kind].final), out + (size_t)i * width, (size_t)rows * width * sizeof *out);
     }
     return s;
 }

@@ -141,7 +141,7 @@ static jt_status grow_scratch(jt_model *m, size_t bytes, jt_error *err) {
     return JT_OK;
 }
 
-jt_status jt_eval_room(jt_model *m, size_t storage, size_t scratch, jt_error *err) {
+static jt_status eval_room(jt_model *m, size_t storage, size_t scratch, jt_error *err) {
     jt_status s = grow_buffer(m, &m->work.storage, storage, "activations", err);
     return s ? s : grow_scratch(m, scratch, err);
 }
@@ -388,7 +388,7 @@ static jt_status eval_pass(jt_model *m, const jt_batch *b, struct cursor *c, int
     if (!s && kind & JT_GRAPH_KEYS) s = jt_keys_prepare(m, b, &e, err);
     if (s) return s;
     size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
-    if ((s = jt_eval_room(m, bytes, jt_list_scratch(&g->list, &e), err))) return s;
+    if ((s = eval_room(m, bytes, jt_list_scratch(&g->list, &e), err))) return s;
     e.storage = w->storage;
     set_layers(w, &e, &off);
     if (m->sums) e.watch = jt_imatrix_watch, e.watch_self = m->sums;
@@ -465,29 +465,36 @@ jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err) {
     return s;
 }
 
+jt_status jt_eval_vectors(jt_model *m, int kind, int rows, jt_env *e, jt_error *err) {
+    jt_status s = jt_model_build(m, kind, err);
+    if (s) return s;
+    const jt_list *list = &m->graph[kind].list;
+    *e = (jt_env){.engine = m->engine,
+                  .list = list,
+                  .set = m->set,
+                  .rows = {0, rows},
+                  .vector = m->work.vector,
+                  .kv = &m->kv,
+                  .scratch = m->work.scratch};
+    size_t bytes = jt_list_storage(list, e->rows, e->class_at);
+    if ((s = eval_room(m, bytes, jt_list_scratch(list, e), err))) return s;
+    e->storage = m->work.storage;
+    jt_list_run(e);
+    return JT_OK;
+}
+
 jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err) {
     jt_status s = m->options.vocab_only
                       ? jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate")
                       : eval_check_want(m, want, n_want, n, err);
     for (int i = 0; i < n_want && !s; i++)
         if (want[i].n_layer) s = jt_error_set(err, JT_INVALID, "want %d: a vector that is projected has no streams of layers", i);
-    if (!s) s = jt_model_build(m, JT_GRAPH_PROJECT, err);
-    const jt_graph *g = &m->graph[JT_GRAPH_PROJECT];
     for (int i = 0, rows; i < n_want && !s; i += rows) {
         rows = n_want - i < m->options.ubatch ? n_want - i : m->options.ubatch;
         for (int k = 0; k < rows; k++) m->work.vector[k] = hidden + (size_t)want[i + k].row * (size_t)m->config.hidden;
-        jt_env e = {.engine = m->engine,
-                    .list = &g->list,
-                    .set = m->set,
-                    .rows = {0, rows},
-                    .vector = m->work.vector,
-                    .kv = &m->kv,
-                    .scratch = m->work.scratch};
-        size_t bytes = jt_list_storage(&g->list, e.rows, e.class_at);
-        if ((s = grow_buffer(m, &m->work.storage, bytes, "activations", err))) break;
-        e.storage = m->work.storage;
-        jt_list_run(&e);
-        s = eval_run_head(m, want + i, &e, g->final, err);
+        jt_env e;
+        s = jt_eval_vectors(m, JT_GRAPH_PROJECT, rows, &e, err);
+        if (!s) s = eval_run_head(m, want + i, &e, m->graph[JT_GRAPH_PROJECT].final, err);
     }
     return s;
 }

@@ -180,8 +180,8 @@ bool jt_model_other_part(const jt_config *c, const char *name);
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err);
 /* The tokenizer of a folder (tokenizer_folder.c); *out is NULL if it has none that this build reads. */
 jt_status jt_model_load_folder_tokenizer(const jt_config *c, const char *path, jt_tokenizer **out, jt_error *err);
-/* Memory of evals: room for values, and for the scratch of each thread. */
-jt_status jt_eval_room(jt_model *m, size_t storage, size_t scratch, jt_error *err);
+/* Builds the graph of `kind` and runs it on `rows` vectors (at most ubatch), which stand in m->work.vector; *e holds its values. */
+jt_status jt_eval_vectors(jt_model *m, int kind, int rows, jt_env *e, jt_error *err);
 /* What files beside config.json say of embeddings and labels (embed_files.c). */
 jt_status jt_model_load_pooling(jt_model *m, const char *path, jt_error *err);
 /* Builds one of the model's lists. */

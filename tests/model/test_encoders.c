@@ -19,26 +19,12 @@
 #include "jeton/convert.h"
 #include "jeton/embed.h"
 #include "model/safetensors.h"
+#include "model_folder.h"
 
 enum { SEQUENCES = 3, MOST = 64 };
 static const double BOUND = 2e-4;
 static const char *const names[] = {"bert", "bert-classes", "bert-rank", "modern", "modern-classes", "modern-rank"};
 enum { NAMES = sizeof names / sizeof *names };
-static char folder[] = "/tmp/jeton-encoders-XXXXXX";
-
-static int begin(void **unused) {
-    (void)unused;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int end(void **unused) {
-    (void)unused;
-    return rmdir(folder);
-}
-
-static void ok(jt_status st, const jt_error *err) {
-    if (st) fail_msg("%s: %s", jt_status_name(st), err->message);
-}
 
 static const char *fixture(const char *name, char path[256]) {
     const char *own = getenv("JETON_TEST_ENCODERS");

@@ -21,23 +21,9 @@
 #include "jeton/model.h"
 #include "model/rope.h"
 #include "model/safetensors.h"
+#include "model_folder.h"
 
 enum { N = 45, CONTEXT = 64, MOST_VOCAB = 128 };
-static char folder[] = "/tmp/jeton-families-XXXXXX";
-
-static int begin(void **unused) {
-    (void)unused;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int end(void **unused) {
-    (void)unused;
-    return rmdir(folder);
-}
-
-static void ok(jt_status st, const jt_error *err) {
-    if (st) fail_msg("%s: %s", jt_status_name(st), err->message);
-}
 
 /* ---- invariance ---- */
 

@@ -17,23 +17,9 @@
 #include "jeton/model.h"
 #include "model/fp8.h"
 #include "model/gguf_write.h"
+#include "model_folder.h"
 
 enum { ROWS = 12, VOCAB = 64, MOST = 128 };
-static char folder[] = "/tmp/jeton-rows-XXXXXX";
-
-static int begin(void **unused) {
-    (void)unused;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int end(void **unused) {
-    (void)unused;
-    return rmdir(folder);
-}
-
-static void ok(jt_status st, const jt_error *err) {
-    if (st) fail_msg("%s: %s", jt_status_name(st), err->message);
-}
 
 static const char *within(const char *name) {
     static char path[2][256];
