@@ -82,6 +82,9 @@ typedef struct jt_kernels {
     void (*panel_pairs)(jt_panel_kind kind, const void *panel, int cols, void *out);
     /* n floats to bfloat16, rounded to nearest even; a zero after an odd number of them. */
     void (*to_bf16)(const float *x, int n, uint16_t *y);
+    /* panel_i8 of two panels that follow each other, for outputs o in 0..31; gives 0, and nothing is done, where one after the
+     * other is faster. May be NULL. */
+    int (*pair_i8)(jt_panel_kind kind, const void *panels, const jt_acts *a, int row, int rows, float *y, int ldy);
     /* A quantised panel to float32 [cols][16], for panel_f32 of kind JT_PANEL_F32. */
     void (*panel_expand)(jt_panel_kind kind, const void *panel, int cols, float *out);
     /* 16 rows of `f` (rows[i] may be NULL: zeros) to a packed panel. */

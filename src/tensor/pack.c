@@ -157,9 +157,13 @@ static void pack_group(const pack_pass *p, jt_panel_kind kind, const char *panel
         int rows = p->a->rows - row < ROW_BLOCK ? p->a->rows - row : ROW_BLOCK;
         for (int i = first; i < end; i++) {
             int left = p->m->rows - i * JT_PANEL;
-            panel_product(p->k, kind, panel + (size_t)(i - first) * panel_bytes, p->a, p->by, row, rows,
-                          p->y + (size_t)row * (size_t)p->ldy + (size_t)(i - p->first) * JT_PANEL, p->ldy,
-                          left < JT_PANEL ? left : JT_PANEL);
+            const char *at = panel + (size_t)(i - first) * panel_bytes;
+            float *y = p->y + (size_t)row * (size_t)p->ldy + (size_t)(i - p->first) * JT_PANEL;
+            bool pair = p->by == JT_BY_INT8 && p->k->pair_i8 && i + 1 < end && left >= 2 * JT_PANEL;
+            if (pair && p->k->pair_i8(kind, at, p->a, row, rows, y, p->ldy))
+                i++;
+            else
+                panel_product(p->k, kind, at, p->a, p->by, row, rows, y, p->ldy, left < JT_PANEL ? left : JT_PANEL);
         }
     }
 }
@@ -180,7 +184,7 @@ static size_t pack_panels(const pack_pass *p, int first, int end) {
     const jt_matrix *m = p->m;
     bool expand = p->by != JT_BY_INT8 && m->format->quantised;
     size_t read = 0;
-    int group = m->packed && !expand && m->panel_bytes < GROUP_BYTES ? (int)(GROUP_BYTES / m->panel_bytes) : 1;
+    int group = m->packed && !expand && m->panel_bytes < GROUP_BYTES ? (int)(GROUP_BYTES / m->panel_bytes + 1) & ~1 : 1;
     for (int i = first; i < end; i += group) {
         int stop = end - i < group ? end : i + group, left = m->rows - i * JT_PANEL;
         const char *panel = m->packed ? (const char *)m->packed + (size_t)i * m->panel_bytes : p->mapped;

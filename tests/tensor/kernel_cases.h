@@ -201,6 +201,27 @@ static void cases_products_bf16(cases *c, const jt_format *f, const void *panel,
     jt_free(b);
 }
 
+/* Two panels at once, where the variant does that. */
+static void cases_pair(cases *c, const jt_format *f, const void *panel, const jt_acts *a, int rows) {
+    enum { STEP = 2 * JT_PANEL + 5 };
+    size_t n = (size_t)rows * STEP, bytes = jt_panel_bytes(f->panel, a->cols);
+    char *two = cases_memory(2 * bytes);
+    void *other = cases_panel(c, f, a->cols, WEIGHTS_RANDOM, 0);
+    memcpy(two, panel, bytes), memcpy(two + bytes, other, bytes);
+    float *want = cases_memory(n * sizeof *want), *got = cases_memory(n * sizeof *got);
+    for (size_t i = 0; i < n; i++) want[i] = got[i] = -7;
+    for (int p = 0; p < 2; p++)
+        jt_kernels_scalar.panel_i8(f->panel, two + (size_t)p * bytes, a, a->rows - rows, rows, want + (size_t)p * JT_PANEL, STEP);
+    if (c->k->pair_i8(f->panel, two, a, a->rows - rows, rows, got, STEP))
+        cases_count(c, same_floats(want, got, n), "pair_i8 %s, %d columns, %d rows", f->name, a->cols, rows);
+    else
+        cases_count(c, got[0] == -7, "pair_i8 %s leaves what it does not do", f->name);
+    jt_free(two);
+    jt_free(other);
+    jt_free(want);
+    jt_free(got);
+}
+
 static void cases_products_f32(cases *c, const jt_format *f) {
     static const int widths[] = {1, 2, 7, 32, 67, 130, 512},
                      heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 65};
@@ -250,6 +271,7 @@ static void cases_products_i8(cases *c, const jt_format *f) {
             for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
                 if (kind == FLOATS_PLAIN || heights[h] == 1 || heights[h] == 17 || heights[h] == 33)
                     cases_product(c, f, panel, &a, 1, heights[h], kind == FLOATS_PLAIN ? "plain" : "worst cases");
+            for (int rows = 1; c->k->pair_i8 && rows < 14; rows += 3) cases_pair(c, f, panel, &a, rows);
             jt_free((void *)a.q);
             jt_free((void *)a.d);
             jt_free((void *)a.s);

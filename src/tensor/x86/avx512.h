@@ -8,6 +8,7 @@ void jt_avx512_panel_f32(jt_panel_kind kind, const void *panel, const jt_acts *a
 void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx512_panel_bf16(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx512bf16_panel_bf16(const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy);
+int jt_avx512_pair_i8(jt_panel_kind kind, const void *panels, const jt_acts *a, int row, int rows, float *y, int ldy);
 void jt_avx512_swiglu(const float *g, const float *u, int n, float *y);
 void jt_avx512_exp(const float *x, int n, float *y);
 void jt_avx512_sum_exp(const float *x, int n, float m, double *S, double *T);

@@ -8,7 +8,7 @@
 #include "tensor/panel.h"
 #include "tensor/x86/avx512.h"
 
-enum { TILE = 8 }; /* with 16, Clang runs out of registers */
+enum { TILE = 8, PAIR = 2 }; /* rows, with 16 of which Clang runs out of registers; panels */
 
 JT_INLINE __m512i four_bytes_avx512(const int8_t *p) {
     int32_t v;
@@ -162,35 +162,61 @@ JT_INLINE void scales_avx512(jt_panel_kind kind, const char *group, header_avx51
     }
 }
 
-/* The exact sums of one half (16 columns) of a block. */
-JT_INLINE __m512 half_avx512(jt_panel_kind kind, const __m512i w[4], const int8_t *q, const int32_t *bias, int half) {
-    const bool biased = jt_panel_facts_of(kind).by < 0;
-    if (biased) JT_GIVEN(bias);
-    __m512i sum = biased ? _mm512_set1_epi32(bias[half]) : _mm512_setzero_si512();
-    JT_UNROLL
-    for (int g = 0; g < 4; g++) sum = _mm512_dpbusd_epi32(sum, w[g], four_bytes_avx512(q + 4 * g));
-    return _mm512_cvtepi32_ps(sum);
+/* A value that several instructions take is loaded once, and not by each of them from memory. */
+JT_INLINE __m512i kept_avx512(__m512i x) {
+    __asm__("" : "+v"(x));
+    return x;
 }
 
-/* One block of one row: the order of docs/numbers.md. */
-JT_INLINE __m512 block_avx512(jt_panel_kind kind, const __m512i w[8], const __m512 dw[2], const __m512 mw[2], const int8_t *q,
-                              const float *d, const float *s, const int32_t *bias, __m512 acc) {
-    const jt_panel_facts f = jt_panel_facts_of(kind);
-    __m512 t = _mm512_mul_ps(_mm512_set1_ps(d[0]), half_avx512(kind, w, q, bias, 0));
-    if (f.halves) {
-        acc = _mm512_fmadd_ps(dw[0], t, acc);
-        t = _mm512_mul_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1));
-        acc = _mm512_fmadd_ps(dw[f.apart], t, acc);
-        if (f.minimum) {
-            JT_GIVEN(bias);
-            acc = _mm512_fmadd_ps(mw[0], _mm512_set1_ps(d[0] * (float)bias[0]), acc);
-            acc = _mm512_fmadd_ps(mw[1], _mm512_set1_ps(d[1] * (float)bias[1]), acc);
-        }
-        return acc;
+/* The exact sums of one half (16 columns) of a block of each panel. */
+JT_INLINE void half_avx512(jt_panel_kind kind, int panels, const __m512i w[][8], const int8_t *q, const int32_t *bias, int half,
+                           __m512 out[]) {
+    const bool biased = jt_panel_facts_of(kind).by < 0;
+    __m512i sum[PAIR], first = _mm512_setzero_si512();
+    if (biased) {
+        JT_GIVEN(bias);
+        first = _mm512_set1_epi32(bias[half]);
     }
-    t = _mm512_fmadd_ps(_mm512_set1_ps(d[1]), half_avx512(kind, w + 4, q + 16, bias, 1), t);
-    acc = _mm512_fmadd_ps(dw[0], t, acc);
-    return f.minimum ? _mm512_fmadd_ps(mw[0], _mm512_set1_ps(*s), acc) : acc;
+    JT_UNROLL
+    for (int p = 0; p < panels; p++) sum[p] = first;
+    JT_UNROLL
+    for (int g = 4 * half; g < 4 * half + 4; g++) {
+        __m512i x = four_bytes_avx512(q + 4 * g);
+        if (panels > 1) x = kept_avx512(x);
+        JT_UNROLL
+        for (int p = 0; p < panels; p++) sum[p] = _mm512_dpbusd_epi32(sum[p], w[p][g], x);
+    }
+    JT_UNROLL
+    for (int p = 0; p < panels; p++) out[p] = _mm512_cvtepi32_ps(sum[p]);
+}
+
+/* One block of one row, of each panel: the order of docs/numbers.md. */
+JT_INLINE void block_avx512(jt_panel_kind kind, int panels, const __m512i w[][8], const __m512 dw[][2], const __m512 mw[][2],
+                            const int8_t *q, const float *d, const float *s, const int32_t *bias, __m512 acc[]) {
+    const jt_panel_facts f = jt_panel_facts_of(kind);
+    __m512 t[PAIR], x[PAIR], d0 = _mm512_set1_ps(d[0]), d1 = _mm512_set1_ps(d[1]);
+    half_avx512(kind, panels, w, q, bias, 0, t);
+    half_avx512(kind, panels, w, q, bias, 1, x);
+    JT_UNROLL
+    for (int p = 0; p < panels; p++) {
+        t[p] = _mm512_mul_ps(d0, t[p]);
+        if (f.halves) {
+            acc[p] = _mm512_fmadd_ps(dw[p][0], t[p], acc[p]);
+            t[p] = _mm512_mul_ps(d1, x[p]);
+            acc[p] = _mm512_fmadd_ps(dw[p][f.apart], t[p], acc[p]);
+        } else {
+            t[p] = _mm512_fmadd_ps(d1, x[p], t[p]);
+            acc[p] = _mm512_fmadd_ps(dw[p][0], t[p], acc[p]);
+        }
+        if (!f.minimum) continue;
+        if (f.halves) {
+            JT_GIVEN(bias);
+            acc[p] = _mm512_fmadd_ps(mw[p][0], _mm512_set1_ps(d[0] * (float)bias[0]), acc[p]);
+            acc[p] = _mm512_fmadd_ps(mw[p][1], _mm512_set1_ps(d[1] * (float)bias[1]), acc[p]);
+        } else {
+            acc[p] = _mm512_fmadd_ps(mw[p][0], _mm512_set1_ps(*s), acc[p]);
+        }
+    }
 }
 
 /* Lines [first, end) of a block, to come from memory into the second-level cache. */
@@ -214,38 +240,44 @@ JT_INLINE void fetch_soon_avx512(jt_panel_kind kind, const char *in) {
     }
 }
 
-/* `ahead`: from where lines [first, end) of each block are asked for, 0: from right before this panel's next blocks. */
-JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int tile, const char *panel, size_t ahead, int first, int end, const jt_acts *a, int row,
-                              float *y, int ldy) {
+/* Panels that follow each other by `second` bytes. `ahead`: from where lines [first, end) of each block are asked for, 0: from
+ * right before this panel's next blocks. */
+JT_INLINE void tile_i8_avx512(jt_panel_kind kind, int panels, int tile, const char *panel, size_t second, size_t ahead, int first, int end,
+                              const jt_acts *a, int row, float *y, int ldy) {
     const jt_panel_facts f = jt_panel_facts_of(kind);
     size_t blocks = (size_t)a->cols / 32, at = (size_t)row * blocks, per = (size_t)f.blocks;
     const int8_t *q = a->q + 32 * at;
     const float *d = a->d + 2 * at, *s = a->s + at;
     const int32_t *bias = f.by ? a->bias + 2 * at : NULL;
     const char *near = panel;
-    header_avx512 header = header_of_avx512(kind, panel);
-    __m512 acc[TILE];
+    header_avx512 header[PAIR];
+    __m512 acc[TILE][PAIR];
     JT_UNROLL
-    for (int r = 0; r < tile; r++) acc[r] = _mm512_setzero_ps();
+    for (int p = 0; p < panels; p++) header[p] = header_of_avx512(kind, panel + (size_t)p * second);
+    JT_UNROLL
+    for (int r = 0; r < tile; r++) JT_UNROLL
+    for (int p = 0; p < panels; p++) acc[r][p] = _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++, near += jt_panel_stride(f)) {
-        const char *group = panel + jt_panel_group(f, b);
-        __m512i w[8];
-        __m512 dw[2], mw[2];
-        if (f.k && b && b % per == 0) header = header_of_avx512(kind, group);
-        load_block_avx512(kind, header.table, panel + jt_panel_codes(f, b), w);
-        scales_avx512(kind, group, header, b % per, dw, mw);
-        if (ahead)
-            fetch_lines_avx512(near + ahead, first, end);
-        else
-            fetch_soon_avx512(kind, near);
+        const char *group = panel + jt_panel_group(f, b), *codes = panel + jt_panel_codes(f, b);
+        __m512i w[PAIR][8];
+        __m512 dw[PAIR][2], mw[PAIR][2];
+        JT_UNROLL
+        for (int p = 0; p < panels; p++) {
+            if (f.k && b && b % per == 0) header[p] = header_of_avx512(kind, group + (size_t)p * second);
+            load_block_avx512(kind, header[p].table, codes + (size_t)p * second, w[p]);
+            scales_avx512(kind, group + (size_t)p * second, header[p], b % per, dw[p], mw[p]);
+        }
+        for (int p = 0; ahead && p < panels; p++) fetch_lines_avx512(near + ahead + (size_t)p * second, first, end);
+        if (!ahead) fetch_soon_avx512(kind, near);
         JT_UNROLL
         for (int r = 0; r < tile; r++) {
             size_t i = (size_t)r * blocks + b;
-            acc[r] = block_avx512(kind, w, dw, mw, q + 32 * i, d + 2 * i, s + i, f.by ? bias + 2 * i : NULL, acc[r]);
+            block_avx512(kind, panels, w, dw, mw, q + 32 * i, d + 2 * i, s + i, f.by ? bias + 2 * i : NULL, acc[r]);
         }
     }
     JT_UNROLL
-    for (int r = 0; r < tile; r++) _mm512_storeu_ps(y + (size_t)r * (size_t)ldy, acc[r]);
+    for (int r = 0; r < tile; r++) JT_UNROLL
+    for (int p = 0; p < panels; p++) _mm512_storeu_ps(y + (size_t)r * (size_t)ldy + JT_PANEL * p, acc[r][p]);
 }
 
 /* One or two rows wait for memory alone and ask for what they need soon. More rows compute for a while on a panel that is in
@@ -255,13 +287,13 @@ JT_INLINE void panel_i8_avx512(jt_panel_kind kind, const char *panel, const jt_a
     size_t next = jt_panel_group(jt_panel_facts_of(kind), (size_t)a->cols / 32);
     int parts = (rows + 4) / TILE, part = 0;
     for (; rows >= TILE; rows -= TILE, row += TILE, y += TILE * (size_t)ldy, part++)
-        tile_i8_avx512(kind, TILE, panel, next, part * lines / parts, (part + 1) * lines / parts, a, row, y, ldy);
+        tile_i8_avx512(kind, 1, TILE, panel, 0, next, part * lines / parts, (part + 1) * lines / parts, a, row, y, ldy);
     if (rows & 4) {
-        tile_i8_avx512(kind, 4, panel, next, part * lines / parts, lines, a, row, y, ldy);
+        tile_i8_avx512(kind, 1, 4, panel, 0, next, part * lines / parts, lines, a, row, y, ldy);
         row += 4, y += 4 * (size_t)ldy;
     }
-    if (rows & 2) tile_i8_avx512(kind, 2, panel, 0, 0, 0, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
-    if (rows & 1) tile_i8_avx512(kind, 1, panel, 0, 0, 0, a, row, y, ldy);
+    if (rows & 2) tile_i8_avx512(kind, 1, 2, panel, 0, 0, 0, 0, a, row, y, ldy), row += 2, y += 2 * (size_t)ldy;
+    if (rows & 1) tile_i8_avx512(kind, 1, 1, panel, 0, 0, 0, 0, a, row, y, ldy);
 }
 
 void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a, int row, int rows, float *y, int ldy) {
@@ -284,4 +316,16 @@ void jt_avx512_panel_i8(jt_panel_kind kind, const void *panel, const jt_acts *a,
     case JT_PANEL_KL3H: panel_i8_avx512(JT_PANEL_KL3H, panel, a, row, rows, y, ldy); break;
     default: panel_i8_avx512(JT_PANEL_I8, panel, a, row, rows, y, ldy); break;
     }
+}
+
+/* Products bound by loads: a pair takes each load of activations twice. Other kinds unpack more than four rows pay for. */
+int jt_avx512_pair_i8(jt_panel_kind kind, const void *panels, const jt_acts *a, int row, int rows, float *y, int ldy) {
+    if (kind != JT_PANEL_I4 || rows < 4) return 0;
+    size_t second = jt_panel_group(jt_panel_facts_of(JT_PANEL_I4), (size_t)a->cols / 32);
+    const int lines = jt_panel_lines(jt_panel_facts_of(JT_PANEL_I4)), parts = rows / 4;
+    for (int part = 0; part < parts; part++, rows -= 4, row += 4, y += 4 * (size_t)ldy)
+        tile_i8_avx512(JT_PANEL_I4, 2, 4, panels, second, 2 * second, part * lines / parts, (part + 1) * lines / parts, a, row, y, ldy);
+    for (int p = 0; rows && p < 2; p++)
+        panel_i8_avx512(JT_PANEL_I4, (const char *)panels + (size_t)p * second, a, row, rows, y + (size_t)p * JT_PANEL, ldy);
+    return 1;
 }
