@@ -50,6 +50,7 @@ typedef struct jt_convert_piece {
 typedef struct jt_convert_tensor {
     const char *name;
     const jt_format *format; /* as it will be */
+    const jt_format *wanted; /* what its rows are no whole blocks of, or NULL */
     int n_dims;
     uint64_t dim[JT_CONVERT_DIMS]; /* outermost first */
     uint64_t rows, cols;

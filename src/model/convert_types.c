@@ -155,6 +155,7 @@ static jt_status types_named(const char *name, bool mixtures_too, const jt_forma
 struct override {
     regex_t regex;
     const jt_format *format;
+    bool used;
 };
 
 static jt_status types_overrides(const jt_convert_options *o, struct override *v, int *n, jt_error *err) {
@@ -205,6 +206,34 @@ static const jt_format *types_kept(const jt_conversion *c, const jt_convert_tens
     return t->format->block > 1 ? jt_format_of(JT_F32) : t->format;
 }
 
+/* The first override that matches, or NULL. */
+static const struct override *types_overriding(struct override *v, int n, const char *name) {
+    const struct override *first = NULL;
+    for (int k = 0; k < n; k++) {
+        if (regexec(&v[k].regex, name, 0, NULL, 0) != 0) continue;
+        v[k].used = true;
+        if (!first) first = &v[k];
+    }
+    return first;
+}
+
+/* One note for all tensors that fell back in the same way. */
+static void types_note_fallbacks(const jt_conversion *c) {
+    for (size_t i = 0; i < c->n; i++) {
+        const jt_convert_tensor *t = &c->made[i];
+        size_t before = 0, after = 0;
+        for (size_t k = 0; t->wanted && k < c->n; k++) {
+            bool same = c->made[k].wanted == t->wanted && c->made[k].cols == t->cols;
+            before += same && k < i, after += same && k > i;
+        }
+        if (!t->wanted || before) continue;
+        char more[40] = "";
+        if (after) snprintf(more, sizeof more, " and %zu more", after);
+        jt_convert_note(c, "%s%s: rows of %llu are no whole blocks of %s; stored as %s", t->name, more, (unsigned long long)t->cols,
+                        t->wanted->name, t->format->name);
+    }
+}
+
 jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
     const jt_convert_options *o = c->options;
     struct choice choice = {.imatrix = c->imatrix != NULL};
@@ -222,28 +251,27 @@ jt_status jt_convert_choose(jt_conversion *c, jt_error *err) {
     for (size_t i = 0; !s && i < c->n; i++) {
         jt_convert_tensor *t = &c->made[i];
         const jt_format *want = types_kept(c, t), *was = t->format;
-        int by = -1;
         types_before(c, t->name, &choice);
         bool may = c->to_gguf ? types_may(t) : t->matrix;
-        for (int k = 0; k < n && by < 0; k++)
-            if (!regexec(&v[k].regex, t->name, 0, NULL, 0)) by = k;
-        if (by >= 0 && (t->matrix || v[by].format->block == 1))
-            want = v[by].format;
+        const struct override *by = types_overriding(v, n, t->name);
+        if (by && (t->matrix || by->format->block == 1))
+            want = by->format;
         else if (base && may)
             want = o->pure ? base : types_mixed(t, &choice, base);
         else if (c->to_gguf && c->tensors && !may && was->expand)
             want = jt_format_of(JT_F32);
         if (t->cols % want->block) {
-            const jt_format *other = jt_format_fallback(want, t->cols);
-            jt_convert_note(c, "%s: rows of %llu are no whole blocks of %s; stored as %s", t->name, (unsigned long long)t->cols, want->name,
-                            other->name);
-            want = other, c->info.fallbacks++;
+            t->wanted = want;
+            want = jt_format_fallback(want, t->cols), c->info.fallbacks++;
         }
         if (want != was && (!was->expand || !jt_format_is_written(want)))
             s = jt_error_set(err, JT_UNSUPPORTED, "tensor %.200s is of type %s, which this build cannot %s %s", t->name, was->name,
                              was->expand ? "write as" : "read to make it", want->name);
         t->format = want;
     }
+    for (int k = 0; !s && k < n; k++)
+        if (!v[k].used) s = jt_error_set(err, JT_UNKNOWN, "\"%.100s\" matches the name of no tensor", o->tensor_type[k]);
+    if (!s) types_note_fallbacks(c);
     while (n > 0) regfree(&v[--n].regex);
     jt_free(v);
     return s;

@@ -73,6 +73,7 @@ refused "an adapter at a model that it does not fit" 3 "is none that an adapter 
 refused "an unknown type" 2 'type "q9" is not known; this build writes f32' -- convert "$model" o.gguf --type q9
 refused "an unknown type of a tensor" 2 'type "q9" is not known' -- convert "$model" o.gguf --tensor-type a=q9
 refused "a choice of tensors without a format" 2 '"(" is not REGEX=FORMAT' -- convert "$model" o.gguf --tensor-type "("
+refused "a choice of tensors that there are none of" 2 '"nonesuch=q8_0" matches the name of no tensor' -- convert "$model" o.gguf --tensor-type nonesuch=q8_0
 refused "what is no regular expression" 2 '"(" is no regular expression' -- convert "$model" o.gguf --tensor-type "(=q8_0"
 refused "few bits in a folder" 3 'needs a name that ends in .gguf' -- convert "$model" o --type q8_0
 refused "parts of no bytes" 2 '--split-size: "0"' -- convert "$model" o.gguf --split-size 0
