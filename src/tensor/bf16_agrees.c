@@ -34,7 +34,11 @@ static uint16_t agrees_number(uint64_t *state, int kind, int c) {
     }
 }
 
-static bool agrees_float(float a, float b) { return !memcmp(&a, &b, sizeof a) || (isnan(a) && isnan(b)); }
+static bool agrees_float(float a, float b) {
+    uint32_t x, y;
+    memcpy(&x, &a, sizeof x), memcpy(&y, &b, sizeof y);
+    return x == y || (isnan(a) && isnan(b));
+}
 
 int jt_bf16_agrees(const jt_kernels *k) {
     enum { STRIDE = 32 };
