@@ -13,6 +13,7 @@ static bool lookup(jt_jrun *r, const jt_jstr *name, const jt_jscope *s, jt_jval 
     const jt_jval *v = r->given ? jt_jdict_text(r->given, name->s, name->n) : NULL;
     if (v) return *out = *v, true;
     if (jt_jglobal(name, out)) return true;
+    if (jt_jstr_is(name, "self")) return jt_jfail(r, JT_UNSUPPORTED, "\"self\", the template as a value, is not supported");
     *out = jt_jundefined(r, "'%.*s' is undefined", (int)(name->n < 80 ? name->n : 80), name->s);
     return !r->status;
 }

@@ -163,7 +163,6 @@ bool jt_jexec_for(jt_jrun *r, const jt_jnode *n, jt_jval over, jt_jscope *s, int
         r->at = n->b;
         if (!loop_next(r, l, &done)) return false;
         if (done) break;
-        any = true;
         if (!in || in->kept) {
             if (!(in = jt_jscope_new(r, s))) return false;
         } else {
@@ -174,6 +173,7 @@ bool jt_jexec_for(jt_jrun *r, const jt_jnode *n, jt_jval over, jt_jscope *s, int
         flow = jt_jexec(r, n->kid, n->n_kid, in, out);
         if (flow == JT_JF_FAILED) return false;
         if (flow == JT_JF_BREAK) break;
+        if (flow == JT_JF_ON) any = true; /* only a turn that came to its end keeps the else from running, as in the reference */
     }
     if (any || !n->n_kid2) return true;
     in = jt_jscope_new(r, s);

@@ -451,8 +451,8 @@ static bool f_batch(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
     if (!jt_jargs_bind(r, "batch", a, "value linecount fill_with", 2, v) || !jt_jwant_int(r, v[1], "batch", &n)) return false;
     jt_jlist *items = jt_jlist_of(r, v[0]), *all = jt_jlist_new(r, 0);
     if (!items || !all) return false;
-    if (n <= 0 && items->n && n < 0) n = INT64_MAX;
-    if (n == 0 && items->n) return jt_jfail(r, JT_UNSUPPORTED, "batch: the number of items must be more than 0");
+    if (n == 0 && items->n && !push_part(r, all, items, 0, 0, 0, v[2])) return false; /* as the reference does */
+    if (n <= 0) n = INT64_MAX;
     for (size_t at = 0; at < items->n;) {
         size_t end = (size_t)n < items->n - at ? at + (size_t)n : items->n;
         size_t fill = given(v[2]) && n < INT64_MAX ? (size_t)n - (end - at) : 0;

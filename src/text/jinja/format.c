@@ -123,7 +123,7 @@ bool jt_jfield_put(jt_jbuf *b, const jt_jfield *f, const jt_jstr *digits, bool n
 
 static bool spec_number(const jt_jstr *s, size_t *at, int64_t *out) {
     bool any = false;
-    for (*out = 0; *at < s->n && s->s[*at] >= '0' && s->s[*at] <= '9' && *out < 100000000; ++*at)
+    for (*out = 0; *at < s->n && s->s[*at] >= '0' && s->s[*at] <= '9' && *out < 100000000000000; ++*at)
         *out = *out * 10 + (s->s[*at] - '0'), any = true;
     return any;
 }

@@ -66,7 +66,7 @@ static bool dump_text(jt_jbuf *b, const jt_jstr *s, bool ascii) {
     for (size_t i = 0; ok && i < s->n;) {
         size_t run = i;
         while (run < s->n && (unsigned char)s->s[run] >= 0x20 && s->s[run] != '"' && s->s[run] != '\\' &&
-               (!ascii || (unsigned char)s->s[run] < 0x7f || s->s[run] == 0x7f))
+               (!ascii || (unsigned char)s->s[run] < 0x7f))
             run++;
         ok = jt_jbuf_part(b, s, i, run);
         i = run;

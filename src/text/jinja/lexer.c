@@ -128,6 +128,7 @@ static size_t raw_begin(const jlexer *x, size_t at) {
 static bool lex_raw(jlexer *x, size_t from) {
     size_t begin = x->at;
     lex_past(x, from);
+    if (from == x->n) return true; /* nothing is left to be raw */
     for (size_t i = from; i + 1 < x->n; i++) {
         if (!lex_is(x, i, "{%")) continue;
         char sign = sign_at(x, i + 2);
@@ -144,8 +145,9 @@ static bool lex_raw(jlexer *x, size_t from) {
 }
 
 static bool lex_comment(jlexer *x) {
-    size_t begin = x->at;
-    for (size_t i = begin + 2 + (sign_at(x, begin + 2) != 0); i < x->n; i++) {
+    size_t begin = x->at, from = begin + 2 + (sign_at(x, begin + 2) != 0);
+    if (from == x->n) return x->at = from, true; /* nothing is left to be a comment */
+    for (size_t i = from; i < x->n; i++) {
         size_t end = tag_end(x, i, "#}", true);
         if (!end) continue;
         lex_past(x, end);

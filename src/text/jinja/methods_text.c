@@ -6,7 +6,7 @@
 #include "text/jinja/node.h"
 #include "text/jinja/strings.h"
 
-static bool give(jt_jrun *r, const jt_jval *self, const jt_jstr *s, jt_jval *out) {
+static bool m_give(jt_jrun *r, const jt_jval *self, const jt_jstr *s, jt_jval *out) {
     if (s) s = jt_jstr_as(r, s, self->s->markup);
     *out = jt_jstring(s);
     return s != NULL;
@@ -25,7 +25,7 @@ static bool maybe_int(jt_jrun *r, jt_jval v, const char *what, int64_t *out) {
 /* ---- case ---- */
 
 static bool m_case(jt_jrun *r, const jt_jval *self, const jt_jargs *a, int how, jt_jval *out) {
-    return bare(r, "this method", a) && give(r, self, jt_jstr_case(r, self->s, (jt_jcase)how), out);
+    return bare(r, "this method", a) && m_give(r, self, jt_jstr_case(r, self->s, (jt_jcase)how), out);
 }
 static bool m_upper(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_case(r, s, a, JT_J_UPPER, out); }
 static bool m_lower(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_case(r, s, a, JT_J_LOWER, out); }
@@ -41,7 +41,7 @@ static bool m_strip_at(jt_jrun *r, const jt_jval *self, const jt_jargs *a, bool 
     const jt_jstr *chars = NULL;
     if (!jt_jargs_bind(r, "strip", a, "/chars", 0, v)) return false;
     if (v[0].kind != JT_J_MISSING && v[0].kind != JT_J_NONE && !jt_jwant_str(r, v[0], "strip()", &chars)) return false;
-    return give(r, self, jt_jstr_strip(r, self->s, chars, left, right), out);
+    return m_give(r, self, jt_jstr_strip(r, self->s, chars, left, right), out);
 }
 static bool m_strip(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_strip_at(r, s, a, true, true, out); }
 static bool m_lstrip(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_strip_at(r, s, a, true, false, out); }
@@ -63,7 +63,7 @@ static bool split_args(jt_jrun *r, const jt_jargs *a, const jt_jstr **sep, int64
 
 static bool split_words(jt_jrun *r, const jt_jstr *s, int64_t most, jt_jlist *l) {
     for (size_t at = jt_jspace_past(s, 0); at < s->n;) {
-        size_t end = most == 0 ? jt_jspace_before(s, s->n) : jt_jspace_next(s, at);
+        size_t end = most == 0 ? s->n : jt_jspace_next(s, at);
         if (!push_cut(r, l, s, at, end)) return false;
         if (most-- == 0) break;
         at = jt_jspace_past(s, end);
@@ -72,7 +72,7 @@ static bool split_words(jt_jrun *r, const jt_jstr *s, int64_t most, jt_jlist *l)
 }
 
 static bool m_split(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) {
-    const jt_jstr *s = self->s, *sep;
+    const jt_jstr *s = self->s, *sep = NULL;
     int64_t most;
     jt_jlist *l = jt_jlist_new(r, 0);
     if (!l || !split_args(r, a, &sep, &most)) return false;
@@ -88,7 +88,7 @@ static bool m_split(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval 
 
 static bool rsplit_words(jt_jrun *r, const jt_jstr *s, int64_t most, jt_jlist *l) {
     for (size_t end = jt_jspace_before(s, s->n); end > 0;) {
-        size_t at = most == 0 ? jt_jspace_past(s, 0) : jt_jspace_last(s, end);
+        size_t at = most == 0 ? 0 : jt_jspace_last(s, end);
         if (!push_cut(r, l, s, at, end)) return false;
         if (most-- == 0) break;
         end = jt_jspace_before(s, at);
@@ -97,7 +97,7 @@ static bool rsplit_words(jt_jrun *r, const jt_jstr *s, int64_t most, jt_jlist *l
 }
 
 static bool m_rsplit(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) {
-    const jt_jstr *s = self->s, *sep;
+    const jt_jstr *s = self->s, *sep = NULL;
     int64_t most;
     jt_jlist *l = jt_jlist_new(r, 0);
     if (!l || !split_args(r, a, &sep, &most)) return false;
@@ -127,7 +127,7 @@ static bool m_splitlines(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_
 
 static bool m_partition_at(jt_jrun *r, const jt_jval *self, const jt_jargs *a, bool last, jt_jval *out) {
     jt_jval v[1];
-    const jt_jstr *s = self->s, *sep;
+    const jt_jstr *s = self->s, *sep = NULL;
     jt_jlist *l = jt_jlist_new(r, 3);
     if (!l || !jt_jargs_bind(r, "partition", a, "/sep", 1, v) || !jt_jwant_str(r, v[0], "partition()", &sep)) return false;
     if (!sep->n) return jt_jfail(r, JT_FORMAT, "partition(): empty separator");
@@ -142,10 +142,10 @@ static bool m_rpartition(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jva
 
 static bool m_remove(jt_jrun *r, const jt_jval *self, const jt_jargs *a, bool end, jt_jval *out) {
     jt_jval v[1];
-    const jt_jstr *s = self->s, *x;
+    const jt_jstr *s = self->s, *x = NULL;
     if (!jt_jargs_bind(r, "removeprefix", a, "/text", 1, v) || !jt_jwant_str(r, v[0], "removeprefix()", &x)) return false;
     bool has = x->n <= s->n && x->n && !memcmp(s->s + (end ? s->n - x->n : 0), x->s, x->n);
-    return give(r, self, has ? jt_jstr_cut(r, s, end ? 0 : x->n, end ? s->n - x->n : s->n) : s, out);
+    return m_give(r, self, has ? jt_jstr_cut(r, s, end ? 0 : x->n, end ? s->n - x->n : s->n) : s, out);
 }
 static bool m_removeprefix(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_remove(r, s, a, false, out); }
 static bool m_removesuffix(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_remove(r, s, a, true, out); }
@@ -174,7 +174,7 @@ static size_t chars_before(const jt_jstr *s, size_t at) {
 
 static bool m_find_at(jt_jrun *r, const jt_jval *self, const jt_jargs *a, bool last, bool must, jt_jval *out) {
     jt_jval v[3];
-    const jt_jstr *s = self->s, *x;
+    const jt_jstr *s = self->s, *x = NULL;
     size_t from, to, at = SIZE_MAX;
     bool ok;
     if (!jt_jargs_bind(r, "find", a, "/sub start end", 1, v) || !jt_jwant_str(r, v[0], "find()", &x) ||
@@ -196,7 +196,7 @@ static bool m_rindex(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *o
 
 static bool m_count(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) {
     jt_jval v[3];
-    const jt_jstr *s = self->s, *x;
+    const jt_jstr *s = self->s, *x = NULL;
     size_t from, to;
     bool ok;
     int64_t n = 0;
@@ -222,7 +222,7 @@ static bool m_ends(jt_jrun *r, const jt_jval *self, const jt_jargs *a, bool end,
         return jt_jfail(r, JT_FORMAT, "startswith and endswith want a str or a tuple of str, not %s", jt_jkind_name(v[0]));
     size_t n = v[0].kind == JT_J_STR ? 1 : v[0].list->n;
     for (size_t i = 0; !yes && i < n; i++) {
-        const jt_jstr *x;
+        const jt_jstr *x = NULL;
         if (!jt_jwant_str(r, v[0].kind == JT_J_STR ? v[0] : v[0].list->v[i], "startswith and endswith", &x)) return false;
         yes = ok && x->n <= to - from && (!x->n || !memcmp(s->s + (end ? to - x->n : from), x->s, x->n));
     }
@@ -303,7 +303,7 @@ static bool m_replace(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jva
     if (!jt_jwant_str(r, v[0], "replace()", &from) || !jt_jwant_str(r, v[1], "replace()", &to) || !maybe_int(r, v[2], "replace()", &most))
         return false;
     if (!(to = as_self(r, self, to))) return false;
-    return give(r, self, jt_jstr_replace(r, self->s, from, to, most), out);
+    return m_give(r, self, jt_jstr_replace(r, self->s, from, to, most), out);
 }
 
 static bool m_join(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) {
@@ -315,7 +315,7 @@ static bool m_join(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *
     for (size_t i = 0; it; i++) {
         if (!jt_jiter_next(r, it, &one, &done)) return false;
         if (done) break;
-        const jt_jstr *x;
+        const jt_jstr *x = NULL;
         if (self->s->markup) {
             if (!(x = jt_jescape(r, one))) return false;
         } else {
@@ -325,7 +325,7 @@ static bool m_join(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *
         }
         if ((i && !jt_jbuf_str(&b, self->s)) || !jt_jbuf_str(&b, x)) return false;
     }
-    return it && give(r, self, jt_jbuf_end(&b), out);
+    return it && m_give(r, self, jt_jbuf_end(&b), out);
 }
 
 static bool m_pad(jt_jrun *r, const jt_jval *self, const jt_jargs *a, char side, jt_jval *out) {
@@ -335,7 +335,7 @@ static bool m_pad(jt_jrun *r, const jt_jval *self, const jt_jargs *a, char side,
     if (!jt_jargs_bind(r, "center", a, "/width fillchar", 1, v) || !jt_jwant_int(r, v[0], "center()", &width)) return false;
     if (v[1].kind != JT_J_MISSING && !jt_jwant_str(r, v[1], "center()", &fill)) return false;
     if (fill && fill->len != 1) return jt_jfail(r, JT_FORMAT, "the fill character must be exactly one character long");
-    return give(r, self, jt_jstr_pad(r, self->s, width, fill, side), out);
+    return m_give(r, self, jt_jstr_pad(r, self->s, width, fill, side), out);
 }
 static bool m_center(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_pad(r, s, a, '^', out); }
 static bool m_ljust(jt_jrun *r, const jt_jval *s, const jt_jargs *a, jt_jval *out) { return m_pad(r, s, a, '<', out); }
@@ -350,7 +350,7 @@ static bool m_zfill(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval 
     size_t sign = s->n && (s->s[0] == '-' || s->s[0] == '+');
     size_t more = width > (int64_t)s->len ? (size_t)width - s->len : 0;
     return jt_jbuf_part(&b, s, 0, sign) && jt_jbuf_fill(&b, '0', more) && jt_jbuf_part(&b, s, sign, s->n) &&
-           give(r, self, jt_jbuf_end(&b), out);
+           m_give(r, self, jt_jbuf_end(&b), out);
 }
 
 static bool m_expandtabs(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) {
@@ -372,7 +372,7 @@ static bool m_expandtabs(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_
         }
         if (!ok) return false;
     }
-    return give(r, self, jt_jbuf_end(&b), out);
+    return m_give(r, self, jt_jbuf_end(&b), out);
 }
 
 static bool m_format(jt_jrun *r, const jt_jval *self, const jt_jargs *a, jt_jval *out) { return jt_jformat_braces(r, self->s, a, out); }

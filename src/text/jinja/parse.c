@@ -144,8 +144,6 @@ static bool ps_params(jt_jparser *p, jt_jparams *m) {
             if (!jt_jp_push(p, &fallback, jt_jp_expression(p, true))) return false;
         } else if (fallback.n) {
             return jt_jp_fail(p, "a parameter without a default follows one with a default");
-        } else if (jt_jstr_is(name, "caller")) {
-            return jt_jp_fail(p, "a parameter \"caller\" must have a default");
         }
         m->name[m->n++] = name;
     }
@@ -161,7 +159,9 @@ static bool ps_macro_body(jt_jparser *p, jt_jnode *n, const char *end, unsigned 
     if (!ps_until(p, end, 0, n)) return false;
     m->caller = p->used & JT_JP_CALLER, m->kwargs = p->used & JT_JP_KWARGS, m->varargs = p->used & JT_JP_VARARGS;
     for (size_t i = 0; i < m->n; i++) {
-        if (jt_jstr_is(m->name[i], "caller")) m->caller = false;
+        bool caller = jt_jstr_is(m->name[i], "caller");
+        if (caller && m->caller && i < m->n - m->n_fallback) return jt_jp_fail(p, "a parameter \"caller\" must have a default");
+        if (caller) m->caller = false;
         if (jt_jstr_is(m->name[i], "kwargs")) m->kwargs = false;
         if (jt_jstr_is(m->name[i], "varargs")) m->varargs = false;
     }

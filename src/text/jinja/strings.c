@@ -19,25 +19,27 @@ static uint32_t char_before(const jt_jstr *s, size_t end, size_t *w) {
     return cp;
 }
 
-static bool white(uint32_t cp) { return cp < 0x80 ? (cp >= 9 && cp <= 13) || (cp >= 28 && cp <= 32) : jt_char_kind(cp) & JT_CHAR_SPACE; }
+static bool white_char(uint32_t cp) {
+    return cp < 0x80 ? (cp >= 9 && cp <= 13) || (cp >= 28 && cp <= 32) : jt_char_kind(cp) & JT_CHAR_SPACE;
+}
 
 size_t jt_jspace_past(const jt_jstr *s, size_t at) {
-    for (size_t w; at < s->n && white(char_at(s, at, &w)); at += w) {
+    for (size_t w; at < s->n && white_char(char_at(s, at, &w)); at += w) {
     }
     return at;
 }
 size_t jt_jspace_next(const jt_jstr *s, size_t at) {
-    for (size_t w; at < s->n && !white(char_at(s, at, &w)); at += w) {
+    for (size_t w; at < s->n && !white_char(char_at(s, at, &w)); at += w) {
     }
     return at;
 }
 size_t jt_jspace_before(const jt_jstr *s, size_t end) {
-    for (size_t w; end && white(char_before(s, end, &w)); end -= w) {
+    for (size_t w; end && white_char(char_before(s, end, &w)); end -= w) {
     }
     return end;
 }
 size_t jt_jspace_last(const jt_jstr *s, size_t end) {
-    for (size_t w; end && !white(char_before(s, end, &w)); end -= w) {
+    for (size_t w; end && !white_char(char_before(s, end, &w)); end -= w) {
     }
     return end;
 }
