@@ -48,7 +48,7 @@ typedef struct jt_template_span {
 typedef struct jt_template_text {
     char *text; /* NUL-terminated; may hold NUL */
     size_t n;
-    uint8_t *from; /* a byte for each byte of the text: 1 where the conversation said it, 0 where the template did */
+    uint8_t *from;                /* a byte for each byte of the text: 1 where the conversation said it, 0 where the template did */
     jt_template_span *generation; /* what stands in {% generation %}: the assistant's own words */
     size_t n_generation;
 } jt_template_text;
