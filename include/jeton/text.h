@@ -21,6 +21,13 @@ extern "C" {
 
 typedef struct jt_tokenizer jt_tokenizer;
 
+/* A tokenizer from its own file: Hugging Face's tokenizer.json, SentencePiece's tokenizer.model, or a folder with one of
+ * them; tokenizer_config.json beside it says which tokens begin and end a text. Free with jt_tokenizer_free. Errors:
+ * JT_NOTFOUND, JT_FORMAT, JT_UNSUPPORTED (a part that this build does not know, by name), JT_LIMIT, JT_NOMEM. */
+JT_API jt_status jt_tokenizer_open(const char *path, jt_tokenizer **out, jt_error *err);
+/* NULL is fine. Only for tokenizers that jt_tokenizer_open gave; those of models go with them. */
+JT_API void jt_tokenizer_free(jt_tokenizer *t);
+
 /* One token with the bytes of the original text it stands for: [begin, end).
  * A token added by the tokenizer itself (BOS, EOS) has begin == end. */
 typedef struct jt_token {
@@ -70,6 +77,9 @@ JT_API int32_t jt_token_find(const jt_tokenizer *t, const char *s, size_t n);
 /* Bytes of ids[0..n) put together; an id outside the vocabulary is JT_INVALID. `*out` gets malloc'ed memory
  * (NUL-terminated; free with jt_text_free), *out_n its length. `special`: 1 writes special tokens, 0 leaves them out. */
 JT_API jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err);
+/* The same as text: as the tokenizer's own decoder writes it, which may put spaces right; always UTF-8, with U+FFFD for what is not. */
+JT_API jt_status jt_decode_text(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n,
+                                jt_error *err);
 JT_API void jt_text_free(char *s);
 
 /* Streaming detokenisation: gives only whole UTF-8 characters, holding back up to

@@ -11,9 +11,41 @@
 static const json_t *json_of(const jt_json *v) { return (const json_t *)(const void *)v; }
 static const jt_json *json_as(const json_t *v) { return (const jt_json *)(const void *)v; }
 
+/* The text with integers that 64 bits may not hold written as reals, which the library takes. */
+static bool json_as_reals(const char *s, size_t n, jt_str *out) {
+    bool text = false;
+    size_t digits = 0;
+    for (size_t i = 0; i <= n; i++) {
+        char c = i < n ? s[i] : 0;
+        if (c >= '0' && c <= '9' && !text) {
+            digits++;
+        } else {
+            size_t begin = i - digits;
+            bool whole = begin == 0 || (s[begin - 1] != '.' && s[begin - 1] != 'e' && s[begin - 1] != 'E' && s[begin - 1] != '+');
+            if (digits > 18 && whole && c != '.' && c != 'e' && c != 'E') jt_str_puts(out, ".0");
+            digits = 0;
+        }
+        if (i == n) break;
+        if (c == '"') text = !text;
+        jt_str_putc(out, c);
+        if (c == '\\' && text && i + 1 < n) jt_str_putc(out, s[++i]);
+    }
+    return !out->failed;
+}
+
+static json_t *json_load(const char *s, size_t n, json_error_t *e) {
+    json_t *v = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, e);
+    if (v || json_error_code(e) != json_error_numeric_overflow) return v;
+    jt_str again = {0};
+    json_error_t second;
+    if (json_as_reals(s, n, &again)) v = json_loadb(again.s, again.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &second);
+    jt_str_free(&again);
+    return v;
+}
+
 jt_status jt_json_parse(const char *s, size_t n, jt_json **out, jt_error *err) {
     json_error_t e;
-    json_t *v = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *v = json_load(s, n, &e);
     if (!v && json_error_code(&e) == json_error_out_of_memory)
         return jt_error_set(err, JT_NOMEM, "JSON: out of memory reading %zu bytes", n);
     if (!v) {

@@ -2,7 +2,8 @@
  *
  * A value is part of its document: valid until the document's root is freed. A
  * name that occurs twice in one object, a NUL inside a string and nesting past
- * 2048 levels are refused. Parsed documents may be read from several threads. */
+ * 2048 levels are refused. An integer that 64 bits do not hold is a
+ * real. Parsed documents may be read from several threads. */
 #ifndef JT_CORE_JSON_H
 #define JT_CORE_JSON_H
 

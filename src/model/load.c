@@ -536,6 +536,32 @@ static jt_status maybe_bool(const jt_gguf *g, const char *key, int *out, jt_erro
     return s;
 }
 
+/* What SentencePiece's vocabularies have beside their pieces. */
+static jt_status load_pieces(const jt_gguf *g, jt_tokenizer_spec *t, float **scores, jt_error *err) {
+    static const char score[] = "tokenizer.ggml.scores", chars[] = "tokenizer.ggml.precompiled_charsmap";
+    const jt_gguf_value *v;
+    jt_status s = maybe_bool(g, "tokenizer.ggml.add_space_prefix", &t->add_space_prefix, err);
+    if (!s) s = maybe_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &t->remove_extra_spaces, err);
+    if (!s && jt_gguf_find(g, score)) {
+        if ((s = jt_gguf_get_array(g, score, JT_GGUF_F32, &v, err))) return s;
+        if (v->count != t->vocab)
+            return jt_error_set(err, JT_FORMAT, "%s has %llu items for %zu tokens", score, (unsigned long long)v->count, t->vocab);
+        if (!(*scores = jt_alloc(t->vocab, sizeof **scores))) return jt_nomem(err, score, t->vocab, sizeof **scores);
+        for (size_t i = 0; i < t->vocab; i++) {
+            double x = 0;
+            jt_gguf_item_double(v, i, &x);
+            if (x != x) return jt_error_set(err, JT_FORMAT, "%s[%zu] is no number", score, i);
+            (*scores)[i] = (float)x;
+        }
+        t->scores = *scores;
+    }
+    const jt_gguf_value *c = s ? NULL : jt_gguf_find(g, chars);
+    if (!c) return s;
+    if ((s = jt_gguf_get_array(g, chars, c->element == JT_GGUF_I8 ? JT_GGUF_I8 : JT_GGUF_U8, &v, err))) return s;
+    t->charsmap = (jt_view){(const char *)v->at, (size_t)v->count};
+    return JT_OK;
+}
+
 /* What BERT's files say of their normaliser; mostly nothing. */
 static jt_status load_normaliser(const jt_gguf *g, jt_wordpiece_options *o, jt_error *err) {
     *o = (jt_wordpiece_options){.given = true, .clean = true, .cjk = true};
@@ -547,6 +573,7 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     jt_tokenizer_spec t;
     jt_view *tokens = NULL, *merges = NULL;
     int32_t *type = NULL;
+    float *scores = NULL;
     jt_tokenizer_spec_init(&t);
     *out = NULL;
     if (!jt_gguf_find(g, "tokenizer.ggml.model")) return JT_OK;
@@ -560,9 +587,10 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     if (!s) s = special_ids(g, &t, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_bos_token", &t.add_bos, err);
     if (!s) s = maybe_bool(g, "tokenizer.ggml.add_eos_token", &t.add_eos, err);
+    if (!s) s = load_pieces(g, &t, &scores, err);
     if (!s && t.model.n == 4 && !memcmp(t.model.s, "bert", 4)) s = load_normaliser(g, &t.wordpiece, err);
     t.tokens = tokens, t.merges = merges, t.types = type;
     if (!s) s = jt_tokenizer_new(&t, out, err);
-    jt_free(tokens), jt_free(merges), jt_free(type);
+    jt_free(tokens), jt_free(merges), jt_free(type), jt_free(scores);
     return s;
 }

@@ -28,14 +28,11 @@ size_t jt_byte_level_read(const char *s, size_t n, char *out) {
 
 size_t jt_byte_level_write(const char *s, size_t n, char *out) {
     size_t k = 0;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char b = (unsigned char)s[i];
-        uint32_t cp = printable(b) ? b : b <= 0x20 ? 0x100u + b : b == 0xad ? 0x143u : 0x100u + b - 0x7f + 0x21;
-        if (cp >= 0x80) {
-            out[k++] = (char)(0xc0 | cp >> 6);
-            cp = 0x80 | (cp & 0x3f);
-        }
-        out[k++] = (char)cp;
-    }
+    for (size_t i = 0; i < n; i++) k += (size_t)jt_utf8_put(jt_byte_level_char((unsigned char)s[i]), out + k);
     return k;
+}
+
+uint32_t jt_byte_level_char(unsigned char b) {
+    if (printable(b)) return b;
+    return 0x100u + (b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21u : 0x43u);
 }

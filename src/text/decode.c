@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/str.h"
+#include "text/textpipe_inside.h"
 #include "text/vocab.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
@@ -22,9 +23,46 @@ jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int spe
         memcpy(s + at, v->s, v->n);
         at += v->n;
     }
-    if (t->piece && bytes && s[0] == ' ') memmove(s, s + 1, bytes--); /* the space before the first word */
+    if ((t->piece || (t->pipe && t->pipe->lead)) && bytes && s[0] == ' ') memmove(s, s + 1, bytes--); /* the space before the first word */
     *out = s, *out_n = bytes;
     return JT_OK;
+}
+
+/* A longest part of a character, or one byte, becomes U+FFFD. */
+void jt_text_lossy(jt_str *o, const char *s, size_t n) {
+    for (size_t at = 0; at < n;) {
+        int w = jt_utf8_next(s + at, n - at, NULL);
+        if (w) {
+            jt_str_add(o, s + at, (size_t)w);
+            at += (size_t)w;
+            continue;
+        }
+        size_t part = 1;
+        while (part < 3 && at + part < n && jt_utf8_whole(s + at, part + 1) == 0) part++;
+        if (jt_utf8_whole(s + at, part) != 0) part = 1;
+        jt_str_puts(o, "\xef\xbf\xbd");
+        at += part;
+    }
+}
+
+jt_status jt_decode_text(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err) {
+    jt_str s = {0};
+    char *bytes;
+    size_t k;
+    jt_status st = jt_decode(t, ids, n, special, &bytes, &k, err);
+    if (st) return st;
+    if (t->pipe)
+        st = jt_textpipe_text(t, ids, n, special, &s, err);
+    else
+        jt_text_lossy(&s, bytes, k);
+    jt_free(bytes);
+    jt_str_add(&s, "", 0);
+    if (!st) st = jt_str_check(&s, err);
+    if (st)
+        jt_str_free(&s);
+    else
+        *out = s.s, *out_n = s.n;
+    return st;
 }
 
 void jt_text_free(char *s) { jt_free(s); }

@@ -2,24 +2,12 @@
  * them is cut into pieces, each piece is encoded by itself. */
 #include <string.h>
 
+#include "text/textpipe_inside.h"
 #include "text/vocab.h"
 
 void jt_tokens_free(jt_tokens *t) {
     jt_free(t->t);
     *t = (jt_tokens){0};
-}
-
-/* The next added token at or after `at`: its id and where it begins, or JT_NO_TOKEN and n. */
-static uint32_t next_added(const jt_added *a, const char *s, size_t n, size_t at, size_t *begin) {
-    for (; a->any && at < n; at++) {
-        if (!a->first[(unsigned char)s[at]]) continue;
-        uint32_t id = jt_trie_longest(&a->trie, s + at, n - at);
-        if (id == JT_NO_TOKEN) continue;
-        *begin = at;
-        return id;
-    }
-    *begin = n;
-    return JT_NO_TOKEN;
 }
 
 static jt_status lost(const jt_tokenizer *t, const char *s, size_t n, size_t base, jt_error *err) {
@@ -100,24 +88,34 @@ jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size
                          jt_error *err) {
     const jt_added *added = flags & JT_PARSE_SPECIAL ? &t->all : &t->user;
     jt_status st;
-    for (size_t at = 0; at < n;) {
-        size_t stop;
-        uint32_t id = next_added(added, text, n, at, &stop);
-        if (t->piece && (st = jt_wordpiece_encode(t->piece, text + at, stop - at, base + at, out, err)) != JT_OK) return st;
-        if (t->piece) at = stop;
-        if (flags & JT_EVERY_BYTE && !t->piece && !t->bpe.all_bytes && (st = lost(t, text + at, stop - at, base + at, err)) != JT_OK)
-            return st;
-        if (at < stop) {
+    if (t->pipe) return jt_textpipe_encode(t, text, n, base, flags, w, out, err);
+    for (size_t at = 0, next = 0;;) {
+        jt_added_hit h = jt_added_next(added, t->names, text, n, next, at);
+        size_t stop = h.begin;
+        if (at < stop && t->piece) {
+            if ((st = jt_wordpiece_encode(t->piece, text + at, stop - at, base + at, out, err)) != JT_OK) return st;
+        } else if (at < stop) {
+            if (flags & JT_EVERY_BYTE && !t->bpe.all_bytes && (st = lost(t, text + at, stop - at, base + at, err)) != JT_OK) return st;
             bool composed = t->nfc && !jt_encode_plain(text + at, stop - at);
             st = (composed ? encode_composed : encode_pieces)(t, text + at, stop - at, base + at, w, out, err);
             if (st != JT_OK) return st;
-            at = stop;
         }
-        if (id == JT_NO_TOKEN) break;
-        if ((st = jt_tokens_push(out, id, base + at, base + at + t->names[id].n, err)) != JT_OK) return st;
-        at += t->names[id].n;
+        if (h.id == JT_NO_TOKEN) return JT_OK;
+        if ((st = jt_tokens_push(out, h.id, base + h.begin, base + h.end, err)) != JT_OK) return st;
+        at = h.end, next = h.next;
     }
-    return JT_OK;
+}
+
+/* Tokens of a template before its first text, or after its last. */
+static jt_status encode_around(const jt_tokenizer *t, bool after, size_t at, jt_tokens *out, jt_error *err) {
+    bool past = false;
+    jt_status st = JT_OK;
+    if (!t->n_single && (after ? t->add_eos : t->add_bos)) return jt_tokens_push(out, (uint32_t)(after ? t->eos : t->bos), at, at, err);
+    for (size_t i = 0; i < t->n_single && !st; i++) {
+        past |= t->single[i].id < 0;
+        if (past == after && t->single[i].id >= 0) st = jt_tokens_push(out, (uint32_t)t->single[i].id, at, at, err);
+    }
+    return st;
 }
 
 jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags, jt_tokens *out, jt_error *err) {
@@ -126,9 +124,9 @@ jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags
     size_t before = out->n;
     jt_bpe_work w = {0};
     jt_status st = JT_OK;
-    if (flags & JT_ADD_SPECIAL && t->add_bos) st = jt_tokens_push(out, (uint32_t)t->bos, 0, 0, err);
+    if (flags & JT_ADD_SPECIAL) st = encode_around(t, false, 0, out, err);
     if (st == JT_OK) st = jt_encode_part(t, text, n, 0, flags, &w, out, err);
-    if (st == JT_OK && flags & JT_ADD_SPECIAL && t->add_eos) st = jt_tokens_push(out, (uint32_t)t->eos, n, n, err);
+    if (st == JT_OK && flags & JT_ADD_SPECIAL) st = encode_around(t, true, n, out, err);
     jt_bpe_work_free(&w);
     if (st != JT_OK) out->n = before;
     return st;
@@ -136,17 +134,26 @@ jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags
 
 jt_status jt_encode_pair(const jt_tokenizer *t, const char *a, size_t n_a, const char *b, size_t n_b, int flags, jt_tokens *out,
                          size_t *second, jt_error *err) {
-    size_t before = out->n;
-    int plain = flags & ~JT_ADD_SPECIAL;
-    if (t->bos < 0 || t->eos < 0)
+    size_t before = out->n, n[2] = {n_a, n_b}, end = 0;
+    const char *s[2] = {a, b};
+    const jt_template_item usual[] = {{t->bos, 0}, {-1, 0}, {t->eos, 0}, {-1, 1}, {t->eos, 0}};
+    const jt_template_item *item = t->n_pair ? t->pair : usual;
+    size_t items = t->n_pair ? t->n_pair : sizeof usual / sizeof *usual;
+    jt_status st = JT_OK;
+    if (!t->n_pair && (t->bos < 0 || t->eos < 0))
         return jt_error_set(err, JT_UNSUPPORTED,
                             "the tokenizer has no tokens that stand before and after texts, so pairs cannot be told apart");
-    jt_status st = jt_tokens_push(out, (uint32_t)t->bos, 0, 0, err);
-    if (!st) st = jt_encode(t, a, n_a, plain, out, err);
-    if (!st) st = jt_tokens_push(out, (uint32_t)t->eos, n_a, n_a, err);
-    *second = out->n - before;
-    if (!st) st = jt_encode(t, b, n_b, plain, out, err);
-    if (!st) st = jt_tokens_push(out, (uint32_t)t->eos, n_b, n_b, err);
+    *second = 0;
+    for (size_t i = 0; i < items && !st; i++) {
+        int k = item[i].text;
+        if (item[i].id >= 0) {
+            st = jt_tokens_push(out, (uint32_t)item[i].id, end, end, err);
+        } else {
+            if (k) *second = out->n - before;
+            st = jt_encode(t, s[k], n[k], flags & ~JT_ADD_SPECIAL, out, err);
+            end = n[k];
+        }
+    }
     if (st) out->n = before;
     return st;
 }

@@ -143,13 +143,33 @@ static jt_status normal_order(jt_normal *t, jt_error *err) {
     return JT_OK;
 }
 
-jt_status jt_normal_nfd(const jt_normal *from, jt_normal *to, jt_error *err) {
+/* Appends the compatibility decomposition of c. */
+static jt_status normal_apart_compat(jt_normal *to, jt_normal_char c, jt_error *err) {
+    size_t low = 0, high = jt_normal_sizes[5];
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (jt_normal_compat[mid] < c.cp)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == jt_normal_sizes[5] || jt_normal_compat[low] != c.cp) return normal_apart(to, c, err);
+    jt_status s = JT_OK;
+    for (size_t i = jt_normal_compat_at[low]; !s && i < jt_normal_compat_at[low + 1]; i++)
+        s = jt_normal_push(to, jt_normal_compat_to[i], c.begin, c.end, err);
+    return s;
+}
+
+static jt_status normal_decompose(const jt_normal *from, jt_normal *to, bool compat, jt_error *err) {
     jt_status s = JT_OK;
     to->n = 0;
-    for (size_t i = 0; i < from->n && !s; i++) s = normal_apart(to, from->c[i], err);
+    for (size_t i = 0; i < from->n && !s; i++) s = (compat ? normal_apart_compat : normal_apart)(to, from->c[i], err);
     for (size_t i = 0; i < to->n; i++) to->c[i].ccc = normal_ccc_of(to->c[i].cp);
     return s ? s : normal_order(to, err);
 }
+
+jt_status jt_normal_nfd(const jt_normal *from, jt_normal *to, jt_error *err) { return normal_decompose(from, to, false, err); }
+jt_status jt_normal_nfkd(const jt_normal *from, jt_normal *to, jt_error *err) { return normal_decompose(from, to, true, err); }
 
 /* ---- composition ---- */
 

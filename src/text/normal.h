@@ -34,12 +34,13 @@ jt_status jt_normal_read(jt_normal *t, const char *s, size_t n, size_t base, jt_
 
 /* What BERT's normaliser and pre-tokeniser see in a character. */
 enum {
-    JT_NORMAL_GONE = 1,   /* removed when text is cleaned */
-    JT_NORMAL_SPACE = 2,  /* a space when text is cleaned */
-    JT_NORMAL_WHITE = 4,  /* parts words */
-    JT_NORMAL_PUNCT = 8,  /* a word by itself */
-    JT_NORMAL_CJK = 16,   /* gets spaces around it */
-    JT_NORMAL_ACCENT = 32 /* a mark without width (Mn) */
+    JT_NORMAL_GONE = 1,    /* removed when text is cleaned */
+    JT_NORMAL_SPACE = 2,   /* a space when text is cleaned */
+    JT_NORMAL_WHITE = 4,   /* parts words */
+    JT_NORMAL_PUNCT = 8,   /* a word by itself */
+    JT_NORMAL_CJK = 16,    /* gets spaces around it */
+    JT_NORMAL_ACCENT = 32, /* a mark without width (Mn) */
+    JT_NORMAL_MARK = 64    /* any mark (M*), as StripAccents sees them */
 };
 unsigned jt_normal_kind_of(uint32_t cp);
 /* Lower case of a character: one, or two with *more set; else *more is 0. */
@@ -47,7 +48,9 @@ uint32_t jt_normal_lower_of(uint32_t cp, uint32_t *more);
 
 /* `to` becomes the canonical decomposition of `from`, in canonical order. */
 jt_status jt_normal_nfd(const jt_normal *from, jt_normal *to, jt_error *err);
-/* Composes what jt_normal_nfd has made, in place. */
+/* The same of the compatibility decomposition (NFKD). */
+jt_status jt_normal_nfkd(const jt_normal *from, jt_normal *to, jt_error *err);
+/* Composes what one of the two has made, in place. */
 void jt_normal_compose(jt_normal *t);
 
 /* Appends a character's bytes. */
@@ -63,6 +66,9 @@ extern const uint16_t jt_normal_pair[]; /* indexes of steps that compose again, 
 extern const uint32_t jt_normal_ccc[];  /* where a class begins: character << 8 | class */
 extern const uint32_t jt_normal_kind[]; /* the same of JT_NORMAL_* */
 extern const jt_normal_run jt_normal_lower[];
-extern const size_t jt_normal_sizes[5]; /* of the tables, in this order */
+extern const uint32_t jt_normal_compat[];    /* characters with a compatibility decomposition, ascending; that of number i is */
+extern const uint16_t jt_normal_compat_at[]; /* from [i] to [i + 1] of */
+extern const uint32_t jt_normal_compat_to[];
+extern const size_t jt_normal_sizes[6]; /* of the first five tables in this order, and of jt_normal_compat */
 
 #endif

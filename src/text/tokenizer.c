@@ -4,10 +4,20 @@
 #include <string.h>
 
 #include "core/str.h"
+#include "text/sentencepiece.h"
+#include "text/textpipe_inside.h"
 #include "text/vocab.h"
 
 void jt_tokenizer_spec_init(jt_tokenizer_spec *s) {
-    *s = (jt_tokenizer_spec){.bos = -1, .eos = -1, .eot = -1, .eom = -1, .unk = -1, .add_bos = -1, .add_eos = -1};
+    *s = (jt_tokenizer_spec){.bos = -1,
+                             .eos = -1,
+                             .eot = -1,
+                             .eom = -1,
+                             .unk = -1,
+                             .add_bos = -1,
+                             .add_eos = -1,
+                             .add_space_prefix = -1,
+                             .remove_extra_spaces = -1};
 }
 
 static bool view_is(jt_view v, const char *s) { return v.s && v.n == strlen(s) && !memcmp(v.s, s, v.n); }
@@ -31,8 +41,10 @@ static jt_status check_id(const char *key, int32_t id, size_t vocab, jt_error *e
 }
 
 static jt_status check_spec(const jt_tokenizer_spec *s, jt_error *err) {
-    if (!view_is(s->model, "gpt2") && !view_is(s->model, "bert"))
-        return jt_error_set(err, JT_UNSUPPORTED, "tokenizer.ggml.model: \"%s\" is not a tokenizer this build has; known: gpt2, bert",
+    if (!s->pipe && !view_is(s->model, "gpt2") && !view_is(s->model, "bert"))
+        return jt_error_set(err, JT_UNSUPPORTED,
+                            "tokenizer.ggml.model: \"%s\" is not a tokenizer this build has; known: gpt2, llama, bert, "
+                            "t5, rwkv",
                             s->model.s ? show(s->model.s, s->model.n).s : "");
     if (!s->vocab || s->vocab > JT_VOCAB_MOST)
         return jt_error_set(err, s->vocab ? JT_LIMIT : JT_FORMAT, "tokenizer.ggml.tokens: %zu tokens; 1 to %d are possible", s->vocab,
@@ -84,6 +96,18 @@ static jt_status find_pretok(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_err
     return st;
 }
 
+bool jt_merge_parts(const jt_tokenizer_spec *s, size_t r, jt_view *left, jt_view *right) {
+    jt_view m = s->merges[r];
+    *left = m;
+    if (s->merges_right) {
+        *right = s->merges_right[r];
+        return true;
+    }
+    const char *gap = m.n > 2 ? memchr(m.s + 1, ' ', m.n - 2) : NULL;
+    if (gap) *left = (jt_view){m.s, (size_t)(gap - m.s)}, *right = (jt_view){gap + 1, m.n - left->n - 1};
+    return gap != NULL;
+}
+
 /* Turns "a b" into ids by the tokens' written forms; of equal forms the last id counts. A merge of two tokens
  * into what is no token is left out, since nothing could be written for it; files with such merges exist.
  * *n gets the number of rules, which keep their order. */
@@ -96,25 +120,24 @@ static jt_status read_merges(const jt_tokenizer_spec *s, jt_bpe_rule *rules, siz
     for (size_t i = 0; i < s->vocab; i++) jt_words_put(&written, (uint32_t)i);
     for (size_t r = 0; r < s->n_merges; r++) {
         jt_view m = s->merges[r];
-        const char *gap = m.n > 2 ? memchr(m.s + 1, ' ', m.n - 2) : NULL;
-        if (!gap) {
+        jt_view b = {0};
+        if (!jt_merge_parts(s, r, &m, &b)) {
             st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.merges[%zu]: \"%s\" is not two tokens with a space between", r,
                               m.s ? show(m.s, m.n).s : "");
             break;
         }
-        size_t left = (size_t)(gap - m.s), right = m.n - left - 1;
         jt_bpe_rule rule = {0};
-        rule.left = jt_words_get(&written, m.s, left);
-        rule.right = jt_words_get(&written, gap + 1, right);
+        rule.left = jt_words_get(&written, m.s, m.n);
+        rule.right = jt_words_get(&written, b.s, b.n);
         rule.result = JT_NO_TOKEN;
-        if (left + right <= sizeof both) {
-            memcpy(both, m.s, left);
-            memcpy(both + left, gap + 1, right);
-            rule.result = jt_words_get(&written, both, left + right);
+        if (m.n + b.n <= sizeof both) {
+            memcpy(both, m.s, m.n);
+            memcpy(both + m.n, b.s, b.n);
+            rule.result = jt_words_get(&written, both, m.n + b.n);
         }
         if (rule.left == JT_NO_TOKEN || rule.right == JT_NO_TOKEN) {
-            st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.merges[%zu]: \"%s\": the %s part is not a token", r, show(m.s, m.n).s,
-                              rule.left == JT_NO_TOKEN ? "left" : "right");
+            st = jt_error_set(err, JT_FORMAT, "tokenizer.ggml.merges[%zu]: \"%s\": the %s part is not a token", r,
+                              show(s->merges[r].s, s->merges[r].n).s, rule.left == JT_NO_TOKEN ? "left" : "right");
             break;
         }
         if (rule.result != JT_NO_TOKEN) rules[(*n)++] = rule;
@@ -236,9 +259,8 @@ static jt_status find_added(const jt_tokenizer *t, jt_added *a, bool special, jt
         if (jt_words_get(&seen, v->s, v->n) != JT_NO_TOKEN) continue;
         jt_words_put(&seen, (uint32_t)i);
         ids[n++] = (uint32_t)i;
-        a->first[(unsigned char)v->s[0]] = a->any = true;
     }
-    if (st == JT_OK) st = jt_trie_init(&a->trie, t->names, ids, n, NULL, err);
+    if (st == JT_OK) st = jt_added_init(a, t->names, ids, n, t->added_flags, err);
     jt_words_free(&seen);
     jt_free(ids);
     return st;
@@ -257,24 +279,59 @@ static void find_ends(jt_tokenizer *t, const jt_tokenizer_spec *s) {
     }
 }
 
+static jt_status find_flags(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
+    if (!(t->added_flags = jt_alloc(t->vocab, 1))) return jt_nomem(err, "the added tokens", t->vocab, 1);
+    for (size_t i = 0; i < s->n_added; i++) {
+        const jt_added_spec *a = &s->added[i];
+        t->added_flags[a->id] =
+            (uint8_t)((a->single_word ? JT_ADDED_WORD : 0) | (a->lstrip ? JT_ADDED_LEFT : 0) | (a->rstrip ? JT_ADDED_RIGHT : 0));
+    }
+    return JT_OK;
+}
+
+static jt_status copy_template(const jt_template_item *from, size_t n, size_t vocab, jt_template_item **to, size_t *n_to, jt_error *err) {
+    if (!n) return JT_OK;
+    if (!(*to = jt_alloc(n, sizeof **to))) return jt_nomem(err, "the template of a text", n, sizeof **to);
+    for (size_t i = 0; i < n; i++)
+        if (from[i].id >= (int64_t)vocab)
+            return jt_error_set(err, JT_FORMAT, "post_processor: id %d is outside the vocabulary", from[i].id);
+    memcpy(*to, from, n * sizeof **to);
+    *n_to = n;
+    return JT_OK;
+}
+
+static jt_status check_added(const jt_tokenizer_spec *s, jt_error *err) {
+    for (size_t i = 0; i < s->n_added; i++)
+        if (s->added[i].id < 0 || (size_t)s->added[i].id >= s->vocab || s->added[i].content.n > JT_TOKEN_MOST_BYTES)
+            return jt_error_set(err, JT_FORMAT, "added_tokens: number %zu has an id outside the vocabulary, or is too long", i);
+    return JT_OK;
+}
+
 static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error *err) {
     jt_status st = check_spec(s, err);
     bool piece = view_is(s->model, "bert");
-    if (st != JT_OK || (!piece && (st = find_pretok(t, s, err)) != JT_OK)) return st;
+    if (st == JT_OK) st = check_added(s, err);
+    if (st != JT_OK || (!piece && !s->pipe && (st = find_pretok(t, s, err)) != JT_OK)) return st;
     t->vocab = s->vocab;
     t->names = jt_alloc(s->vocab, sizeof *t->names);
     t->types = jt_alloc(s->vocab, 1);
     t->ends = jt_alloc(s->vocab, 1);
     if (!t->names || !t->types || !t->ends) return jt_nomem(err, "the vocabulary", s->vocab, sizeof *t->names);
-    if ((st = piece ? load_wordpiece(t, s, err) : load_bpe(t, s, err)) != JT_OK) return st;
+    if ((st = s->pipe ? jt_textpipe_new(t, s, err) : piece ? load_wordpiece(t, s, err) : load_bpe(t, s, err)) != JT_OK) return st;
+    if ((st = find_flags(t, s, err)) != JT_OK) return st;
     t->nfc = s->nfc || (!piece && t->preset && t->preset->nfc && s->policy == JT_PRETOK_HF);
     if ((st = jt_words_init(&t->find, t->names, t->vocab, err)) != JT_OK) return st;
+    for (size_t i = 0; i < t->vocab; i++)
+        if (t->types[i] == JT_TOKEN_BYTE) jt_words_put(&t->find, (uint32_t)i);
     for (int special = 0; special < 2; special++)
         for (size_t i = 0; i < t->vocab; i++)
-            if (jt_type_special(t->types[i]) == special) jt_words_put(&t->find, (uint32_t)i);
+            if (jt_type_special(t->types[i]) == special && (t->types[i] != JT_TOKEN_BYTE || !t->pipe)) jt_words_put(&t->find, (uint32_t)i);
     jt_chat_find(t, s->chat_template);
-    if ((st = find_added(t, &t->user, false, err)) != JT_OK) return st;
-    if ((st = find_added(t, &t->all, true, err)) != JT_OK) return st;
+    if (t->pipe && (st = jt_textpipe_added(t, s, err)) != JT_OK) return st;
+    if (!t->pipe && (st = find_added(t, &t->user, false, err)) != JT_OK) return st;
+    if (!t->pipe && (st = find_added(t, &t->all, true, err)) != JT_OK) return st;
+    if ((st = copy_template(s->single, s->n_single, t->vocab, &t->single, &t->n_single, err)) != JT_OK) return st;
+    if ((st = copy_template(s->pair, s->n_pair, t->vocab, &t->pair, &t->n_pair, err)) != JT_OK) return st;
     t->bos = s->bos, t->eos = s->eos;
     t->add_bos = s->bos >= 0 && (s->add_bos < 0 ? piece || (t->preset && t->preset->add_bos) : s->add_bos);
     t->add_eos = s->eos >= 0 && (s->add_eos < 0 ? piece : s->add_eos);
@@ -283,13 +340,20 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
 }
 
 jt_status jt_tokenizer_new(const jt_tokenizer_spec *s, jt_tokenizer **out, jt_error *err) {
-    jt_tokenizer *t = jt_alloc(1, sizeof *t);
-    if (!t) return jt_nomem(err, "a tokenizer", 1, sizeof *t);
-    jt_status st = build_tokenizer(t, s, err);
+    jt_tokenizer_spec full = *s;
+    jt_textpipe_spec pipe;
+    jt_piece_steps steps;
+    double *scores = NULL;
+    bool pieces = false;
+    jt_status st = s->pipe ? JT_OK : jt_textpipe_gguf(&full, &pipe, &steps, &scores, &pieces, err);
+    if (pieces) full.pipe = &pipe;
+    jt_tokenizer *t = st == JT_OK ? jt_alloc(1, sizeof *t) : NULL;
+    if (st == JT_OK) st = t ? build_tokenizer(t, &full, err) : jt_nomem(err, "a tokenizer", 1, sizeof *t);
     if (st != JT_OK)
         jt_tokenizer_free(t);
     else
         *out = t;
+    jt_free(scores);
     return st;
 }
 
@@ -300,7 +364,9 @@ void jt_tokenizer_free(jt_tokenizer *t) {
     if (t->piece) jt_wordpiece_free(t->piece);
     jt_free(t->piece);
     jt_words_free(&t->find);
-    jt_trie_free(&t->user.trie), jt_trie_free(&t->all.trie);
+    jt_added_free(&t->user), jt_added_free(&t->all);
+    jt_textpipe_free(t->pipe);
+    jt_free(t->added_flags), jt_free(t->single), jt_free(t->pair);
     jt_free(t->names), jt_free(t->types), jt_free(t->ends);
     jt_arena_free(&t->strings);
     jt_free(t);
@@ -314,7 +380,7 @@ const char *jt_token_bytes(const jt_tokenizer *t, int32_t id, size_t *n) {
 
 int jt_token_is_special(const jt_tokenizer *t, int32_t id) { return id >= 0 && (size_t)id < t->vocab && jt_type_special(t->types[id]); }
 int jt_token_is_end(const jt_tokenizer *t, int32_t id) { return id >= 0 && (size_t)id < t->vocab && t->ends[id]; }
-int jt_tokenizer_exact(const jt_tokenizer *t) { return !t->piece && !t->nfc; }
+int jt_tokenizer_exact(const jt_tokenizer *t) { return !t->piece && !t->pipe && !t->nfc; }
 int jt_tokenizer_vocab(const jt_tokenizer *t) { return (int)t->vocab; }
 int32_t jt_tokenizer_bos(const jt_tokenizer *t) { return t->bos; }
 int32_t jt_tokenizer_eos(const jt_tokenizer *t) { return t->eos; }

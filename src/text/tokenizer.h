@@ -54,6 +54,19 @@ typedef struct jt_cut {
     bool individual;
 } jt_cut;
 
+/* A token of added_tokens. */
+typedef struct jt_added_spec {
+    int32_t id;
+    jt_view content;
+    bool single_word, lstrip, rstrip, normalized, special;
+} jt_added_spec;
+
+/* An item of a template of what stands around texts: a token, or a text. */
+typedef struct jt_template_item {
+    int32_t id; /* -1: text number `text`, 0 or 1 */
+    int text;
+} jt_template_item;
+
 typedef struct jt_tokenizer_spec {
     jt_view model; /* model: "gpt2" is byte-level BPE, "bert" WordPiece */
     jt_view pre;   /* pre: "smollm", "gpt-2", ...; s NULL when the key is absent */
@@ -70,12 +83,24 @@ typedef struct jt_tokenizer_spec {
     const jt_view *merges; /* merges: "a b" in order of rank */
     size_t n_merges;
     const int32_t *merge_rank; /* not descending; merges of equal rank go from left to right; NULL: in their order */
+    const jt_view *merges_right; /* not NULL: a merge is merges[i] and merges_right[i] */
 
     int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */
     int add_bos, add_eos;            /* add_bos_token, add_eos_token: 0 or 1; -1 when absent: as the pre-tokeniser's models do */
     jt_wordpiece_options wordpiece;
     bool nfc;           /* text is composed first (Unicode's NFC) */
     bool ignore_merges; /* a piece that is a token is that token, whatever the merges say; on where `pre` implies it */
+
+    const struct jt_textpipe_spec *pipe; /* not NULL: all but byte-level BPE that only cuts, and BERT (textpipe.h) */
+    const jt_added_spec *added;          /* NULL: those that `types` says, without flags */
+    size_t n_added;
+    const jt_template_item *single, *pair; /* in place of add_bos and add_eos where n is not 0 */
+    size_t n_single, n_pair;
+
+    /* Of GGUF models "llama", "t5" and "rwkv". */
+    const float *scores;                       /* scores */
+    int add_space_prefix, remove_extra_spaces; /* add_space_prefix, remove_extra_whitespaces; -1 when absent */
+    jt_view charsmap;                          /* precompiled_charsmap */
 
     jt_view chat_template; /* tokenizer.chat_template; s NULL when absent */
 } jt_tokenizer_spec;
@@ -87,7 +112,5 @@ void jt_tokenizer_spec_init(jt_tokenizer_spec *s);
  * absent token, a type outside 1..6 ...), JT_LIMIT (a token of more than 16384
  * bytes, more than 2^24 tokens or merges), JT_NOMEM. */
 jt_status jt_tokenizer_new(const jt_tokenizer_spec *s, jt_tokenizer **out, jt_error *err);
-/* NULL is fine. */
-void jt_tokenizer_free(jt_tokenizer *t);
 
 #endif

@@ -3,6 +3,7 @@
 #define JT_TEXT_VOCAB_H
 
 #include "core/mem.h"
+#include "text/added.h"
 #include "text/bpe.h"
 #include "text/pretok.h"
 #include "text/tokenizer.h"
@@ -15,13 +16,6 @@ enum {
     JT_VOCAB_MOST = 1 << 24      /* tokens, and merges */
 };
 
-/* Tokens that are looked for in the text itself, before pieces are cut. */
-typedef struct jt_added {
-    jt_trie trie;
-    bool first[256]; /* bytes that one of them begins with */
-    bool any;
-} jt_added;
-
 struct jt_tokenizer {
     jt_arena strings;
     jt_view *names; /* bytes of each id: what it stands for in the text */
@@ -33,10 +27,14 @@ struct jt_tokenizer {
     jt_added user, all;      /* user-defined ones; these and control and unknown ones */
     const jt_preset *preset; /* NULL: the cutting was given by steps */
     jt_pretok *pretok;
-    jt_wordpiece *piece; /* NULL: byte-level BPE */
+    jt_wordpiece *piece;      /* NULL: not the WordPiece of BERT */
+    struct jt_textpipe *pipe; /* NULL: byte-level BPE that only cuts, or `piece` */
+    uint8_t *added_flags;     /* by id: JT_ADDED_*; NULL: none has any */
     bool nfc;
     int32_t bos, eos;
     bool add_bos, add_eos;
+    jt_template_item *single, *pair; /* what stands around a text, and two; n = 0: as bos, eos, add_bos and add_eos say */
+    size_t n_single, n_pair;
     const struct jt_chat *chat; /* NULL: none that this build writes; then chat_why says why */
     int32_t chat_open, chat_close;
     char chat_why[240];
@@ -51,9 +49,18 @@ size_t jt_byte_level_read(const char *s, size_t n, char *out);
 /* The spelling of s[0..n), at most 2 n bytes; returns how many. */
 size_t jt_byte_level_write(const char *s, size_t n, char *out);
 
+/* The character of a byte. */
+uint32_t jt_byte_level_char(unsigned char b);
+
 /* Finds the format of a chat template and its markers in the vocabulary (chat.c), or why there is none. To be called
  * before the tables of added tokens are made: the markers become control tokens, which plain text never gives. */
 void jt_chat_find(jt_tokenizer *t, jt_view text);
+
+/* The two tokens that merge number r names; false if it is not two tokens (tokenizer.c). */
+bool jt_merge_parts(const jt_tokenizer_spec *s, size_t r, jt_view *left, jt_view *right);
+
+/* Appends s[0..n) with U+FFFD for each longest part of a character, or byte, that is not UTF-8 (decode.c). */
+void jt_text_lossy(jt_str *o, const char *s, size_t n);
 
 /* jt_encode without the check of sizes, `base` added to all spans (encode.c). On failure `out` may have grown. */
 jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,

@@ -65,10 +65,28 @@ static void test_values(void **state) {
     jt_json_free(j);
 }
 
+static void test_large_integers(void **state) {
+    (void)state;
+    static const char text[] = "[1000000000000000019884624838656, -9223372036854775808, 9223372036854775808, "
+                               "\"1234567890123456789012\\\"3\", 0.1234567890123456789012]";
+    jt_json *j = NULL;
+    jt_error e = {0};
+    double d = 0;
+    int64_t i = 0;
+    assert_int_equal(jt_json_parse(text, sizeof text - 1, &j, &e), JT_OK);
+    assert_true(jt_json_double(jt_json_item(j, 0), &d) && d == 1e30);
+    assert_true(jt_json_double(jt_json_item(j, 1), &d) && d == -9223372036854775808.0);
+    assert_true(jt_json_double(jt_json_item(j, 2), &d) && d == 9223372036854775808.0);
+    assert_false(jt_json_i64(jt_json_item(j, 2), &i));
+    assert_string_equal(jt_json_string(jt_json_item(j, 3), NULL), "1234567890123456789012\"3");
+    assert_true(jt_json_double(jt_json_item(j, 4), &d) && d == 0.1234567890123456789012);
+    jt_json_free(j);
+}
+
 static void test_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "", " ", "{", "[1,]", "{} x", "{\"a\":1,\"a\":2}", "\"\xff\"", "\"\\u0000\"", "nul", "1e999", "9223372036854775808", "NaN", "'a'"};
+    static const char *const bad[] = {"",         " ",           "{",   "[1,]",  "{} x", "{\"a\":1,\"a\":2}",
+                                      "\"\xff\"", "\"\\u0000\"", "nul", "1e999", "NaN",  "'a'"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         jt_json *j = NULL;
         jt_error e = {0};
@@ -103,6 +121,7 @@ static void test_read(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_refused), cmocka_unit_test(test_read)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_large_integers), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_read)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

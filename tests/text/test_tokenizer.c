@@ -259,7 +259,7 @@ static void refused_specs(void **state) {
     jt_tokenizer_free(t), t = NULL;
     jt_tokenizer_free(NULL);
 
-    s = good, s.model = view_of("llama"), refuse(&s, JT_UNSUPPORTED, "\"llama\" is not a tokenizer this build has; known: gpt2");
+    s = good, s.model = view_of("llamas"), refuse(&s, JT_UNSUPPORTED, "\"llamas\" is not a tokenizer this build has; known: gpt2");
     s = good, s.model = (jt_view){0}, refuse(&s, JT_UNSUPPORTED, "tokenizer.ggml.model");
     s = good, s.pre = view_of("tekkan"), refuse(&s, JT_UNSUPPORTED, "\"tekkan\" is not a pre-tokeniser this build has; nearest: tekken, ");
     s = good, s.pre = (jt_view){0}, refuse(&s, JT_UNSUPPORTED, "tokenizer.ggml.pre is missing");

@@ -242,7 +242,7 @@ static void test_refused(void **unused) {
     s.tokens = token, s.unk = -1;
     assert_int_equal(jt_tokenizer_new(&s, &t, &err), JT_FORMAT);
     assert_non_null(strstr(err.message, "unknown"));
-    s.model = (jt_view){"t5", 2};
+    s.model = (jt_view){"t6", 2};
     assert_int_equal(jt_tokenizer_new(&s, &t, &err), JT_UNSUPPORTED);
 }
 
