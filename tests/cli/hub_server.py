@@ -202,9 +202,9 @@ class Handler(BaseHTTPRequestHandler):
         siblings = []
         for path in files_of(org, repo):
             data = content(org, repo, path, commit) if org != "escape" else b"x"
-            entry = {"rfilename": path, "size": len(data)}
+            entry = {"rfilename": path, "size": len(data) if org != "huge" else 1 << 60}
             if is_large(path):
-                entry["lfs"] = {"sha256": sum_of(data, True), "size": len(data), "pointerSize": 130}
+                entry["lfs"] = {"sha256": sum_of(data, True), "size": entry["size"], "pointerSize": 130}
             entry["blobId"] = sum_of(data, False)
             if org == "bare":
                 entry = {"rfilename": path}
@@ -232,6 +232,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if path not in files_of(org, repo):
             return self.refuse(404, "EntryNotFound")
+        if org == "asking" and self.headers.get("Authorization") != "Bearer accepted":
+            return self.refuse(403, "GatedRepo", "Access to model is restricted")
         commit = COMMIT if revision in ("main", "other") else revision
         data = content(org, repo, path, commit)
         etag = sum_of(data, is_large(path))

@@ -124,6 +124,8 @@ HF_TOKEN=other pull gated/one
 expect "gated, with a token" 3 "may not read it" "/gated/one"
 HF_TOKEN=accepted pull gated/one
 expect "gated, consented" 0 "m-Q4_0.gguf"
+pull asking/one
+expect "gated, though its list is not" 3 "ask for a consent" "/asking/one"
 pull good/foldr
 expect "404 with a near name" 3 'did you mean "good/folder"?'
 pull good/one@othr
@@ -228,6 +230,10 @@ expect "a file that changed since" 0 "m-Q4_0.gguf"
 holds "is the new one"
 ls hub/models--changed--one/snapshots | wc -l >out
 expect "as a second snapshot" 0 "2"
+
+pull huge/one
+expect "no room for it" 3 "needs 1152921.5 TB of disk" "make room"
+absent "nothing of it is brought" "*huge*incomplete"
 
 # Full disks, two at once, Ctrl-C.
 fresh
