@@ -107,6 +107,14 @@ static int agreed(const jt_args *a, const jt_stored *m) {
     return JT_EXIT_FAILURE;
 }
 
+/* A repository's name means one of its files where a model is to be read, and none where one is to be removed. */
+static jt_status check_clear(const jt_store *s, const char *name, jt_error *err) {
+    size_t n = strlen(name), count = 0;
+    for (size_t i = 0; i < s->n; i++) count += strncasecmp(s->model[i].name, name, n) == 0 && s->model[i].name[n] == ':';
+    if (count < 2) return JT_OK;
+    return jt_error_set(err, JT_INVALID, "%s: %zu models here are called so; name one of them ('jeton models list %s')", name, count, name);
+}
+
 static int remove_one(const jt_args *a, const char *name) {
     jt_store s = {0};
     const jt_stored *m = NULL;
@@ -114,6 +122,7 @@ static int remove_one(const jt_args *a, const char *name) {
     uint64_t freed;
     char size[32];
     jt_status st = jt_store_scan(&s, &err);
+    if (!st) st = check_clear(&s, name, &err);
     if (!st) st = jt_store_find(&s, name, &m, &err);
     int code = st ? jt_fail(&err) : agreed(a, m);
     if (!code) {

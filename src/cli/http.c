@@ -9,7 +9,7 @@
 #include "core/mem.h"
 #include "jeton/engine.h"
 
-enum { MAX_REDIRECTS = 10 };
+enum { MAX_REDIRECTS = 10, MAX_REFUSAL = 1 << 20 };
 
 struct jt_http {
     jt_curl curl;
@@ -28,6 +28,7 @@ typedef struct hop {
     double last; /* jt_seconds when something came */
     curl_off_t seen;
     bool stalled;
+    size_t ignored; /* bytes of an answer that is a refusal */
 } hop;
 
 jt_status jt_http_new(long timeout, jt_http **out, jt_error *err) {
@@ -156,6 +157,7 @@ static size_t on_data(char *p, size_t size, size_t count, void *self) {
     size_t n = size * count;
     if (!h->begun && begin(h)) return 0;
     if (h->answer->status / 100 == 2 && h->request->data) h->failed = h->request->data(h->request->self, p, n, &h->error);
+    if (h->answer->status / 100 != 2 && (h->ignored += n) > MAX_REFUSAL) return 0;
     return h->failed ? 0 : n;
 }
 
@@ -294,6 +296,7 @@ static jt_status one_hop(jt_http *h, const jt_http_request *r, const char *url, 
     h->curl.slist_free_all(list);
     put(a->host, sizeof a->host, at->host, strlen(at->host));
     jt_status s = JT_OK;
+    if (code == CURLE_WRITE_ERROR && one.ignored > MAX_REFUSAL) code = CURLE_OK;
     if (code == CURLE_ABORTED_BY_CALLBACK && one.stalled) code = CURLE_OPERATION_TIMEDOUT;
     if (code && !one.failed) {
         a->transient = transient_code(code, a->reached);

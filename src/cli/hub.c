@@ -226,7 +226,7 @@ jt_status jt_hub_learn(jt_hub *h, const jt_hub_name *name, char *commit, jt_hub_
     if (!s) s = hub_send(h, &r, &a, err);
     jt_str_free(&url);
     if (s) return s;
-    bool linked = a.status / 100 == 3 && a.linked_etag[0];
+    bool linked = a.status / 100 == 3 && (a.linked_etag[0] || jt_is_commit(a.etag));
     if (a.status / 100 != 2 && !linked) return jt_hub_refused(h, name, f->path, &a, err);
     if (!*commit) {
         if (!jt_is_commit(a.commit))

@@ -172,6 +172,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(500, b"oh")
         elif org == "headers":
             self.answer(200, b"[]", [("X-Long", "x" * 70000), ("X-More", "y" * 70000), ("X-Most", "z" * 300000)])
+        elif org == "flood":
+            self.answer(404, b"x" * (8 << 20), [("X-Error-Code", "Other"), ("X-Error-Message", "no")], 1 << 40)
+            self.cut()
         elif org == "loop":
             self.answer(302, headers=[("Location", self.path)])
         elif org == "elsewhere":

@@ -162,6 +162,8 @@ pull date/one
 expect "503 with a date" 0 "m-Q4_0.gguf"
 pull sick/one
 expect "500 and 502, then fine" 0 "m-Q4_0.gguf"
+pull flood/one
+expect "a refusal without end" 3 "flood/one: no such model"
 pull dead/one
 expect "500 for ever" 3 "status 500"
 pull expired/one
@@ -359,6 +361,12 @@ try "$jeton" models remove good/one:Q4_0 -y
 expect "a blob that another snapshot uses" 0 "0 bytes freed"
 try "$jeton" models
 expect "stays with it" 0 "good/one:Q4_0"
+pull good/many-GGUF:Q4_K_M
+pull good/many-GGUF:Q8_0
+try "$jeton" models remove good/many-GGUF -y
+expect "one name of two models removes none" 2 "2 models here are called so" "name one of them"
+try "$jeton" info good/many-GGUF
+expect "though it means one where it is read" 3 "/model-Q4_K_M.gguf"
 
 kill $server 2>/dev/null
 exec 9>&-
