@@ -150,6 +150,7 @@ typedef struct pretok_spans {
     size_t first; /* pieces before those of this text */
     int behaviour;
     bool invert, was; /* was: the last span was a match */
+    bool ask;         /* of the first step, if the caller asks: later ones cut texts that have ended */
 } pretok_spans;
 
 static jt_status span_add(pretok_spans *o, size_t begin, size_t end, bool match, jt_error *err) {
@@ -215,18 +216,29 @@ static jt_status cut_string(const pretok_step *p, jt_scan *x, size_t base, preto
     return st ? st : span_add(o, base + from, base + x->n, false, err);
 }
 
+/* The text without a character at its end that more text may complete. */
+static size_t whole_chars(jt_scan *x) {
+    size_t w;
+    for (size_t i = x->n > 3 ? x->n - 3 : 0; i < x->n; i++) {
+        x->open = false;
+        if (jt_scan_peek(x, i, &w) & JT_SET(OTHER) && x->open) return i;
+    }
+    return x->n;
+}
+
 static jt_status cut_regex(const pretok_step *p, jt_scan *x, size_t base, pretok_spans *o, size_t *open, jt_error *err) {
-    size_t from = 0, at = 0, last = SIZE_MAX; /* last: where a match ended */
+    size_t from = 0, at = 0, last = SIZE_MAX, n = x->n; /* last: where a match ended */
     const char *s;
-    jt_status st = jt_regex_text(&o->w->regex, x->s, x->n, &s, err);
+    if (o->ask) n = whole_chars(x);
+    jt_status st = jt_regex_text(&o->w->regex, x->s, n, &s, err);
     *open = SIZE_MAX;
-    while (!st && at <= x->n) {
+    while (!st && at <= n) {
         jt_regex_match m;
-        if ((st = jt_regex_next(p->regex, &o->w->regex, s, x->n, at, o->w->ask, &m, err))) break;
+        if ((st = jt_regex_next(p->regex, &o->w->regex, s, n, at, o->ask, &m, err))) break;
         if (m.open && *open == SIZE_MAX) *open = from;
         if (!m.found) break;
         if (m.begin == m.end && m.end == last) { /* nothing, right after a match, is none */
-            int k = at < x->n ? jt_utf8_next(s + at, x->n - at, NULL) : 1;
+            int k = at < n ? jt_utf8_next(s + at, n - at, NULL) : 1;
             at += k ? (size_t)k : 1;
             last = SIZE_MAX;
             continue;
@@ -251,9 +263,9 @@ static jt_status cut_fn(jt_pretok_fn *fn, jt_scan *x, size_t base, jt_pieces *w,
     return st;
 }
 
-static jt_status cut_text(const pretok_step *p, const char *s, jt_piece t, jt_pieces *w, size_t *open, jt_error *err) {
+static jt_status cut_text(const pretok_step *p, const char *s, jt_piece t, bool ask, jt_pieces *w, size_t *open, jt_error *err) {
     jt_scan x = {s + t.begin, t.end - t.begin, false};
-    pretok_spans o = {w, w->n, p->behaviour, p->invert, false};
+    pretok_spans o = {w, w->n, p->behaviour, p->invert, false, ask};
     jt_status st;
     if (p->fn) return cut_fn(p->fn, &x, t.begin, w, open, err);
     if (p->kind == JT_CUT_STRING)
@@ -281,7 +293,7 @@ jt_status jt_pretok_cut(const jt_pretok *p, const char *s, size_t n, jt_pieces *
         size_t cap = w->cap, count = w->n;
         w->p = w->other, w->cap = w->other_cap, w->n = 0;
         w->other = swap, w->other_cap = cap;
-        for (size_t i = 0; !st && i < count; i++) st = cut_text(&p->step[k], s, w->other[i], w, &open, err);
+        for (size_t i = 0; !st && i < count; i++) st = cut_text(&p->step[k], s, w->other[i], w->ask && !k, w, &open, err);
         if (!k) w->open = open;
     }
     return st;
