@@ -52,6 +52,23 @@ enum {
  * Time is linear in n for every input. Errors: JT_NOMEM, JT_LIMIT (n > 2^31). */
 JT_API jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags, jt_tokens *out, jt_error *err);
 
+/* The same by several threads (0: one per processor), with the same tokens. A text is parted where that changes nothing: most
+ * byte-level tokenizers tell such places, for others one thread does the work. */
+JT_API jt_status jt_encode_threads(const jt_tokenizer *t, const char *text, size_t n, int flags, int threads, jt_tokens *out,
+                                   jt_error *err);
+
+/* A text that arrives in pieces, one text at a time, by one thread at a time; the tokenizer must outlive it. All that is appended is
+ * what jt_encode gives for the whole, spans included. */
+typedef struct jt_encoder jt_encoder;
+JT_API jt_status jt_encoder_new(const jt_tokenizer *t, int flags, jt_encoder **out, jt_error *err);
+/* Takes s[0..n) and appends the tokens that no later text can change; the rest is kept. Where a tokenizer cannot tell (one that is not
+ * byte-level, added tokens that take white space), all is kept until the end. On failure nothing was taken.
+ * Errors: JT_NOMEM, JT_LIMIT (2^31 bytes kept). */
+JT_API jt_status jt_encoder_push(jt_encoder *e, const char *s, size_t n, jt_tokens *out, jt_error *err);
+/* Appends what is left, and makes the encoder ready for another text. On failure it may be called again. */
+JT_API jt_status jt_encoder_end(jt_encoder *e, jt_tokens *out, jt_error *err);
+JT_API void jt_encoder_free(jt_encoder *e);
+
 /* Appends two texts as encoders read a pair: beginning, a, end, b, end. *second gets the number of appended tokens before b's,
  * which is where token types become 1; spans of b's tokens are in b. On failure `out` is unchanged. JT_UNSUPPORTED if the
  * model's files name no such tokens. */

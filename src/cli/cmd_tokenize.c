@@ -1,11 +1,16 @@
 /* jeton tokenize: bytes to tokens and back. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/session.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "jeton/text.h"
+#include "text/tiktoken.h"
 
 static void json_token(const jt_tokenizer *t, const jt_token *k, jt_str *o) {
     size_t n;
@@ -70,18 +75,50 @@ static void say_lost_bytes(const jt_tokenizer *t, const jt_tokens *k, size_t byt
                lost == 1 ? "has" : "have", lost == 1 ? "is" : "are");
 }
 
+static int flags_of(const jt_args *a) {
+    if (jt_arg_flag(a, "no-special")) return 0;
+    return jt_arg_flag(a, "bare") ? JT_PARSE_SPECIAL : JT_ADD_SPECIAL | JT_PARSE_SPECIAL;
+}
+
+/* Ids as numbers of 16 or 32 bits, lowest byte first. */
+static bool print_binary(const jt_tokens *k, int bits) {
+    uint8_t block[4096];
+    size_t n = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < k->n; i++) {
+        uint32_t id = (uint32_t)k->t[i].id;
+        for (int b = 0; b < bits; b += 8) block[n++] = (uint8_t)(id >> b);
+        if (n + 4 > sizeof block || i + 1 == k->n) {
+            ok = jt_out_bytes(block, n);
+            n = 0;
+        }
+    }
+    return ok;
+}
+
+static int binary_bits(const jt_args *a) {
+    const char *form = jt_arg_text(a, "binary");
+    return !form ? 0 : !strcmp(form, "u16") ? 16 : 32;
+}
+
+static bool print_ids(const jt_tokens *k, bool first) {
+    bool ok = true;
+    for (size_t i = 0; ok && i < k->n; i++) ok = jt_out("%s%d", i || !first ? " " : "", k->t[i].id);
+    return ok;
+}
+
 static int encode(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
     jt_tokens k = {0};
     jt_error err;
-    int flags = jt_arg_flag(a, "no-special") ? 0 : JT_ADD_SPECIAL | JT_PARSE_SPECIAL;
-    if (jt_encode(t, jt_str_c(in), in->n, flags, &k, &err)) return jt_fail(&err);
+    if (jt_encode_threads(t, jt_str_c(in), in->n, flags_of(a), (int)jt_arg_int(a, "threads"), &k, &err)) return jt_fail(&err);
     if (jt_tokenizer_exact(t)) say_lost_bytes(t, &k, in->n);
     bool memory = true;
     if (jt_arg_flag(a, "json")) {
         memory = print_json(t, &k, in->n);
+    } else if (binary_bits(a)) {
+        print_binary(&k, binary_bits(a));
     } else if (jt_arg_flag(a, "ids")) {
-        for (size_t i = 0; i < k.n && jt_out("%s%d", i ? " " : "", k.t[i].id); i++) {
-        }
+        print_ids(&k, true);
         jt_out("\n");
     } else {
         memory = print_table(t, &k);
@@ -90,6 +127,37 @@ static int encode(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
     if (memory) return JT_EXIT_OK;
     jt_say("no memory to print the tokens");
     return JT_EXIT_FAILURE;
+}
+
+/* Text is read in blocks, and ids are printed as soon as nothing that follows can change them. */
+static int encode_stream(const jt_args *a, const jt_tokenizer *t, const char *path) {
+    char block[1 << 16];
+    jt_encoder *e = NULL;
+    jt_tokens k = {0};
+    jt_error err;
+    bool file = path && strcmp(path, "-") != 0, first = true;
+    FILE *f = file ? fopen(path, "rb") : stdin;
+    if (!f) {
+        jt_say("%s: %s", path, strerror(errno));
+        return JT_EXIT_FILE;
+    }
+    jt_status s = jt_encoder_new(t, flags_of(a), &e, &err);
+    for (bool ok = true, more = true; !s && ok && more;) {
+        ssize_t n = read(fileno(f), block, sizeof block);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) s = jt_error_set(&err, JT_IO, "%s: %s", file ? path : "standard input", strerror(errno));
+        more = n > 0;
+        k.n = 0;
+        if (!s) s = more ? jt_encoder_push(e, block, (size_t)n, &k, &err) : jt_encoder_end(e, &k, &err);
+        if (!s) ok = binary_bits(a) ? print_binary(&k, binary_bits(a)) : print_ids(&k, first);
+        if (!s && !binary_bits(a) && !more) jt_out("\n");
+        if (!s && ok) ok = jt_out_flush();
+        first = first && !k.n;
+    }
+    jt_encoder_free(e);
+    jt_tokens_free(&k);
+    if (file) fclose(f);
+    return s ? jt_fail(&err) : JT_EXIT_OK;
 }
 
 /* Ids in decimal with white space, commas or brackets between them, so that what --ids prints and JSON lists are read. */
@@ -139,48 +207,189 @@ static int decode(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
     return s ? jt_fail(&err) : JT_EXIT_OK;
 }
 
+/* ---- a text a line ---- */
+
+static int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The text of a line: a JSON string, or {"hex": "..."} for any bytes. */
+static jt_status line_text(const char *s, size_t n, jt_str *out, jt_error *err) {
+    jt_json *v = NULL;
+    size_t k = 0;
+    jt_status st = jt_json_parse(s, n, &v, err);
+    if (st) return st;
+    const char *text = jt_json_string(v, &k), *hex = text ? NULL : jt_json_string(jt_json_member(v, "hex"), &k);
+    if (text) jt_str_add(out, text, k);
+    for (size_t i = 0; hex && !st && i < k; i += 2) {
+        int high = hex_digit(hex[i]), low = i + 1 < k ? hex_digit(hex[i + 1]) : -1;
+        if (high < 0 || low < 0) st = jt_error_set(err, JT_FORMAT, "\"hex\" is not pairs of hexadecimal digits");
+        jt_str_putc(out, (char)(high << 4 | low));
+    }
+    if (!text && !hex) st = jt_error_set(err, JT_FORMAT, "a line is neither a JSON string nor {\"hex\": ...}");
+    jt_json_free(v);
+    return st ? st : jt_str_check(out, err);
+}
+
+static jt_status line_encode(const jt_args *a, const jt_tokenizer *t, const char *s, size_t n, jt_str *o, jt_error *err) {
+    jt_tokens k = {0};
+    jt_str text = {0};
+    jt_status st = line_text(s, n, &text, err);
+    if (!st) st = jt_encode(t, jt_str_c(&text), text.n, flags_of(a), &k, err);
+    bool json = jt_arg_flag(a, "json");
+    if (json) jt_str_puts(o, "{\"ids\": [");
+    for (size_t i = 0; !st && i < k.n; i++) jt_str_printf(o, "%s%d", !i ? "" : json ? ", " : " ", k.t[i].id);
+    if (json) jt_str_puts(o, "], \"spans\": [");
+    for (size_t i = 0; json && !st && i < k.n; i++) jt_str_printf(o, "%s[%zu, %zu]", i ? ", " : "", k.t[i].begin, k.t[i].end);
+    jt_str_puts(o, json ? "]}\n" : "\n");
+    jt_tokens_free(&k);
+    jt_str_free(&text);
+    return st;
+}
+
+static jt_status line_decode(const jt_args *a, const jt_tokenizer *t, const char *s, size_t n, jt_str *o, jt_error *err) {
+    int32_t *ids = NULL;
+    size_t count = 0, bytes = 0;
+    char *text = NULL;
+    jt_str line = {0};
+    jt_str_add(&line, s, n);
+    jt_status st = jt_str_check(&line, err);
+    if (!st) st = read_ids(t, &line, &ids, &count, err);
+    if (!st) st = jt_decode(t, ids, count, !jt_arg_flag(a, "no-special"), &text, &bytes, err);
+    jt_str_puts(o, "{\"hex\": \"");
+    for (size_t i = 0; !st && i < bytes; i++) jt_str_printf(o, "%02x", (unsigned char)text[i]);
+    jt_str_puts(o, "\"}\n");
+    jt_text_free(text);
+    jt_free(ids);
+    jt_str_free(&line);
+    return st;
+}
+
+static int each_line(const jt_args *a, const jt_tokenizer *t, const jt_str *in) {
+    jt_str o = {0};
+    jt_error err;
+    jt_status s = JT_OK;
+    bool ok = true;
+    for (size_t at = 0, number = 1; !s && ok && at < in->n; number++) {
+        const char *p = jt_str_c(in) + at, *end = memchr(p, '\n', in->n - at);
+        size_t n = end ? (size_t)(end - p) : in->n - at;
+        jt_str_clear(&o);
+        s = (jt_arg_flag(a, "decode") ? line_decode : line_encode)(a, t, p, n, &o, &err);
+        if (!s) s = jt_str_check(&o, &err);
+        if (s) s = jt_error_in(&err, s, "line %zu", number);
+        ok = s || jt_out_str(&o);
+        at += n + 1;
+    }
+    jt_str_free(&o);
+    return s ? jt_fail(&err) : JT_EXIT_OK;
+}
+
+/* ---- whose tokenizer ---- */
+
+/* Is this a tokenizer's own file, or a folder with nothing else? */
+static bool own_file(const char *path, bool *tiktoken) {
+    char first[256];
+    jt_str config = {0};
+    *tiktoken = false;
+    if (jt_is_folder(path)) {
+        jt_str_printf(&config, "%s/config.json", path);
+        bool model = config.failed || jt_file_exists(jt_str_c(&config));
+        jt_str_free(&config);
+        return !model;
+    }
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(first, 1, sizeof first, f) : 0;
+    if (f) fclose(f);
+    *tiktoken = jt_tiktoken_is(first, n);
+    return n >= 4 && memcmp(first, "GGUF", 4) != 0 && !strstr(path, ".safetensors") && !strstr(path, ".gguf");
+}
+
+/* A tokenizer, and the model it belongs to, if any. */
+typedef struct tokenize_source {
+    jt_engine *engine;
+    jt_model *model;
+    jt_tokenizer *own;
+} tokenize_source;
+
+static int source_open(const jt_args *a, tokenize_source *o, const jt_tokenizer **out) {
+    const char *name = jt_arg_pos(a, 0), *encoding = jt_arg_text(a, "encoding");
+    jt_error err;
+    bool tiktoken;
+    if (own_file(name, &tiktoken)) {
+        if (encoding && !tiktoken) return jt_fail_usage(a, "--encoding is for files of tiktoken, which \"%s\" is not", name);
+        jt_status s = tiktoken ? jt_tokenizer_tiktoken(name, encoding, &o->own, &err) : jt_tokenizer_open(name, &o->own, &err);
+        *out = o->own;
+        return s ? jt_fail(&err) : JT_EXIT_OK;
+    }
+    if (encoding) return jt_fail_usage(a, "--encoding is for files of tiktoken, which \"%s\" is not", name);
+    if (jt_engine_new(&(jt_engine_options){.threads = 1}, &o->engine, &err)) return jt_fail(&err);
+    int code = jt_session_open_on(o->engine, name, &(jt_model_options){.vocab_only = 1}, &o->model);
+    if (code) return code;
+    *out = jt_model_tokenizer(o->model);
+    if (*out) return JT_EXIT_OK;
+    jt_say("%s: its files carry no tokenizer", name);
+    return JT_EXIT_FILE;
+}
+
 static int run(const jt_args *a) {
-    if (jt_arg_flag(a, "ids") && jt_arg_flag(a, "json")) return jt_fail_usage(a, "--ids and --json are two forms of output; choose one");
-    if (jt_arg_flag(a, "ids") && jt_arg_flag(a, "decode"))
-        return jt_fail_usage(a, "--decode reads ids and prints text; --ids does not go with it");
-    jt_engine *e = NULL;
-    jt_model *m = NULL;
+    static const char *const forms[] = {"ids", "json"};
+    int n = jt_arg_text(a, "binary") != NULL;
+    for (size_t i = 0; i < 2; i++) n += jt_arg_flag(a, forms[i]);
+    if (n > 1) return jt_fail_usage(a, "--ids, --json and --binary are forms of output; choose one");
+    if ((jt_arg_flag(a, "ids") || jt_arg_text(a, "binary")) && jt_arg_flag(a, "decode"))
+        return jt_fail_usage(a, "--decode reads ids and prints text; --ids and --binary do not go with it");
+    if (jt_arg_flag(a, "lines") && (jt_arg_text(a, "binary") || jt_arg_flag(a, "stream")))
+        return jt_fail_usage(a, "--lines prints a line for each text; --binary and --stream do not go with it");
+    if (jt_arg_flag(a, "stream") && !jt_arg_flag(a, "ids") && !jt_arg_text(a, "binary"))
+        return jt_fail_usage(a, "--stream prints ids as they come; give --ids or --binary with it");
+    tokenize_source o = {0};
+    const jt_tokenizer *t = NULL;
     jt_str in = {0};
     jt_error err;
     const char *file = jt_arg_pos(a, 1);
-    jt_status s = jt_file_read(file ? file : "-", &in, &err);
-    if (!s) s = jt_engine_new(&(jt_engine_options){.threads = 1}, &e, &err);
-    int code = s ? jt_fail(&err) : jt_session_open_on(e, jt_arg_pos(a, 0), &(jt_model_options){.vocab_only = 1}, &m);
-    if (!code) {
-        const jt_tokenizer *t = jt_model_tokenizer(m);
-        if (!t) {
-            jt_say("%s: its files carry no tokenizer", jt_arg_pos(a, 0));
-            code = JT_EXIT_FILE;
-        } else {
-            code = jt_arg_flag(a, "decode") ? decode(a, t, &in) : encode(a, t, &in);
-        }
+    int code = source_open(a, &o, &t);
+    if (!code && binary_bits(a) == 16 && jt_tokenizer_vocab(t) > 1 << 16) {
+        jt_say("--binary u16: the vocabulary has %d tokens, which 16 bits do not hold; use u32", jt_tokenizer_vocab(t));
+        code = JT_EXIT_USAGE;
     }
-    jt_model_free(m);
-    jt_engine_free(e);
+    if (!code && jt_arg_flag(a, "stream")) {
+        code = encode_stream(a, t, file);
+    } else if (!code) {
+        jt_status s = jt_file_read(file ? file : "-", &in, &err);
+        code = s                          ? jt_fail(&err)
+               : jt_arg_flag(a, "lines")  ? each_line(a, t, &in)
+               : jt_arg_flag(a, "decode") ? decode(a, t, &in)
+                                          : encode(a, t, &in);
+    }
+    jt_tokenizer_free(o.own);
+    jt_model_free(o.model);
+    jt_engine_free(o.engine);
     jt_str_free(&in);
     return code;
 }
 
 static const jt_pos pos[] = {
-    {"MODEL", JT_POS_MODEL, false, false, "whose tokenizer to use: a file, a folder, or a known name"},
+    {"MODEL", JT_POS_MODEL, false, false, "whose tokenizer to use: a model, or a tokenizer's own file or folder"},
     {"FILE", JT_POS_FILE, true, false, "the text, byte for byte (default standard input)"},
     {0},
 };
 static const jt_opt opts[] = {
     {"ids", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print ids alone, on one line"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object with ids, byte offsets, texts and bytes"},
+    {"binary", 0, JT_OPT_CHOICE, "u16|u32", NULL, 0, 0, "print ids as numbers of that many bits, lowest byte first"},
     {"no-special", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "add no special tokens and take none from the text; with --decode, leave them out"},
+    {"bare", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "add no special tokens, but take those that the text spells"},
     {"decode", 'd', JT_OPT_FLAG, NULL, NULL, 0, 0, "read ids and print the bytes they stand for"},
+    {"lines", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "take each line for a text: a JSON string, or {\"hex\": ...} for any bytes"},
+    {"stream", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print ids while the text is still being read"},
+    {"threads", 't', JT_OPT_INT, "N", "0", 0, 1024, "threads for a long text; 0 is one per processor, and the ids are the same"},
+    {"encoding", 0, JT_OPT_TEXT, "NAME", NULL, 0, 0, "of a file of tiktoken, such as o200k_base"},
     {0},
 };
 static const jt_example examples[] = {
     {"echo \"Hello there\" | jeton tokenize smollm2", "ids, byte offsets and texts, one token a line"},
     {"jeton tokenize smollm2 book.txt --ids | jeton tokenize smollm2 -d", "there and back: the same bytes"},
+    {"jeton tokenize tokenizer.json corpus.txt --binary u32 > corpus.bin", "a corpus for training, by all processors"},
     {0},
 };
 const jt_command jt_cmd_tokenize = {

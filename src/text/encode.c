@@ -35,12 +35,20 @@ static jt_status encode_pieces(const jt_tokenizer *t, const char *s, size_t n, s
     return st;
 }
 
+/* The bytes of the original that the byte of composed text stands for: itself where its character kept its length, else all that
+ * the character came from. */
+static void place_char(const jt_normal_char *c, size_t width, jt_piece *place) {
+    bool same = c->end - c->begin == width;
+    for (size_t i = 0; i < width; i++) place[i] = same ? (jt_piece){c->begin + i, c->begin + i + 1} : (jt_piece){c->begin, c->end};
+}
+
 /* The same of text that is composed first; spans are then told in the original. */
 static jt_status encode_composed(const jt_tokenizer *t, const char *s, size_t n, size_t base, jt_bpe_work *w, jt_tokens *out,
                                  jt_error *err) {
     jt_normal from = {0}, to = {0};
     jt_str text = {0};
-    size_t before = out->n, *place = NULL;
+    jt_piece *place = NULL;
+    size_t before = out->n;
     jt_status st = jt_normal_read(&from, s, n, base, err);
     if (!st) st = jt_normal_nfd(&from, &to, err);
     if (!st) jt_normal_compose(&to);
@@ -49,12 +57,14 @@ static jt_status encode_composed(const jt_tokenizer *t, const char *s, size_t n,
     if (!st && !(place = jt_alloc(text.n + 1, sizeof *place))) st = jt_nomem(err, "places of characters", text.n + 1, sizeof *place);
     if (!st) st = encode_pieces(t, jt_str_c(&text), text.n, 0, w, out, err);
     jt_str_clear(&text);
-    for (size_t i = 0, at = 0; !st && i < to.n; i++)
-        for (jt_normal_write(to.c[i].cp, &text); at < text.n; at++) place[at] = i;
+    for (size_t i = 0, at = 0; !st && i < to.n; at = text.n, i++) {
+        jt_normal_write(to.c[i].cp, &text);
+        place_char(&to.c[i], text.n - at, place + at);
+    }
     for (size_t i = before; !st && i < out->n; i++) {
         jt_token *k = &out->t[i];
-        size_t first = place[k->begin], last = place[k->end > k->begin ? k->end - 1 : k->begin];
-        k->begin = to.c[first].begin, k->end = to.c[last].end;
+        k->end = place[k->end > k->begin ? k->end - 1 : k->begin].end;
+        k->begin = place[k->begin].begin;
     }
     jt_normal_free(&from), jt_normal_free(&to);
     jt_str_free(&text);
@@ -107,7 +117,7 @@ jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size
 }
 
 /* Tokens of a template before its first text, or after its last. */
-static jt_status encode_around(const jt_tokenizer *t, bool after, size_t at, jt_tokens *out, jt_error *err) {
+jt_status jt_encode_around(const jt_tokenizer *t, bool after, size_t at, jt_tokens *out, jt_error *err) {
     bool past = false;
     jt_status st = JT_OK;
     if (!t->n_single && (after ? t->add_eos : t->add_bos)) return jt_tokens_push(out, (uint32_t)(after ? t->eos : t->bos), at, at, err);
@@ -124,9 +134,9 @@ jt_status jt_encode(const jt_tokenizer *t, const char *text, size_t n, int flags
     size_t before = out->n;
     jt_bpe_work w = {0};
     jt_status st = JT_OK;
-    if (flags & JT_ADD_SPECIAL) st = encode_around(t, false, 0, out, err);
+    if (flags & JT_ADD_SPECIAL) st = jt_encode_around(t, false, 0, out, err);
     if (st == JT_OK) st = jt_encode_part(t, text, n, 0, flags, &w, out, err);
-    if (st == JT_OK && flags & JT_ADD_SPECIAL) st = encode_around(t, true, n, out, err);
+    if (st == JT_OK && flags & JT_ADD_SPECIAL) st = jt_encode_around(t, true, n, out, err);
     jt_bpe_work_free(&w);
     if (st != JT_OK) out->n = before;
     return st;

@@ -193,6 +193,7 @@ static jt_status load_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     if (st == JT_OK) st = read_names(t, s, rule, n_rules, part, err);
     if (st == JT_OK) {
         jt_bpe_how how = {.ignore_merges = s->ignore_merges || (t->preset && t->preset->ignore_merges)};
+        if (n_rules == s->n_merges) how.rank = s->merge_rank;
         st = jt_bpe_init(&t->bpe, t->names, part, t->vocab, rule, n_rules, &how, err);
         rule = NULL;
     }

@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "text/sentencepiece.h"
+#include "text/tiktoken.h"
 #include "text/tokenizer_json.h"
 
 static jt_status open_json(const char *path, const char *config, jt_tokenizer **out, jt_error *err) {
@@ -28,13 +29,16 @@ static jt_status open_model(const char *path, const char *config, jt_tokenizer *
 
 static jt_status open_file(const char *path, const char *config, jt_tokenizer **out, jt_error *err) {
     char first[1] = {0};
+    bool ranks;
     jt_map map;
     jt_status s = jt_map_open(path, &map, err);
     if (s) return s;
     size_t i = 0;
     while (i < map.n && strchr(" \t\r\n", map.p[i]) && map.p[i]) i++;
     if (i < map.n) first[0] = (char)map.p[i];
+    ranks = jt_tiktoken_is((const char *)map.p, map.n);
     jt_map_close(&map);
+    if (ranks) return jt_tokenizer_tiktoken(path, NULL, out, err);
     s = first[0] == '{' ? open_json(path, config, out, err) : open_model(path, config, out, err);
     return s ? jt_error_in(err, s, "%s", path) : JT_OK;
 }

@@ -66,6 +66,8 @@ void jt_text_lossy(jt_str *o, const char *s, size_t n);
 jt_status jt_encode_part(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
                          jt_error *err);
 
+/* Appends what stands before all of a text, or after it. */
+jt_status jt_encode_around(const jt_tokenizer *t, bool after, size_t at, jt_tokens *out, jt_error *err);
 /* Is text that is composed (NFC) as it stands? False also for some that is. */
 bool jt_encode_plain(const char *s, size_t n);
 
