@@ -95,8 +95,7 @@ JT_API int32_t jt_token_find(const jt_tokenizer *t, const char *s, size_t n);
  * (NUL-terminated; free with jt_text_free), *out_n its length. `special`: 1 writes special tokens, 0 leaves them out. */
 JT_API jt_status jt_decode(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err);
 /* The same as text: as the tokenizer's own decoder writes it, which may put spaces right; always UTF-8, with U+FFFD for what is not. */
-JT_API jt_status jt_decode_text(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n,
-                                jt_error *err);
+JT_API jt_status jt_decode_text(const jt_tokenizer *t, const int32_t *ids, size_t n, int special, char **out, size_t *out_n, jt_error *err);
 JT_API void jt_text_free(char *s);
 
 /* Streaming detokenisation: gives only whole UTF-8 characters, holding back up to

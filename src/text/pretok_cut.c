@@ -9,7 +9,11 @@
 
 /* ---- DeepSeek V3 ---- */
 
-enum { SET_WORD = JT_SET_LETTER | JT_SET_MARK, SET_SIGN = JT_SET(PUNCT) | JT_SET(SYMBOL), SET_OTHER = JT_SET(OTHER) | JT_SET(DIGIT17) };
+enum {
+    DEEPSEEK_WORD = JT_SET_LETTER | JT_SET_MARK,
+    DEEPSEEK_SIGN = JT_SET(PUNCT) | JT_SET(SYMBOL),
+    DEEPSEEK_OTHER = JT_SET(OTHER) | JT_SET(DIGIT17)
+};
 
 static inline bool deepseek_cjk(const jt_scan *x, size_t i, size_t w) {
     if (w != 3) return false;
@@ -36,8 +40,8 @@ static inline bool deepseek_ascii(int b) { return (b >= 'a' && b <= 'z') || (b >
 static inline size_t deepseek_main(jt_scan *x, size_t at, bool in) {
     size_t w, w2;
     unsigned c = deepseek_peek(x, at, &w, in), d;
-    if (c & SET_WORD) return deepseek_run(x, at + w, SET_WORD, in);
-    if (c & SET_SIGN) {
+    if (c & DEEPSEEK_WORD) return deepseek_run(x, at + w, DEEPSEEK_WORD, in);
+    if (c & DEEPSEEK_SIGN) {
         if ((unsigned char)x->s[at] < 0x80 && deepseek_ascii(jt_scan_byte(x, at + 1))) {
             do at++;
             while (deepseek_ascii(jt_scan_byte(x, at + 1)));
@@ -45,16 +49,16 @@ static inline size_t deepseek_main(jt_scan *x, size_t at, bool in) {
         }
     } else if (!jt_scan_newline(x, at)) {
         d = deepseek_peek(x, at + w, &w2, in);
-        if (d & SET_WORD) return deepseek_run(x, at + w + w2, SET_WORD, in);
-        if (x->s[at] == ' ' && d & SET_SIGN) c = SET_SIGN;
-        while (c & SET_OTHER) { /* left over up to what something matches */
+        if (d & DEEPSEEK_WORD) return deepseek_run(x, at + w + w2, DEEPSEEK_WORD, in);
+        if (x->s[at] == ' ' && d & DEEPSEEK_SIGN) c = DEEPSEEK_SIGN;
+        while (c & DEEPSEEK_OTHER) { /* left over up to what something matches */
             at += w;
             c = deepseek_peek(x, at, &w, in);
-            if (!(c & SET_OTHER) || deepseek_peek(x, at + w, &w2, in) & SET_WORD) return at;
+            if (!(c & DEEPSEEK_OTHER) || deepseek_peek(x, at + w, &w2, in) & DEEPSEEK_WORD) return at;
         }
     }
-    if (c & SET_SIGN) {
-        size_t end = deepseek_run(x, at + w, SET_SIGN, in);
+    if (c & DEEPSEEK_SIGN) {
+        size_t end = deepseek_run(x, at + w, DEEPSEEK_SIGN, in);
         for (int b; !in && ((b = jt_scan_byte(x, end)) == '\n' || b == '\r');) end++;
         return end;
     }

@@ -14,7 +14,7 @@
  * Alternatives are tried in order and repeat as often as they can, so each is a scan over runs of one class. */
 #include "text/pretok_scan.h"
 
-enum { SET_SINGLE = JT_SET_NUMBER | JT_SET(DIGIT17) }; /* what "digits" sets apart */
+enum { GPT_SINGLE = JT_SET_NUMBER | JT_SET(DIGIT17) }; /* what "digits" sets apart */
 
 /* gpt2; characters in `single` stand alone, and the text ends before them as far as the rest can see. */
 static inline size_t gpt2(jt_scan *x, size_t at, unsigned single) {
@@ -39,7 +39,7 @@ static inline size_t gpt2(jt_scan *x, size_t at, unsigned single) {
 }
 
 size_t jt_pretok_gpt2(jt_scan *x, size_t at) { return gpt2(x, at, 0); }
-size_t jt_pretok_smollm(jt_scan *x, size_t at) { return gpt2(x, at, SET_SINGLE); }
+size_t jt_pretok_smollm(jt_scan *x, size_t at) { return gpt2(x, at, GPT_SINGLE); }
 
 /* What the patterns after Llama 3's differ in. */
 typedef struct gpt_shape {
@@ -84,13 +84,13 @@ static inline size_t shaped(jt_scan *x, size_t at, gpt_shape k) {
 
 #define GPT_SHAPED(name, ...)                                                                                                              \
     size_t name(jt_scan *x, size_t at) { return shaped(x, at, (gpt_shape){__VA_ARGS__}); }
-enum { SET_WORD = JT_SET_LETTER | JT_SET_MARK, SET_SIGNS = JT_SET_REST & ~JT_SET_MARK };
+enum { GPT_WORD = JT_SET_LETTER | JT_SET_MARK, GPT_SIGNS = JT_SET_REST & ~JT_SET_MARK };
 GPT_SHAPED(jt_pretok_llama3, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_FOLD, true)
 GPT_SHAPED(jt_pretok_llama3_ascii, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_ASCII, true)
 GPT_SHAPED(jt_pretok_qwen2, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_FOLD, true)
 GPT_SHAPED(jt_pretok_qwen2_ascii, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_ASCII, true)
-GPT_SHAPED(jt_pretok_qwen35, SET_WORD, SET_SIGNS, 1, JT_CONTRACT_FOLD, true)
-GPT_SHAPED(jt_pretok_qwen35_ascii, SET_WORD, SET_SIGNS, 1, JT_CONTRACT_ASCII, true)
+GPT_SHAPED(jt_pretok_qwen35, GPT_WORD, GPT_SIGNS, 1, JT_CONTRACT_FOLD, true)
+GPT_SHAPED(jt_pretok_qwen35_ascii, GPT_WORD, GPT_SIGNS, 1, JT_CONTRACT_ASCII, true)
 GPT_SHAPED(jt_pretok_minicpm5, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_FOLD, true, JT_SET_NUMBER)
 GPT_SHAPED(jt_pretok_cl100k, JT_SET_LETTER, JT_SET_REST, 3, JT_CONTRACT_FOLD, true, 0, true)
 GPT_SHAPED(jt_pretok_seed, JT_SET_LETTER, JT_SET_REST, 1, JT_CONTRACT_FOLD, false)

@@ -7,69 +7,72 @@
 #include "core/mem.h"
 #include "text/pretok_scan.h"
 
-#define CONTRACT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define CONTRACT_ASCII "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define WHITE "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
-#define WORDS(c, numbers) c "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WHITE
-#define LLAMA3 WORDS(CONTRACT, "\\p{N}{1,3}")
-#define CL100K                                                                                                                             \
+#define KNOWN_CONTRACT "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define KNOWN_CONTRACT_ASCII "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
+#define KNOWN_WHITE "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define KNOWN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
+#define KNOWN_WORDS(c, numbers) c "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" KNOWN_WHITE
+#define KNOWN_LLAMA3 KNOWN_WORDS(KNOWN_CONTRACT, "\\p{N}{1,3}")
+#define KNOWN_CL100K                                                                                                                       \
     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| "                                                                 \
     "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s"
-#define QWEN2 WORDS(CONTRACT, "\\p{N}")
-#define QWEN35(c) c "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" WHITE
-#define BAILING "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
-#define SEED CONTRACT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" WHITE
-#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CASED(suffix, numbers)                                                                                                             \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" suffix "|" numbers "| ?[^\\s\\p{L}"  \
-    "\\p{N}]+[\\r\\n/]*" WHITE
-#define O200K CASED(CONTRACT "?", "\\p{N}{1,3}")
-#define TEKKEN CASED("", "\\p{N}")
+#define KNOWN_QWEN2 KNOWN_WORDS(KNOWN_CONTRACT, "\\p{N}")
+#define KNOWN_QWEN35(c) c "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" KNOWN_WHITE
+#define KNOWN_BAILING                                                                                                                      \
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"
+#define KNOWN_SEED KNOWN_CONTRACT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" KNOWN_WHITE
+#define KNOWN_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define KNOWN_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define KNOWN_CASED(suffix, numbers)                                                                                                       \
+    "[^\\r\\n\\p{L}\\p{N}]?" KNOWN_UPPER "*" KNOWN_LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" KNOWN_UPPER "+" KNOWN_LOWER "*" suffix       \
+    "|" numbers "| ?[^\\s\\p{L}"                                                                                                           \
+    "\\p{N}]+[\\r\\n/]*" KNOWN_WHITE
+#define KNOWN_O200K KNOWN_CASED(KNOWN_CONTRACT "?", "\\p{N}{1,3}")
+#define KNOWN_TEKKEN KNOWN_CASED("", "\\p{N}")
 /* What llama.cpp has in place of UPPER and LOWER, with more letters in `marks`. */
-#define CASED_LLAMACPP(l, suffix, numbers)                                                                                                 \
+#define KNOWN_CASED_LLAMACPP(l, suffix, numbers)                                                                                           \
     "[^\\r\\n\\p{L}\\p{N}]?((?=" l ")([^a-z]))*((?=" l ")([^A-Z]))+" suffix "|[^\\r\\n\\p{L}\\p{N}]?((?=" l ")([^a-z]))+((?=" l ")([^A-"   \
-    "Z]))*" suffix "|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" WHITE
-#define KIMI_WORD                                                                                                                          \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+" CONTRACT         \
+    "Z]))*" suffix "|" numbers "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" KNOWN_WHITE
+#define KNOWN_KIMI_WORD                                                                                                                    \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+" KNOWN_CONTRACT   \
     "?|[^\\r\\n"                                                                                                                           \
-    "\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*" CONTRACT "?"
-#define KIMI "[\\p{Han}]+|" KIMI_WORD "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WHITE
-#define CJK "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+"
-#define DEEPSEEK_SIGN "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
-#define DEEPSEEK3 DEEPSEEK_SIGN "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
-#define SPARK DEEPSEEK_SIGN "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\r\n]|\\s+(?!\\S)|\\s+"
-#define BLOOM " ?[^(\\s|.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c)]+"
-#define CHINESE "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+"
-#define WHITE_JAIS2                                                                                                                        \
+    "\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*" KNOWN_CONTRACT "?"
+#define KNOWN_KIMI "[\\p{Han}]+|" KNOWN_KIMI_WORD "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" KNOWN_WHITE
+#define KNOWN_CJK "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+"
+#define KNOWN_DEEPSEEK_SIGN "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
+#define KNOWN_DEEPSEEK3                                                                                                                    \
+    KNOWN_DEEPSEEK_SIGN "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
+#define KNOWN_SPARK KNOWN_DEEPSEEK_SIGN "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\r\n]|\\s+(?!\\S)|\\s+"
+#define KNOWN_BLOOM " ?[^(\\s|.,!?\xe2\x80\xa6\xe3\x80\x82\xef\xbc\x8c\xe3\x80\x81\xe0\xa5\xa4\xdb\x94\xd8\x8c)]+"
+#define KNOWN_CHINESE "[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+"
+#define KNOWN_WHITE_JAIS2                                                                                                                  \
     "|\\s*[\\r\\n]+|\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}("    \
     "?!\\S)|\\s{1,2}(?!\\S)|\\s{1}"
-#define JAIS2 CONTRACT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WHITE_JAIS2
-#define EXAONE_MOE                                                                                                                         \
-    CONTRACT                                                                                                                               \
+#define KNOWN_JAIS2 KNOWN_CONTRACT "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" KNOWN_WHITE_JAIS2
+#define KNOWN_EXAONE_MOE                                                                                                                   \
+    KNOWN_CONTRACT                                                                                                                         \
     "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|"        \
     "\\s+"
 /* [U+AC00-D7A3 3131-318E]+ | the signs of East Asia | [U+3105-312F]+ | CJK */
-#define YOUTU                                                                                                                              \
+#define KNOWN_YOUTU                                                                                                                        \
     "[\xea\xb0\x80-\xed\x9e\xa3\xe3\x84\xb1-\xe3\x86\x8e]+|[\xef\xbc\x81\xe2\x80\xa6\xe2\x80\x9c\xe2\x80\x9d\xe2\x80\x98\xe2\x80\x99"      \
     "\xe2\x80\x94\xef\xbc\x9a\xef\xbc\x9b\xef\xbc\x8c\xe3\x80\x81-\xe3\x80\xbf\xef\xb8\xb0-\xef\xb9\x8f]+|[\xe3\x84\x85-\xe3\x84\xaf]"     \
-    "+|" CJK
-#define AFMOE_DIGITS "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?:\\P{N}|$))"
-#define AFMOE_ASIA                                                                                                                         \
+    "+|" KNOWN_CJK
+#define KNOWN_AFMOE_DIGITS "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?:\\P{N}|$))"
+#define KNOWN_AFMOE_ASIA                                                                                                                   \
     "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{"    \
     "2fdf}"                                                                                                                                \
     "\\x{e00}-\\x{e7f}\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}"    \
     "\\x{1100}-\\x{11ff}]+"
 
 enum { PRETOK_MOST_STEPS = 7 };
-#define RE(text)                                                                                                                           \
+#define KNOWN_RE(text)                                                                                                                     \
     {                                                                                                                                      \
         .kind = JT_CUT_REGEX, .pattern = { text, sizeof text - 1 }                                                                         \
     }
-#define DIGITS                                                                                                                             \
+#define KNOWN_DIGITS                                                                                                                       \
     { .kind = JT_CUT_DIGITS, .individual = true }
-#define BYTES                                                                                                                              \
+#define KNOWN_BYTES                                                                                                                        \
     { .kind = JT_CUT_BYTE_LEVEL }
 
 typedef struct known_cut {
@@ -121,48 +124,51 @@ enum {
 #include "text/pretok_latin.h"
 
 static const known_cut known[CUT_COUNT] = {
-    [CUT_GPT2] = {jt_pretok_gpt2, {BYTES}},
-    [CUT_SMOLLM] = {jt_pretok_smollm, {DIGITS, BYTES}},
-    [CUT_LLAMA3] = {jt_pretok_llama3, {RE(LLAMA3)}},
-    [CUT_LLAMA3_ASCII] = {jt_pretok_llama3_ascii, {RE(WORDS(CONTRACT_ASCII, "\\p{N}{1,3}"))}},
-    [CUT_CL100K] = {jt_pretok_cl100k, {RE(CL100K)}},
-    [CUT_QWEN2] = {jt_pretok_qwen2, {RE(QWEN2)}},
-    [CUT_QWEN2_ASCII] = {jt_pretok_qwen2_ascii, {RE(WORDS(CONTRACT_ASCII, "\\p{N}"))}},
-    [CUT_QWEN35] = {jt_pretok_qwen35, {RE(QWEN35(CONTRACT))}},
-    [CUT_QWEN35_ASCII] = {jt_pretok_qwen35_ascii, {RE(QWEN35(CONTRACT_ASCII))}},
-    [CUT_BAILING] = {jt_pretok_qwen2, {RE(BAILING)}},
-    [CUT_SEED] = {jt_pretok_seed, {RE(SEED)}},
-    [CUT_UFAKZEKA] = {jt_pretok_ufakzeka, {RE("[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WHITE)}},
-    [CUT_MINICPM5] = {jt_pretok_minicpm5, {RE("\\p{N}{1,3}"), RE(WORDS(CONTRACT, "\\p{N}+"))}},
-    [CUT_O200K] = {jt_pretok_o200k, {RE(O200K)}},
-    [CUT_O200K_LLAMACPP] = {NULL, {RE(CASED_LLAMACPP("[\\p{L}]", CONTRACT_ASCII "?", "\\p{N}{1,3}"))}},
-    [CUT_GRANITE_LLAMACPP] = {NULL, {RE(CASED_LLAMACPP("[\\p{L}\\p{M}]", CONTRACT_ASCII "?", "\\p{N}{1,3}"))}},
-    [CUT_TEKKEN] = {jt_pretok_tekken, {RE(TEKKEN)}},
-    [CUT_TEKKEN_LLAMACPP] = {NULL, {RE(CASED_LLAMACPP("[\\p{L}]", "", "\\p{N}"))}},
-    [CUT_KIMI] = {jt_pretok_kimi, {RE(KIMI)}},
-    [CUT_DEEPSEEK3] = {jt_pretok_deepseek3, {RE("\\p{N}{1,3}"), RE(CJK), RE(DEEPSEEK3)}},
-    [CUT_FALCON] = {NULL, {{.kind = JT_CUT_PUNCT, .behaviour = JT_CUT_CONTIGUOUS}, BYTES, {.kind = JT_CUT_DIGITS}, RE("[0-9][0-9][0-9]")}},
-    [CUT_FALCON_LLAMACPP] = {NULL, {RE("[\\p{P}\\$\\+<=>\\^~\\|`]+"), RE(GPT2), RE("[0-9][0-9][0-9]")}},
-    [CUT_BLOOM] = {jt_pretok_bloom, {RE(BLOOM)}},
-    [CUT_VIKING] = {jt_pretok_viking, {RE(BLOOM), RE("\\p{N}")}},
-    [CUT_DEFAULT] = {NULL, {RE("[\\p{P}\\$\\+<=>\\^~\\|]+"), RE(GPT2), RE("\\p{N}+"), RE("[0-9][0-9][0-9]")}},
+    [CUT_GPT2] = {jt_pretok_gpt2, {KNOWN_BYTES}},
+    [CUT_SMOLLM] = {jt_pretok_smollm, {KNOWN_DIGITS, KNOWN_BYTES}},
+    [CUT_LLAMA3] = {jt_pretok_llama3, {KNOWN_RE(KNOWN_LLAMA3)}},
+    [CUT_LLAMA3_ASCII] = {jt_pretok_llama3_ascii, {KNOWN_RE(KNOWN_WORDS(KNOWN_CONTRACT_ASCII, "\\p{N}{1,3}"))}},
+    [CUT_CL100K] = {jt_pretok_cl100k, {KNOWN_RE(KNOWN_CL100K)}},
+    [CUT_QWEN2] = {jt_pretok_qwen2, {KNOWN_RE(KNOWN_QWEN2)}},
+    [CUT_QWEN2_ASCII] = {jt_pretok_qwen2_ascii, {KNOWN_RE(KNOWN_WORDS(KNOWN_CONTRACT_ASCII, "\\p{N}"))}},
+    [CUT_QWEN35] = {jt_pretok_qwen35, {KNOWN_RE(KNOWN_QWEN35(KNOWN_CONTRACT))}},
+    [CUT_QWEN35_ASCII] = {jt_pretok_qwen35_ascii, {KNOWN_RE(KNOWN_QWEN35(KNOWN_CONTRACT_ASCII))}},
+    [CUT_BAILING] = {jt_pretok_qwen2, {KNOWN_RE(KNOWN_BAILING)}},
+    [CUT_SEED] = {jt_pretok_seed, {KNOWN_RE(KNOWN_SEED)}},
+    [CUT_UFAKZEKA] = {jt_pretok_ufakzeka, {KNOWN_RE("[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" KNOWN_WHITE)}},
+    [CUT_MINICPM5] = {jt_pretok_minicpm5, {KNOWN_RE("\\p{N}{1,3}"), KNOWN_RE(KNOWN_WORDS(KNOWN_CONTRACT, "\\p{N}+"))}},
+    [CUT_O200K] = {jt_pretok_o200k, {KNOWN_RE(KNOWN_O200K)}},
+    [CUT_O200K_LLAMACPP] = {NULL, {KNOWN_RE(KNOWN_CASED_LLAMACPP("[\\p{L}]", KNOWN_CONTRACT_ASCII "?", "\\p{N}{1,3}"))}},
+    [CUT_GRANITE_LLAMACPP] = {NULL, {KNOWN_RE(KNOWN_CASED_LLAMACPP("[\\p{L}\\p{M}]", KNOWN_CONTRACT_ASCII "?", "\\p{N}{1,3}"))}},
+    [CUT_TEKKEN] = {jt_pretok_tekken, {KNOWN_RE(KNOWN_TEKKEN)}},
+    [CUT_TEKKEN_LLAMACPP] = {NULL, {KNOWN_RE(KNOWN_CASED_LLAMACPP("[\\p{L}]", "", "\\p{N}"))}},
+    [CUT_KIMI] = {jt_pretok_kimi, {KNOWN_RE(KNOWN_KIMI)}},
+    [CUT_DEEPSEEK3] = {jt_pretok_deepseek3, {KNOWN_RE("\\p{N}{1,3}"), KNOWN_RE(KNOWN_CJK), KNOWN_RE(KNOWN_DEEPSEEK3)}},
+    [CUT_FALCON] =
+        {NULL, {{.kind = JT_CUT_PUNCT, .behaviour = JT_CUT_CONTIGUOUS}, KNOWN_BYTES, {.kind = JT_CUT_DIGITS}, KNOWN_RE("[0-9][0-9][0-9]")}},
+    [CUT_FALCON_LLAMACPP] = {NULL, {KNOWN_RE("[\\p{P}\\$\\+<=>\\^~\\|`]+"), KNOWN_RE(KNOWN_GPT2), KNOWN_RE("[0-9][0-9][0-9]")}},
+    [CUT_BLOOM] = {jt_pretok_bloom, {KNOWN_RE(KNOWN_BLOOM)}},
+    [CUT_VIKING] = {jt_pretok_viking, {KNOWN_RE(KNOWN_BLOOM), KNOWN_RE("\\p{N}")}},
+    [CUT_DEFAULT] = {NULL, {KNOWN_RE("[\\p{P}\\$\\+<=>\\^~\\|]+"), KNOWN_RE(KNOWN_GPT2), KNOWN_RE("\\p{N}+"), KNOWN_RE("[0-9][0-9][0-9]")}},
     [CUT_DEEPSEEK_LLM] =
         {NULL,
-         {RE("[\r\n]"), RE("\\s?[" PRETOK_LATIN "]+"),
-          RE("\\s?[!-/:-~\xef\xbc\x81-\xef\xbc\x8f\xef\xbc\x9a-\xef\xbd\x9e\xe2\x80\x98-\xe2\x80\x9f\xe3\x80\x80-\xe3\x80\x82]+"),
-          RE("\\s+$"), RE(CHINESE), RE("\\p{N}+")}},
-    [CUT_DEEPSEEK_CODER] = {NULL, {RE("[\r\n]"), RE("\\s?\\p{L}+"), RE("\\s?\\p{P}+"), RE(CHINESE), RE("\\p{N}")}},
-    [CUT_SPARK] = {NULL, {RE("\\p{N}{1,3}"), RE(CJK), RE(SPARK), RE("\\p{N}")}},
-    [CUT_YOUTU] = {NULL, {RE(YOUTU), RE(CASED(CONTRACT "?", "\\p{N}"))}},
-    [CUT_JAIS2] = {NULL, {RE(JAIS2)}},
+         {KNOWN_RE("[\r\n]"), KNOWN_RE("\\s?[" PRETOK_LATIN "]+"),
+          KNOWN_RE("\\s?[!-/:-~\xef\xbc\x81-\xef\xbc\x8f\xef\xbc\x9a-\xef\xbd\x9e\xe2\x80\x98-\xe2\x80\x9f\xe3\x80\x80-\xe3\x80\x82]+"),
+          KNOWN_RE("\\s+$"), KNOWN_RE(KNOWN_CHINESE), KNOWN_RE("\\p{N}+")}},
+    [CUT_DEEPSEEK_CODER] = {NULL,
+                            {KNOWN_RE("[\r\n]"), KNOWN_RE("\\s?\\p{L}+"), KNOWN_RE("\\s?\\p{P}+"), KNOWN_RE(KNOWN_CHINESE),
+                             KNOWN_RE("\\p{N}")}},
+    [CUT_SPARK] = {NULL, {KNOWN_RE("\\p{N}{1,3}"), KNOWN_RE(KNOWN_CJK), KNOWN_RE(KNOWN_SPARK), KNOWN_RE("\\p{N}")}},
+    [CUT_YOUTU] = {NULL, {KNOWN_RE(KNOWN_YOUTU), KNOWN_RE(KNOWN_CASED(KNOWN_CONTRACT "?", "\\p{N}"))}},
+    [CUT_JAIS2] = {NULL, {KNOWN_RE(KNOWN_JAIS2)}},
     [CUT_CHAMELEON] = {NULL,
-                       {RE("<sentinel:[0-9]+>"), RE("(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"), RE("([\\t\\n]|    |  )"), RE("\\p{N}"),
-                        RE("[\\p{P}!-/:-@\\[-`{-~]"), RE(GPT2)}},
-    [CUT_TINY_AYA] = {NULL, {RE("\\d{1,3}(?=(?:\\d{3})*\\b)"), RE(O200K)}},
-    [CUT_SUPERBPE] = {NULL, {RE("\\p{N}+"), RE("(?=(\\d{3})+(?!\\d))")}},
-    [CUT_AFMOE] = {NULL, {RE(AFMOE_DIGITS), RE(AFMOE_ASIA), RE(DEEPSEEK3)}},
-    [CUT_LAGUNA] = {NULL, {RE("[^\\n]+|[\\n]+"), RE(QWEN2)}},
-    [CUT_EXAONE_MOE] = {NULL, {RE(EXAONE_MOE)}},
+                       {KNOWN_RE("<sentinel:[0-9]+>"), KNOWN_RE("(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"), KNOWN_RE("([\\t\\n]|    |  )"),
+                        KNOWN_RE("\\p{N}"), KNOWN_RE("[\\p{P}!-/:-@\\[-`{-~]"), KNOWN_RE(KNOWN_GPT2)}},
+    [CUT_TINY_AYA] = {NULL, {KNOWN_RE("\\d{1,3}(?=(?:\\d{3})*\\b)"), KNOWN_RE(KNOWN_O200K)}},
+    [CUT_SUPERBPE] = {NULL, {KNOWN_RE("\\p{N}+"), KNOWN_RE("(?=(\\d{3})+(?!\\d))")}},
+    [CUT_AFMOE] = {NULL, {KNOWN_RE(KNOWN_AFMOE_DIGITS), KNOWN_RE(KNOWN_AFMOE_ASIA), KNOWN_RE(KNOWN_DEEPSEEK3)}},
+    [CUT_LAGUNA] = {NULL, {KNOWN_RE("[^\\n]+|[\\n]+"), KNOWN_RE(KNOWN_QWEN2)}},
+    [CUT_EXAONE_MOE] = {NULL, {KNOWN_RE(KNOWN_EXAONE_MOE)}},
 };
 
 static size_t known_steps(const known_cut *k) {
@@ -199,56 +205,56 @@ typedef struct known_name {
     uint8_t cut, llamacpp; /* CUT_* */
 } known_name;
 
-#define SAME(name, cut)                                                                                                                    \
+#define KNOWN_SAME(name, cut)                                                                                                              \
     { {name}, cut, cut }
-#define WHOLE(name, cut, llamacpp)                                                                                                         \
+#define KNOWN_WHOLE(name, cut, llamacpp)                                                                                                   \
     { {name, .ignore_merges = true}, cut, llamacpp }
-#define BEGUN(name, cut, llamacpp)                                                                                                         \
+#define KNOWN_BEGUN(name, cut, llamacpp)                                                                                                   \
     { {name, .ignore_merges = true, .add_bos = true}, cut, llamacpp }
 static const known_name names[] = {
-    SAME("default", CUT_DEFAULT),
-    SAME("gpt-2", CUT_GPT2),
-    SAME("phi-2", CUT_GPT2),
-    SAME("jina-es", CUT_GPT2),
-    SAME("jina-de", CUT_GPT2),
-    SAME("gigachat", CUT_GPT2),
-    SAME("jina-v2-es", CUT_GPT2),
-    SAME("jina-v2-de", CUT_GPT2),
-    SAME("a.x-4.0", CUT_GPT2),
-    SAME("mellum", CUT_GPT2),
+    KNOWN_SAME("default", CUT_DEFAULT),
+    KNOWN_SAME("gpt-2", CUT_GPT2),
+    KNOWN_SAME("phi-2", CUT_GPT2),
+    KNOWN_SAME("jina-es", CUT_GPT2),
+    KNOWN_SAME("jina-de", CUT_GPT2),
+    KNOWN_SAME("gigachat", CUT_GPT2),
+    KNOWN_SAME("jina-v2-es", CUT_GPT2),
+    KNOWN_SAME("jina-v2-de", CUT_GPT2),
+    KNOWN_SAME("a.x-4.0", CUT_GPT2),
+    KNOWN_SAME("mellum", CUT_GPT2),
     {{"modern-bert", .nfc = true}, CUT_GPT2, CUT_GPT2},
-    SAME("jina-v1-en", CUT_GPT2),
-    SAME("jina-v2-code", CUT_GPT2),
-    SAME("roberta-bpe", CUT_GPT2),
-    SAME("exaone4", CUT_GPT2),
+    KNOWN_SAME("jina-v1-en", CUT_GPT2),
+    KNOWN_SAME("jina-v2-code", CUT_GPT2),
+    KNOWN_SAME("roberta-bpe", CUT_GPT2),
+    KNOWN_SAME("exaone4", CUT_GPT2),
     {{"mpt", .nfc = true}, CUT_GPT2, CUT_GPT2},
     {{"olmo", .nfc = true}, CUT_GPT2, CUT_GPT2},
-    SAME("jais", CUT_GPT2),
-    SAME("trillion", CUT_GPT2),
-    SAME("granite-docling", CUT_GPT2),
-    SAME("smollm", CUT_SMOLLM),
-    SAME("starcoder", CUT_SMOLLM),
-    SAME("refact", CUT_SMOLLM),
+    KNOWN_SAME("jais", CUT_GPT2),
+    KNOWN_SAME("trillion", CUT_GPT2),
+    KNOWN_SAME("granite-docling", CUT_GPT2),
+    KNOWN_SAME("smollm", CUT_SMOLLM),
+    KNOWN_SAME("starcoder", CUT_SMOLLM),
+    KNOWN_SAME("refact", CUT_SMOLLM),
     {{"command-r", .nfc = true}, CUT_SMOLLM, CUT_SMOLLM},
-    SAME("codeshell", CUT_SMOLLM),
-    SAME("exaone", CUT_SMOLLM),
-    SAME("minerva-7b", CUT_SMOLLM),
-    SAME("mellum2", CUT_SMOLLM),
-    BEGUN("llama-bpe", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("llama3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("llama-v3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("falcon3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("falcon-h1", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("pixtral", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("midm-2.0", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("lfm2", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    BEGUN("jina-v5-nano", CUT_LLAMA3, CUT_LLAMA3_ASCII),
-    SAME("cl100k", CUT_CL100K),
+    KNOWN_SAME("codeshell", CUT_SMOLLM),
+    KNOWN_SAME("exaone", CUT_SMOLLM),
+    KNOWN_SAME("minerva-7b", CUT_SMOLLM),
+    KNOWN_SAME("mellum2", CUT_SMOLLM),
+    KNOWN_BEGUN("llama-bpe", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("llama3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("llama-v3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("falcon3", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("falcon-h1", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("pixtral", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("midm-2.0", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("lfm2", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_BEGUN("jina-v5-nano", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_SAME("cl100k", CUT_CL100K),
     {{"dbrx"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
     {{"smaug-bpe"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
     {{"chatglm-bpe"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
     {{"glm4"}, CUT_LLAMA3, CUT_LLAMA3_ASCII},
-    WHOLE("glm5", CUT_LLAMA3, CUT_LLAMA3_ASCII),
+    KNOWN_WHOLE("glm5", CUT_LLAMA3, CUT_LLAMA3_ASCII),
     {{"qwen2", .nfc = true}, CUT_QWEN2, CUT_QWEN2_ASCII},
     {{"deepseek-r1-qwen", .nfc = true}, CUT_QWEN2, CUT_QWEN2_ASCII},
     {{"kormo"}, CUT_QWEN2, CUT_QWEN2_ASCII},
@@ -262,38 +268,38 @@ static const known_name names[] = {
     {{"bailingmoe2"}, CUT_BAILING, CUT_QWEN2_ASCII},
     {{"llada-moe"}, CUT_BAILING, CUT_QWEN2_ASCII},
     {{"qwen35", .nfc = true}, CUT_QWEN35, CUT_QWEN35_ASCII},
-    SAME("seed-coder", CUT_SEED),
-    SAME("ufakzeka", CUT_UFAKZEKA),
-    SAME("laguna", CUT_LAGUNA),
-    WHOLE("minicpm5", CUT_MINICPM5, CUT_MINICPM5),
+    KNOWN_SAME("seed-coder", CUT_SEED),
+    KNOWN_SAME("ufakzeka", CUT_UFAKZEKA),
+    KNOWN_SAME("laguna", CUT_LAGUNA),
+    KNOWN_WHOLE("minicpm5", CUT_MINICPM5, CUT_MINICPM5),
     {{"gpt-4o"}, CUT_O200K, CUT_O200K_LLAMACPP},
     {{"llama4"}, CUT_O200K, CUT_O200K_LLAMACPP},
     {{"kanana2"}, CUT_O200K, CUT_O200K_LLAMACPP},
     {{"talkie"}, CUT_O200K, CUT_O200K_LLAMACPP},
     {{"minimax-m2"}, CUT_O200K, CUT_O200K_LLAMACPP},
-    WHOLE("granite-embed-multi-97m", CUT_O200K, CUT_GRANITE_LLAMACPP),
-    BEGUN("tekken", CUT_TEKKEN, CUT_TEKKEN_LLAMACPP),
-    SAME("kimi-k2", CUT_KIMI),
-    SAME("deepseek-v3", CUT_DEEPSEEK3),
-    SAME("hunyuan-dense", CUT_DEEPSEEK3),
-    SAME("joyai-llm", CUT_DEEPSEEK3),
-    SAME("hy_v4", CUT_DEEPSEEK3),
-    SAME("deepseek-llm", CUT_DEEPSEEK_LLM),
-    SAME("deepseek-coder", CUT_DEEPSEEK_CODER),
-    SAME("spark2_5", CUT_SPARK),
+    KNOWN_WHOLE("granite-embed-multi-97m", CUT_O200K, CUT_GRANITE_LLAMACPP),
+    KNOWN_BEGUN("tekken", CUT_TEKKEN, CUT_TEKKEN_LLAMACPP),
+    KNOWN_SAME("kimi-k2", CUT_KIMI),
+    KNOWN_SAME("deepseek-v3", CUT_DEEPSEEK3),
+    KNOWN_SAME("hunyuan-dense", CUT_DEEPSEEK3),
+    KNOWN_SAME("joyai-llm", CUT_DEEPSEEK3),
+    KNOWN_SAME("hy_v4", CUT_DEEPSEEK3),
+    KNOWN_SAME("deepseek-llm", CUT_DEEPSEEK_LLM),
+    KNOWN_SAME("deepseek-coder", CUT_DEEPSEEK_CODER),
+    KNOWN_SAME("spark2_5", CUT_SPARK),
     {{"falcon"}, CUT_FALCON, CUT_FALCON_LLAMACPP},
-    SAME("bloom", CUT_BLOOM),
-    SAME("poro-chat", CUT_BLOOM),
-    SAME("gpt3-finnish", CUT_BLOOM),
-    SAME("viking", CUT_VIKING),
-    WHOLE("youtu", CUT_YOUTU, CUT_YOUTU),
-    SAME("jais-2", CUT_JAIS2),
+    KNOWN_SAME("bloom", CUT_BLOOM),
+    KNOWN_SAME("poro-chat", CUT_BLOOM),
+    KNOWN_SAME("gpt3-finnish", CUT_BLOOM),
+    KNOWN_SAME("viking", CUT_VIKING),
+    KNOWN_WHOLE("youtu", CUT_YOUTU, CUT_YOUTU),
+    KNOWN_SAME("jais-2", CUT_JAIS2),
     {{"chameleon", .add_bos = true}, CUT_CHAMELEON, CUT_CHAMELEON},
-    SAME("tiny_aya", CUT_TINY_AYA),
-    SAME("cohere2moe", CUT_TINY_AYA),
-    SAME("superbpe", CUT_SUPERBPE),
-    SAME("afmoe", CUT_AFMOE),
-    SAME("exaone-moe", CUT_EXAONE_MOE),
+    KNOWN_SAME("tiny_aya", CUT_TINY_AYA),
+    KNOWN_SAME("cohere2moe", CUT_TINY_AYA),
+    KNOWN_SAME("superbpe", CUT_SUPERBPE),
+    KNOWN_SAME("afmoe", CUT_AFMOE),
+    KNOWN_SAME("exaone-moe", CUT_EXAONE_MOE),
 };
 
 static const known_name *name_find(const char *name, size_t n) {
