@@ -165,10 +165,8 @@ static void use(const jt_tokenizer *t, const char *s, size_t n, int merges_count
     for (int i = -1; i <= 3; i++) {
         jt_tokens got = {0};
         jt_status st = jt_chat_encode(t, m, i, i % 2, &got, &e);
-        if ((st == JT_OK) != (jt_chat_format(t) && i >= 0 && i < 3)) abort();
-        size_t marks = 0;
-        for (size_t k = 0; k < got.n; k++) marks += got.t[k].id == t->chat_open;
-        if (st == JT_OK && t->bpe.rules == 0 && marks > (size_t)i + 2) abort();
+        if (st == JT_OK && (!jt_chat_format(t) || i < 0 || i > 2)) abort();
+        if (st != JT_OK && !e.message[0]) abort();
         jt_tokens_free(&got);
     }
     jt_free(copy);

@@ -118,12 +118,17 @@ typedef struct jt_message {
     const char *role, *content; /* "system", "user", "assistant"; UTF-8 text, NUL-terminated */
 } jt_message;
 
-/* Appends the tokens of the conversation in the model's chat format. The format's
- * own markers become special tokens; contents never do. `answer`: 1 adds the opening
- * of the assistant's turn. JT_UNSUPPORTED, by name, if the model has no chat format or one this build cannot write. */
+/* Appends the tokens of the conversation as the model's own chat template writes it (jeton/template.h). Special tokens are
+ * taken only where the template wrote them: contents never become one. `answer`: 1 adds the opening of the assistant's turn.
+ * Spans are those of the template's text. JT_UNSUPPORTED, by name, if the model has no template or one that cannot be read;
+ * JT_INVALID what the template refuses, and what is not UTF-8. */
 JT_API jt_status jt_chat_encode(const jt_tokenizer *t, const jt_message *m, int n, int answer, jt_tokens *out, jt_error *err);
-/* "chatml-smollm2" or the like; NULL if the model has none that this build writes. */
+/* The same for a conversation as JSON, with tools, tool calls, reasoning and further variables (jt_template_render). */
+JT_API jt_status jt_chat_encode_json(const jt_tokenizer *t, const char *conversation, size_t n, jt_tokens *out, jt_error *err);
+/* "template"; NULL if the model has none that can be read. */
 JT_API const char *jt_chat_format(const jt_tokenizer *t);
+/* The source of the template; NULL if the model has none that can be read. The tokenizer's. */
+JT_API const char *jt_chat_template(const jt_tokenizer *t, size_t *n);
 
 #ifdef __cplusplus
 }

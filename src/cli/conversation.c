@@ -55,16 +55,28 @@ static bool begins_with(const jt_tokens *a, const jt_tokens *b) {
     return true;
 }
 
-/* What the format writes for one more question after the turns so far: the difference of two writings. */
+/* The whole conversation anew, where the template changes what was said before (Qwen 3 leaves out earlier reasoning): tokens of
+ * earlier turns are then no longer known one by one. */
+static jt_status write_anew(jt_conversation *c, const jt_tokens *all, jt_error *err) {
+    size_t was = c->n;
+    c->n = 0;
+    jt_status s = add_ids(c, all->t, all->n, err);
+    if (s) return c->n = was, s;
+    for (size_t i = 0; i < c->n_turn; i++) c->turn[i].begin = c->turn[i].open = c->turn[i].end = 0;
+    return JT_OK;
+}
+
+/* What the template writes for one more question after the turns so far: the difference of two writings, if the first begins
+ * the second and the tokens so far are known. */
 static jt_status add_question(jt_conversation *c, const char *user, jt_error *err) {
     jt_tokens all = {0}, before = {0};
+    bool known = !c->n_turn || c->turn[c->n_turn - 1].end;
     jt_status s = write_turns(c, c->n_turn, user, &all, err);
-    if (!s && c->n_turn) s = write_turns(c, c->n_turn, NULL, &before, err);
-    if (!s && !begins_with(&all, &before))
-        s = jt_error_set(err, JT_UNSUPPORTED,
-                         "the chat format %s changes earlier messages when one is added, so a chat cannot keep its tokens",
-                         jt_chat_format(c->tokenizer));
-    if (!s) s = add_ids(c, all.t + before.n, all.n - before.n, err);
+    if (!s && c->n_turn && known && write_turns(c, c->n_turn, NULL, &before, NULL)) known = false;
+    if (!s && known && begins_with(&all, &before))
+        s = add_ids(c, all.t + before.n, all.n - before.n, err);
+    else if (!s)
+        s = write_anew(c, &all, err);
     jt_tokens_free(&all);
     jt_tokens_free(&before);
     return s;
@@ -81,6 +93,7 @@ jt_status jt_conversation_ask(jt_conversation *c, const char *user, jt_error *er
         free_turn(&t);
         return s;
     }
+    if (c->n_turn && !c->turn[c->n_turn - 1].end) t.begin = 0;
     t.open = t.end = c->n;
     c->turn[c->n_turn++] = t;
     return JT_OK;
@@ -93,8 +106,14 @@ static jt_status find_close(const jt_conversation *c, jt_tokens *out, jt_error *
     jt_status s = jt_chat_encode(c->tokenizer, m, 1, 1, &open, err);
     if (!s) s = jt_chat_encode(c->tokenizer, m, 2, 0, &whole, err);
     if (!s) s = jt_encode(c->tokenizer, "x", 1, 0, &x, err);
-    if (!s && whole.n >= open.n + x.n && begins_with(&whole, &open)) {
-        size_t from = open.n + x.n, cap = 0;
+    size_t from = whole.n;
+    for (size_t i = open.n; !s && x.n && i + x.n <= whole.n; i++) { /* the last "x" behind the opening */
+        size_t k = 0;
+        while (k < x.n && whole.t[i + k].id == x.t[k].id) k++;
+        if (k == x.n) from = i + x.n;
+    }
+    if (!s && begins_with(&whole, &open)) {
+        size_t cap = 0;
         s = jt_grow((void **)&out->t, &cap, whole.n - from + 1, sizeof *out->t, err);
         if (!s) {
             out->cap = cap, out->n = whole.n - from;
@@ -151,6 +170,12 @@ void jt_conversation_undo(jt_conversation *c) {
 void jt_conversation_reopen(jt_conversation *c) {
     if (!c->n_turn) return;
     jt_turn *t = &c->turn[c->n_turn - 1];
+    if (!t->open) { /* its tokens are no longer known: without them, for want of memory, the answer is refused */
+        jt_tokens all = {0};
+        c->n = 0;
+        if (!write_turns(c, c->n_turn - 1, jt_str_c(&t->user), &all, NULL) && !add_ids(c, all.t, all.n, NULL)) t->open = c->n;
+        jt_tokens_free(&all);
+    }
     c->n = t->end = t->open;
     jt_str_clear(&t->answer);
     t->choice++;

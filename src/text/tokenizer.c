@@ -327,7 +327,7 @@ static jt_status build_tokenizer(jt_tokenizer *t, const jt_tokenizer_spec *s, jt
     for (int special = 0; special < 2; special++)
         for (size_t i = 0; i < t->vocab; i++)
             if (jt_type_special(t->types[i]) == special && (t->types[i] != JT_TOKEN_BYTE || !t->pipe)) jt_words_put(&t->find, (uint32_t)i);
-    jt_chat_find(t, s->chat_template);
+    if ((st = jt_chat_find(t, s->chat_template, err)) != JT_OK) return st;
     if (t->pipe && (st = jt_textpipe_added(t, s, err)) != JT_OK) return st;
     if (!t->pipe && (st = find_added(t, &t->user, false, err)) != JT_OK) return st;
     if (!t->pipe && (st = find_added(t, &t->all, true, err)) != JT_OK) return st;
@@ -369,6 +369,7 @@ void jt_tokenizer_free(jt_tokenizer *t) {
     jt_textpipe_free(t->pipe);
     jt_free(t->added_flags), jt_free(t->single), jt_free(t->pair);
     jt_free(t->names), jt_free(t->types), jt_free(t->ends);
+    jt_chat_free(t->chat);
     jt_arena_free(&t->strings);
     jt_free(t);
 }

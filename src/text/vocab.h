@@ -35,8 +35,7 @@ struct jt_tokenizer {
     bool add_bos, add_eos;
     jt_template_item *single, *pair; /* what stands around a text, and two; n = 0: as bos, eos, add_bos and add_eos say */
     size_t n_single, n_pair;
-    const struct jt_chat *chat; /* NULL: none that this build writes; then chat_why says why */
-    int32_t chat_open, chat_close;
+    struct jt_chat *chat; /* NULL: no template that this build reads; then chat_why says why */
     char chat_why[240];
 };
 
@@ -52,9 +51,10 @@ size_t jt_byte_level_write(const char *s, size_t n, char *out);
 /* The character of a byte. */
 uint32_t jt_byte_level_char(unsigned char b);
 
-/* Finds the format of a chat template and its markers in the vocabulary (chat.c), or why there is none. To be called
- * before the tables of added tokens are made: the markers become control tokens, which plain text never gives. */
-void jt_chat_find(jt_tokenizer *t, jt_view text);
+/* Reads a chat template (chat.c), or notes why it cannot be. To be called before the tables of added tokens are made: the
+ * template's markers become control tokens, which plain text never gives. Fails for want of memory only. */
+jt_status jt_chat_find(jt_tokenizer *t, jt_view text, jt_error *err);
+void jt_chat_free(struct jt_chat *c);
 
 /* The two tokens that merge number r names; false if it is not two tokens (tokenizer.c). */
 bool jt_merge_parts(const jt_tokenizer_spec *s, size_t r, jt_view *left, jt_view *right);

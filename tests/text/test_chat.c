@@ -31,8 +31,8 @@ static void written(void **state) {
     vocab_json v;
     assert_true(vocab_json_open(&v));
     jt_tokenizer *with = make(&v, smollm2), *plain = make(&v, chatml);
-    assert_string_equal(jt_chat_format(with), "chatml-smollm2");
-    assert_string_equal(jt_chat_format(plain), "chatml");
+    assert_string_equal(jt_chat_format(with), "template");
+    assert_string_equal(jt_chat_format(plain), "template");
     static const struct {
         jt_message m[3];
         int n, answer;
@@ -108,20 +108,20 @@ static void refused(void **state) {
     assert_non_null(strstr(e.message, "no chat template"));
     jt_tokenizer_free(t);
 
-    t = make(&v, "{{ messages }}");
+    t = make(&v, "{{ messages");
     assert_null(jt_chat_format(t));
     assert_int_equal(jt_chat_encode(t, m, 1, 1, &got, &e), JT_UNSUPPORTED);
-    assert_non_null(strstr(e.message, "14 bytes, SHA-256 "));
+    assert_non_null(strstr(e.message, "cannot be read (line 1, column 1"));
     jt_tokenizer_free(t);
 
-    v.tokens[1] = view_of("<|end|>");
-    t = make(&v, smollm2);
-    assert_null(jt_chat_format(t));
-    assert_int_equal(jt_chat_encode(t, m, 1, 1, &got, &e), JT_UNSUPPORTED);
-    assert_non_null(strstr(e.message, "no token <|im_end|>"));
+    t = make(&v, "{{ raise_exception('not you') }}");
+    assert_int_equal(jt_chat_encode(t, m, 1, 1, &got, &e), JT_INVALID);
+    assert_non_null(strstr(e.message, "not you"));
+    const jt_message latin = {"user", "caf\xe9"};
+    assert_int_equal(jt_chat_encode(t, &latin, 1, 1, &got, &e), JT_INVALID);
+    assert_non_null(strstr(e.message, "message 0: byte 3 is not UTF-8"));
     jt_tokenizer_free(t);
 
-    v.tokens[1] = view_of("<|im_end|>");
     t = make(&v, smollm2);
     assert_int_equal(jt_chat_encode(t, m, -1, 1, &got, &e), JT_INVALID);
     assert_int_equal(jt_chat_encode(t, m, 2, 1, &got, &e), JT_INVALID);
@@ -141,7 +141,7 @@ static void failing_allocations(void **state) {
     const jt_message m[] = {{"user", "What a long, long question this is, with \x04 in it, isn't it?"}};
     jt_status st = JT_NOMEM;
     for (long at = 0; st != JT_OK; at++) {
-        assert_in_range(at, 0, 100);
+        assert_in_range(at, 0, 1000);
         jt_tokens got = {0};
         jt_error e = {0};
         alloc_fail_at(at);

@@ -80,7 +80,7 @@ static void known_ids(void **state) {
 static void chat(void **state) {
     fixture *f = need(state);
     const jt_json *cases = jt_json_member(f->root, "chat");
-    assert_string_equal(jt_chat_format(f->t), "chatml-smollm2");
+    assert_string_equal(jt_chat_format(f->t), "template");
     assert_in_range(jt_json_count(cases), 8, 100);
     for (size_t i = 0; i < jt_json_count(cases); i++) {
         const jt_json *c = jt_json_item(cases, i), *said = jt_json_member(c, "messages");
