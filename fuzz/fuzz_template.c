@@ -1,6 +1,10 @@
 /* Any text as a chat template, behind a NUL any JSON as its conversation, and what comes out as an answer of some family: each is
  * refused with a message, or gives text that is UTF-8, spans that lie in it, and parts that do not depend on the pieces.
- * Covers: src/text/jinja/call.c src/text/jinja/chars.c src/text/jinja/eval.c src/text/jinja/exec.c src/text/jinja/filters_list.c src/text/jinja/filters_text.c src/text/jinja/filters_value.c src/text/jinja/format.c src/text/jinja/globals.c src/text/jinja/iter.c src/text/jinja/json.c src/text/jinja/lexer.c src/text/jinja/methods_text.c src/text/jinja/number.c src/text/jinja/parse.c src/text/jinja/parse_expression.c src/text/jinja/render.c src/text/jinja/strings.c src/text/jinja/tests.c src/text/jinja/text.c src/text/jinja/value.c src/text/chat_reader.c src/text/chat_calls.c */
+ * Covers: src/text/jinja/call.c src/text/jinja/chars.c src/text/jinja/eval.c src/text/jinja/exec.c src/text/jinja/filters_list.c
+ * src/text/jinja/filters_text.c src/text/jinja/filters_value.c src/text/jinja/format.c src/text/jinja/globals.c src/text/jinja/iter.c
+ * src/text/jinja/json.c src/text/jinja/lexer.c src/text/jinja/methods_text.c src/text/jinja/number.c src/text/jinja/parse.c
+ * src/text/jinja/parse_expression.c src/text/jinja/render.c src/text/jinja/strings.c src/text/jinja/tests.c src/text/jinja/text.c
+ * src/text/jinja/value.c src/text/chat_reader.c src/text/chat_calls.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +16,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char talk[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"H\xc3\xb6i <|x|>\"}, {\"role\": \"assistant\", \"content\": [{\"type\": "
-                           "\"text\", \"text\": \"Yo\"}], \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1.5}}}]}], "
-                           "\"tools\": [{\"a\": [1, 2, null]}], \"s\": \"abc abc\", \"n\": 5, \"f\": 2.5, \"l\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": 2}}";
+static const char talk[] =
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"H\xc3\xb6i <|x|>\"}, {\"role\": \"assistant\", \"content\": [{\"type\": "
+    "\"text\", \"text\": \"Yo\"}], \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"x\": 1.5}}}]}], "
+    "\"tools\": [{\"a\": [1, 2, null]}], \"s\": \"abc abc\", \"n\": 5, \"f\": 2.5, \"l\": [3, 1, 2], \"d\": {\"b\": 1, \"a\": 2}}";
 
 static void check_text(const jt_template_text *t) {
     for (size_t i = 0; i < t->n;) {
@@ -39,7 +44,7 @@ static jt_str read_answer(const char *family, const char *s, size_t n, size_t st
     if (jt_reader_end(r, &e)) abort();
     for (int part = 0; part < 2; part++) {
         size_t k;
-        const char *said = jt_reader_text(r, (jt_part)part, &k);
+        const char *said = jt_reader_text(r, (jt_reader_part)part, &k);
         jt_str_add(&all, said, k);
         jt_str_putc(&all, '|');
     }
@@ -49,7 +54,7 @@ static jt_str read_answer(const char *family, const char *s, size_t n, size_t st
 }
 
 static void check_answer(const char *s, size_t n) {
-    for (const jt_family *f = jt_families; f->name; f++) {
+    for (const jt_reader_style *f = jt_reader_families; f->name; f++) {
         jt_str whole = read_answer(f->name, s, n, n + 1), bytes = read_answer(f->name, s, n, 1);
         if (whole.n != bytes.n || memcmp(jt_str_c(&whole), jt_str_c(&bytes), whole.n) != 0) abort();
         jt_str_free(&whole), jt_str_free(&bytes);
@@ -65,7 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     jt_template_text text = {0};
     jt_error e = {0};
     jt_status st = jt_template_new(s, n_template, &t, &e);
-    if (!st) st = nul ? jt_template_render(t, nul + 1, n - n_template - 1, &o, &text, &e) : jt_template_render(t, talk, sizeof talk - 1, &o, &text, &e);
+    if (!st)
+        st = nul ? jt_template_render(t, nul + 1, n - n_template - 1, &o, &text, &e)
+                 : jt_template_render(t, talk, sizeof talk - 1, &o, &text, &e);
     if (st && !e.message[0]) abort();
     if (!st) check_text(&text);
     jt_template_text_free(&text);

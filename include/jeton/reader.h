@@ -21,13 +21,13 @@ typedef struct jt_reader jt_reader;
  * "glm", "kimi", or "plain" for any other. Static storage. */
 JT_API const char *jt_reader_family(const char *chat_template, size_t n);
 
-typedef enum jt_part { JT_PART_CONTENT, JT_PART_REASONING, JT_PART_CALL } jt_part;
+typedef enum jt_reader_part { JT_PART_CONTENT, JT_PART_REASONING, JT_PART_CALL } jt_reader_part;
 /* Called with what is new: bytes of content or reasoning; for a call its number is in `call`, and s is its name. */
-typedef void jt_part_fn(void *self, jt_part part, size_t call, const char *s, size_t n);
+typedef void jt_reader_fn(void *self, jt_reader_part part, size_t call, const char *s, size_t n);
 
 /* `prompt` (may be NULL) is what the template wrote: an answer to one that ends in the mark of reasoning begins in it.
  * Errors: JT_UNKNOWN for no family, JT_NOMEM. */
-JT_API jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt, jt_part_fn *fn, void *self, jt_reader **out,
+JT_API jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt, jt_reader_fn *fn, void *self, jt_reader **out,
                                jt_error *err);
 JT_API void jt_reader_free(jt_reader *r);
 /* JT_NOMEM, JT_LIMIT (an answer of more than 64 MiB). */
@@ -36,7 +36,7 @@ JT_API jt_status jt_reader_push(jt_reader *r, const char *s, size_t n, jt_error 
 JT_API jt_status jt_reader_end(jt_reader *r, jt_error *err);
 
 /* All that was read so far, NUL-terminated; the reader's. */
-JT_API const char *jt_reader_text(const jt_reader *r, jt_part part, size_t *n);
+JT_API const char *jt_reader_text(const jt_reader *r, jt_reader_part part, size_t *n);
 /* A tool call: arguments are JSON; id is "" where the model gives none. */
 typedef struct jt_reader_call {
     const char *name, *arguments, *id;

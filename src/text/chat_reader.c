@@ -7,17 +7,17 @@
 typedef enum reader_state { READ_CONTENT, READ_REASON, READ_CALLS, READ_HEAD } reader_state;
 
 struct jt_reader {
-    const jt_family *family;
-    jt_part_fn *fn;
+    const jt_reader_style *family;
+    jt_reader_fn *fn;
     void *self;
     reader_state state;
-    const jt_mark *mark; /* that opened the state */
-    jt_part part;        /* of what content is in Harmony's messages */
-    jt_str held;         /* not decided yet */
-    jt_str head;         /* Harmony: of the message being read */
-    jt_str said[2];      /* content and reasoning */
-    bool fresh[2];       /* nothing but white space since the part began: it is left out */
-    jt_str call;         /* Harmony: arguments of the call being read */
+    const jt_reader_mark *mark; /* that opened the state */
+    jt_reader_part part;        /* of what content is in Harmony's messages */
+    jt_str held;                /* not decided yet */
+    jt_str head;                /* Harmony: of the message being read */
+    jt_str said[2];             /* content and reasoning */
+    bool fresh[2];              /* nothing but white space since the part began: it is left out */
+    jt_str call;                /* Harmony: arguments of the call being read */
     bool in_call;
     size_t scanned; /* of what is held, without the end of the calls in it */
     size_t total;
@@ -27,7 +27,7 @@ struct jt_reader {
 enum { READER_MOST = 64 << 20 };
 
 const char *jt_reader_family(const char *chat_template, size_t n) {
-    const jt_family *f = jt_families;
+    const jt_reader_style *f = jt_reader_families;
     for (; strcmp(f->name, "plain") != 0; f++)
         for (int i = 0; i < 4 && f->signs[i]; i++)
             if (memmem(chat_template, n, f->signs[i], strlen(f->signs[i]))) return f->name;
@@ -36,16 +36,16 @@ const char *jt_reader_family(const char *chat_template, size_t n) {
 
 static bool reader_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
-jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt, jt_part_fn *fn, void *self, jt_reader **out,
+jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt, jt_reader_fn *fn, void *self, jt_reader **out,
                         jt_error *err) {
-    const jt_family *f = jt_families;
+    const jt_reader_style *f = jt_reader_families;
     while (f->name && strcmp(f->name, family) != 0) f++;
     if (!f->name) return jt_error_set(err, JT_UNKNOWN, "no family of answers is called \"%.60s\"", family);
     jt_reader *r = jt_alloc(1, sizeof *r);
     if (!r) return jt_nomem(err, "a reader of answers", 1, sizeof *r);
     *r = (jt_reader){.family = f, .fn = fn, .self = self, .fresh = {true, true}};
     while (n_prompt && reader_space(prompt[n_prompt - 1])) n_prompt--;
-    for (const jt_mark *m = f->marks; m->open; m++) {
+    for (const jt_reader_mark *m = f->marks; m->open; m++) {
         size_t n = strlen(m->open);
         if (m->kind == JT_MARK_REASON && prompt && n <= n_prompt && !memcmp(prompt + n_prompt - n, m->open, n))
             r->state = READ_REASON, r->mark = m;
@@ -63,7 +63,7 @@ void jt_reader_free(jt_reader *r) {
 }
 
 /* Content or reasoning; white space at the beginning of a part is left out where a mark stands before it. */
-static jt_status reader_say(jt_reader *r, jt_part part, const char *s, size_t n, jt_error *err) {
+static jt_status reader_say(jt_reader *r, jt_reader_part part, const char *s, size_t n, jt_error *err) {
     if (part == JT_PART_CALL) {
         jt_str_add(&r->call, s, n);
         return jt_str_check(&r->call, err);
@@ -89,15 +89,15 @@ static void reader_past(jt_reader *r, size_t n) {
 }
 
 /* The first of the marks in what is held: its place, or where the earliest that may still come begins. */
-static const jt_mark *next_mark(const jt_reader *r, size_t *at) {
-    const jt_mark *found = NULL;
+static const jt_reader_mark *next_mark(const jt_reader *r, size_t *at) {
+    const jt_reader_mark *found = NULL;
     *at = r->held.n;
-    for (const jt_mark *m = r->family->marks; m->open; m++) {
+    for (const jt_reader_mark *m = r->family->marks; m->open; m++) {
         size_t n = strlen(m->open);
         const char *p = memmem(jt_str_c(&r->held), r->held.n, m->open, n);
         if (p && (!found || (size_t)(p - r->held.s) < *at)) found = m, *at = (size_t)(p - r->held.s);
     }
-    for (const jt_mark *m = r->family->marks; m->open; m++)
+    for (const jt_reader_mark *m = r->family->marks; m->open; m++)
         for (size_t n = strlen(m->open), k = n - 1; k > 0; k--)
             if (k <= r->held.n && r->held.n - k < *at && !memcmp(r->held.s + r->held.n - k, m->open, k)) {
                 *at = r->held.n - k;
@@ -132,7 +132,7 @@ static jt_status end_message(jt_reader *r, jt_error *err) {
     return s;
 }
 
-static jt_status open_mark(jt_reader *r, const jt_mark *m, jt_error *err) {
+static jt_status open_mark(jt_reader *r, const jt_reader_mark *m, jt_error *err) {
     jt_status s = end_message(r, err);
     r->mark = m;
     r->part = JT_PART_CONTENT;
@@ -149,7 +149,7 @@ static jt_status open_mark(jt_reader *r, const jt_mark *m, jt_error *err) {
 /* One step; *more says whether another is possible. */
 static jt_status read_content(jt_reader *r, bool end, bool *more, jt_error *err) {
     size_t at;
-    const jt_mark *m = next_mark(r, &at);
+    const jt_reader_mark *m = next_mark(r, &at);
     if (!m && end) at = r->held.n;
     if (r->family->whole && !r->said[JT_PART_CONTENT].n && !end && !m) {
         size_t i = 0;
@@ -227,7 +227,7 @@ static jt_status read_calls(jt_reader *r, bool end, bool *more, jt_error *err) {
     if (!p && !end) return JT_OK;
     r->scanned = 0;
     size_t stop = at;
-    for (const jt_mark *m = r->family->marks; !close && m->open; m++) { /* without marks that end the answer */
+    for (const jt_reader_mark *m = r->family->marks; !close && m->open; m++) { /* without marks that end the answer */
         const char *drop = m->kind == JT_MARK_DROP && stop ? memmem(r->held.s, stop, m->open, strlen(m->open)) : NULL;
         if (drop) stop = (size_t)(drop - r->held.s);
     }
@@ -287,7 +287,7 @@ jt_status jt_reader_end(jt_reader *r, jt_error *err) {
     return s ? s : end_message(r, err);
 }
 
-const char *jt_reader_text(const jt_reader *r, jt_part part, size_t *n) {
+const char *jt_reader_text(const jt_reader *r, jt_reader_part part, size_t *n) {
     if (part == JT_PART_CALL) return *n = 0, "";
     *n = r->said[part].n;
     return jt_str_c(&r->said[part]);

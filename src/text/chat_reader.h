@@ -7,25 +7,25 @@
 #include "core/str.h"
 #include "jeton/reader.h"
 
-typedef enum jt_mark_kind {
+typedef enum jt_reader_mark_kind {
     JT_MARK_REASON, /* reasoning, up to `close` */
     JT_MARK_CALLS,  /* calls, up to `close` or the end */
     JT_MARK_DROP,   /* says nothing: left out */
     JT_MARK_HEAD    /* Harmony: a header up to <|message|>, which says what the text up to the next mark is */
-} jt_mark_kind;
+} jt_reader_mark_kind;
 
-typedef struct jt_mark {
+typedef struct jt_reader_mark {
     const char *open, *close; /* close NULL: to the end of the answer */
-    jt_mark_kind kind;
-} jt_mark;
+    jt_reader_mark_kind kind;
+} jt_reader_mark;
 
-typedef struct jt_family {
+typedef struct jt_reader_style {
     const char *name;
-    const char *signs[4]; /* a template with one of these texts is of the family */
-    const jt_mark *marks; /* ends with open NULL */
-    bool whole;           /* an answer that is one JSON object with a name is a call */
-} jt_family;
-extern const jt_family jt_families[]; /* ends with name NULL; the first that fits counts */
+    const char *signs[4];        /* a template with one of these texts is of the family */
+    const jt_reader_mark *marks; /* ends with open NULL */
+    bool whole;                  /* an answer that is one JSON object with a name is a call */
+} jt_reader_style;
+extern const jt_reader_style jt_reader_families[]; /* ends with name NULL; the first that fits counts */
 
 typedef struct jt_call_text {
     jt_str name, arguments, id;

@@ -82,7 +82,7 @@ typedef struct jt_tokenizer_spec {
     size_t vocab;          /* of tokens and of types */
     const jt_view *merges; /* merges: "a b" in order of rank */
     size_t n_merges;
-    const int32_t *merge_rank; /* not descending; merges of equal rank go from left to right; NULL: in their order */
+    const int32_t *merge_rank;   /* not descending; merges of equal rank go from left to right; NULL: in their order */
     const jt_view *merges_right; /* not NULL: a merge is merges[i] and merges_right[i] */
 
     int32_t bos, eos, eot, eom, unk; /* bos_token_id, eos_, eot_, eom_, unknown_; -1 when absent */

@@ -91,7 +91,7 @@ typedef struct heard {
     size_t calls;
 } heard;
 
-static void hear(void *self, jt_part part, size_t call, const char *s, size_t n) {
+static void hear(void *self, jt_reader_part part, size_t call, const char *s, size_t n) {
     heard *h = self;
     if (part != JT_PART_CALL)
         jt_str_add(&h->part[part], s, n);
