@@ -157,6 +157,20 @@ static bool eval_dict(jt_jrun *r, const jt_jnode *n, jt_jscope *s, jt_jval *out)
     return d != NULL;
 }
 
+/* Made of literals alone: the reference computes it before the template runs, with other rules for errors. */
+static bool is_constant(const jt_jnode *n) {
+    if (!n) return true;
+    if (n->kind == JT_JN_NAME || n->kind == JT_JN_CALL) return false;
+    for (size_t i = 0; i < n->n_kid; i++)
+        if (!is_constant(n->kid[i])) return false;
+    for (size_t i = 0; n->call && i < n->call->n_pos; i++)
+        if (!is_constant(n->call->pos[i])) return false;
+    for (size_t i = 0; n->call && i < n->call->n_named; i++)
+        if (!is_constant(n->call->named[i])) return false;
+    if (n->call && (n->call->star || n->call->stars)) return false;
+    return is_constant(n->a) && is_constant(n->b) && is_constant(n->c);
+}
+
 static bool eval_item(jt_jrun *r, const jt_jnode *n, jt_jscope *s, jt_jval *out) {
     jt_jval v, key, part[3] = {{0}};
     if (!jt_jeval(r, n->a, s, &v)) return false;
@@ -169,6 +183,11 @@ static bool eval_item(jt_jrun *r, const jt_jnode *n, jt_jscope *s, jt_jval *out)
     for (int i = 0; i < 3; i++)
         if (of[i] && !jt_jeval(r, of[i], s, &part[i])) return false;
     r->at = n;
+    bool whole = v.kind == JT_J_STR || v.kind == JT_J_LIST || v.kind == JT_J_TUPLE || v.kind == JT_J_RANGE || v.kind == JT_J_UNDEFINED;
+    if (!whole && is_constant(n)) {
+        *out = no_member(r, v, JT_JNONE);
+        return !r->status;
+    }
     return jt_jslice(r, v, part, out);
 }
 

@@ -319,7 +319,7 @@ static bool f_sort(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
         for (size_t g = 0; key && g < n_get; g++)
             if (!getter_get(r, &get[g], items->v[i], &key->v[key->n++])) return false;
         if (!key) return false;
-        k[i] = (keyed){n_get == 1 ? key->v[0] : (jt_jval){.kind = JT_J_LIST, .list = key}, items->v[i]};
+        k[i] = (keyed){(jt_jval){.kind = JT_J_LIST, .list = key}, items->v[i]};
     }
     return k && give_list(sorted(r, items, k, back), out);
 }

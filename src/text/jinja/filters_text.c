@@ -113,6 +113,7 @@ static bool f_indent(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
 static bool f_truncate(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
     jt_jval v[5];
     int64_t length = 255, leeway = 5;
+    size_t len = 0;
     bool kill = false;
     const jt_jstr *s, *end;
     jt_jbuf b = {.r = r};
@@ -121,10 +122,12 @@ static bool f_truncate(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
         return false;
     if (v[3].kind == JT_J_MISSING && !jt_jval_text(r, "...", &v[3])) return false;
     if (v[4].kind != JT_J_NONE && !arg_int(r, v[4], "truncate", &leeway)) return false;
-    if (!jt_jwant_str(r, v[0], "truncate", &s) || !jt_jwant_str(r, v[3], "truncate", &end)) return false;
+    if (!jt_jwant_str(r, v[3], "truncate", &end)) return false;
     if (length < (int64_t)end->len) return jt_jfail(r, JT_FORMAT, "truncate: expected length >= %zu", end->len);
     if (leeway < 0) return jt_jfail(r, JT_FORMAT, "truncate: expected leeway >= 0");
-    if ((int64_t)s->len <= length || (int64_t)s->len - length <= leeway) return *out = v[0], true;
+    if (!jt_jlen(r, v[0], &len)) return false;
+    if ((int64_t)len <= length || (int64_t)len - length <= leeway) return *out = v[0], true;
+    if (!jt_jwant_str(r, v[0], "truncate", &s)) return false;
     size_t stop = jt_jstr_place(s, (size_t)length - end->len);
     if (!kill) {
         size_t at = stop;
