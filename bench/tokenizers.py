@@ -9,7 +9,6 @@ their ids are the same, and does encode_ordinary(document).
 """
 import argparse, json, os, subprocess, sys, time
 
-sys.path.pop(0)  # this folder, where this file has the package's name
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 

@@ -1,21 +1,21 @@
-/* tokenizer_folder.c: the tokenizer of a Hugging Face folder: WordPiece and byte-level BPE from tokenizer.json, WordPiece from
- * vocab.txt and tokenizer_config.json. A folder whose tokenizer is of another kind has none here. */
+/* tokenizer_folder.c: the tokenizer of a Hugging Face folder: tokenizer.json, or tokenizer.model of SentencePiece, or the
+ * vocab.txt of BERT; tokenizer_config.json beside them. A folder whose tokenizer.json has a part that is not known has none
+ * here. */
 #include <string.h>
 
 #include "core/file.h"
 #include "model/convert.h"
 #include "model/model.h"
-#include "text/pretok.h"
-#include "text/tokenizer.h"
+#include "text/sentencepiece.h"
+#include "text/tokenizer_json.h"
 
 /* What a tokenizer is made from while it is gathered. */
 struct folder_text {
     jt_tokenizer_spec spec;
     jt_json *tokenizer, *config;
     jt_str vocab; /* vocab.txt */
-    jt_view *token, *merge;
+    jt_view *token;
     int32_t *type;
-    jt_arena arena;
 };
 
 static jt_status folder_file(const char *folder, const char *file, jt_json **json, jt_str *text, jt_error *err) {
@@ -27,45 +27,12 @@ static jt_status folder_file(const char *folder, const char *file, jt_json **jso
     return s;
 }
 
-static const char *folder_type(const jt_json *v) {
-    const char *s = v ? jt_json_string(jt_json_member(v, "type"), NULL) : NULL;
-    return s ? s : "";
-}
-
 static jt_status folder_room(struct folder_text *t, size_t n, jt_error *err) {
     if (!(t->token = jt_alloc(n, sizeof *t->token)) || !(t->type = jt_alloc(n, sizeof *t->type)))
         return jt_nomem(err, "the vocabulary", n, sizeof *t->token);
     for (size_t i = 0; i < n; i++) t->type[i] = JT_TOKEN_UNUSED, t->token[i] = (jt_view){"", 0};
     t->spec.tokens = t->token, t->spec.types = t->type, t->spec.vocab = n;
     return JT_OK;
-}
-
-static jt_status folder_id(const jt_json *v, size_t vocab, int64_t *id, jt_error *err) {
-    if (v && jt_json_i64(v, id) && *id >= 0 && (uint64_t)*id < vocab) return JT_OK;
-    return jt_error_set(err, JT_FORMAT, "tokenizer.json: the id of a token is none from 0 to %zu", vocab - 1);
-}
-
-/* The vocabulary and the added tokens by id; ids without a token are unused ones. */
-static jt_status folder_vocab(struct folder_text *t, size_t most, jt_error *err) {
-    const jt_json *vocab = jt_json_member(jt_json_member(t->tokenizer, "model"), "vocab"), *v;
-    const jt_json *added = jt_json_member(t->tokenizer, "added_tokens");
-    const char *name;
-    void *iter = NULL;
-    int64_t id = 0;
-    bool special;
-    jt_status s = folder_room(t, most, err);
-    while (!s && vocab && jt_json_each(vocab, &iter, &name, &v)) {
-        if ((s = folder_id(v, most, &id, err))) break;
-        t->token[id] = (jt_view){name, strlen(name)}, t->type[id] = JT_TOKEN_NORMAL;
-    }
-    for (size_t i = 0; !s && added && i < jt_json_count(added); i++) {
-        const jt_json *a = jt_json_item(added, i), *content = jt_json_member(a, "content"), *sp = jt_json_member(a, "special");
-        jt_view text = {.s = content ? jt_json_string(content, &text.n) : NULL};
-        if ((s = folder_id(jt_json_member(a, "id"), most, &id, err))) break;
-        if (!text.s) return jt_error_set(err, JT_FORMAT, "tokenizer.json: added_tokens: number %zu has no content", i);
-        t->token[id] = text, t->type[id] = sp && jt_json_bool(sp, &special) && special ? JT_TOKEN_CONTROL : JT_TOKEN_USER;
-    }
-    return s;
 }
 
 static int32_t folder_find(const struct folder_text *t, const char *s, size_t n) {
@@ -89,73 +56,6 @@ static bool folder_switch(const jt_json *j, const char *key, bool otherwise) {
     bool on = otherwise;
     const jt_json *v = j ? jt_json_member(j, key) : NULL;
     return v && jt_json_bool(v, &on) ? on : otherwise;
-}
-
-static jt_status folder_wordpiece(struct folder_text *t, jt_error *err) {
-    const jt_json *model = jt_json_member(t->tokenizer, "model"), *normal = jt_json_member(t->tokenizer, "normalizer");
-    jt_wordpiece_options *o = &t->spec.wordpiece;
-    int64_t most = 100;
-    const char *more = NULL, *unk = NULL;
-    bool bert = !strcmp(folder_type(normal), "BertNormalizer"),
-         cut = !strcmp(folder_type(jt_json_member(t->tokenizer, "pre_tokenizer")), "BertPreTokenizer");
-    if (!cut || (normal && jt_json_kind_of(normal) != JT_JSON_NULL && !bert))
-        return jt_error_set(err, JT_UNSUPPORTED,
-                            "tokenizer.json: WordPiece with normalizer \"%.40s\" and pre_tokenizer \"%.40s\" is not supported",
-                            folder_type(normal), folder_type(jt_json_member(t->tokenizer, "pre_tokenizer")));
-    jt_status s = jt_config_int_or(model, "max_input_chars_per_word", 1, 1 << 20, 100, &most, err);
-    if (!s) s = jt_config_string_or(model, "continuing_subword_prefix", "##", &more, err);
-    if (!s) s = jt_config_string_or(model, "unk_token", "[UNK]", &unk, err);
-    if (s) return s;
-    *o = (jt_wordpiece_options){.given = true, .most_chars = (int)most, .more = {more, strlen(more)}};
-    o->clean = bert && folder_switch(normal, "clean_text", true), o->cjk = bert && folder_switch(normal, "handle_chinese_chars", true);
-    o->lower = bert && folder_switch(normal, "lowercase", true), o->strip = bert && folder_switch(normal, "strip_accents", o->lower);
-    t->spec.model = (jt_view){"bert", 4};
-    t->spec.unk = folder_find(t, unk, strlen(unk));
-    t->spec.bos = folder_special(t, "cls_token", "[CLS]"), t->spec.eos = folder_special(t, "sep_token", "[SEP]");
-    return JT_OK;
-}
-
-/* Whether the post-processor puts a token at the beginning or the end of a text. */
-static bool folder_adds(const struct folder_text *t, int32_t id, bool last) {
-    const jt_json *post = jt_json_member(t->tokenizer, "post_processor"), *all = jt_config_find(post ? post : t->tokenizer, "single");
-    const jt_json *list = post ? jt_json_member(post, "processors") : NULL;
-    for (size_t i = 0; !all && list && i < jt_json_count(list); i++) all = jt_json_member(jt_json_item(list, i), "single");
-    size_t n = all ? jt_json_count(all) : 0, k = 0;
-    const jt_json *one = n ? jt_config_find(jt_json_item(all, last ? n - 1 : 0), "SpecialToken.id") : NULL;
-    const char *s = one ? jt_json_string(one, &k) : NULL;
-    return s && id >= 0 && folder_find(t, s, k) == id;
-}
-
-static jt_status folder_bpe(struct folder_text *t, jt_error *err) {
-    const jt_json *model = jt_json_member(t->tokenizer, "model"), *merges = jt_json_member(model, "merges");
-    const char *pre = jt_convert_pre_name(t->tokenizer), *normal = folder_type(jt_json_member(t->tokenizer, "normalizer"));
-    size_t n = merges ? jt_json_count(merges) : 0, k = 0;
-    if (!(t->merge = jt_alloc(n, sizeof *t->merge))) return jt_nomem(err, "the merges", n, sizeof *t->merge);
-    for (size_t i = 0; i < n; i++) {
-        const jt_json *v = jt_json_item(merges, i), *a = jt_json_item(v, 0), *b = jt_json_item(v, 1);
-        jt_view l = {.s = a ? jt_json_string(a, &l.n) : NULL}, r = {.s = b ? jt_json_string(b, &r.n) : NULL};
-        if ((t->merge[i].s = jt_json_string(v, &k))) {
-            t->merge[i].n = k;
-            continue;
-        }
-        if (!l.s || !r.s) return jt_error_set(err, JT_FORMAT, "tokenizer.json: merge %zu is no pair of tokens", i);
-        char *both = jt_arena_alloc(&t->arena, l.n + r.n + 1, 1);
-        if (!both) return jt_nomem(err, "the merges", l.n + r.n + 1, 1);
-        memcpy(both, l.s, l.n), both[l.n] = ' ', memcpy(both + l.n + 1, r.s, r.n);
-        t->merge[i] = (jt_view){both, l.n + r.n + 1};
-    }
-    t->spec.merges = t->merge, t->spec.n_merges = n;
-    t->spec.model = (jt_view){"gpt2", 4}, t->spec.pre = (jt_view){pre, strlen(pre)};
-    t->spec.nfc = !strcmp(normal, "NFC");
-    t->spec.ignore_merges = folder_switch(model, "ignore_merges", false);
-    t->spec.bos = folder_special(t, "bos_token", NULL), t->spec.eos = folder_special(t, "eos_token", NULL);
-    int32_t cls = folder_special(t, "cls_token", NULL), sep = folder_special(t, "sep_token", NULL);
-    if (folder_adds(t, cls, false)) t->spec.bos = cls;
-    if (folder_adds(t, sep, true)) t->spec.eos = sep;
-    t->spec.add_bos = folder_adds(t, t->spec.bos, false), t->spec.add_eos = folder_adds(t, t->spec.eos, true);
-    const jt_json *chat = t->config ? jt_json_member(t->config, "chat_template") : NULL;
-    if (chat) t->spec.chat_template.s = jt_json_string(chat, &t->spec.chat_template.n);
-    return JT_OK;
 }
 
 /* A token a line. */
@@ -188,33 +88,39 @@ static jt_status folder_lines(struct folder_text *t, jt_error *err) {
     return JT_OK;
 }
 
-static jt_status folder_read(struct folder_text *t, const jt_config *c, const char *path, bool *known, jt_error *err) {
-    jt_status s = folder_file(path, "tokenizer.json", &t->tokenizer, NULL, err);
-    if (!s) s = folder_file(path, "tokenizer_config.json", &t->config, NULL, err);
-    if (s) return s;
-    const jt_json *model = t->tokenizer ? jt_json_member(t->tokenizer, "model") : NULL;
-    const char *normal = t->tokenizer ? folder_type(jt_json_member(t->tokenizer, "normalizer")) : "";
-    bool piece = model && (!strcmp(folder_type(model), "WordPiece") || (!*folder_type(model) && c->types));
-    const char *pre = model && !piece ? jt_convert_pre_name(t->tokenizer) : NULL;
-    bool bpe = pre && jt_pretok_find(pre, strlen(pre)) && (!*normal || !strcmp(normal, "NFC"));
-    *known = piece || bpe;
-    if (*known && !(s = folder_vocab(t, (size_t)c->vocab, err))) s = piece ? folder_wordpiece(t, err) : folder_bpe(t, err);
-    if (model || s || !c->types) return s;
-    s = folder_file(path, "vocab.txt", NULL, &t->vocab, err);
-    *known = !s && t->vocab.s;
-    return *known ? folder_lines(t, err) : s;
+static jt_status folder_pieces(const char *path, const jt_json *config, size_t vocab, jt_tokenizer **out, jt_error *err) {
+    jt_str name = {0};
+    jt_map map;
+    jt_str_printf(&name, "%s/tokenizer.model", path);
+    jt_status s = jt_str_check(&name, err);
+    bool there = !s && jt_file_exists(name.s);
+    if (there && !(s = jt_map_open(name.s, &map, err))) {
+        s = jt_tokenizer_sentencepiece((const char *)map.p, map.n, config, vocab, out, err);
+        jt_map_close(&map);
+    }
+    jt_str_free(&name);
+    return s;
+}
+
+static jt_status folder_words(struct folder_text *t, const char *path, jt_tokenizer **out, jt_error *err) {
+    jt_status s = folder_file(path, "vocab.txt", NULL, &t->vocab, err);
+    if (s || !t->vocab.s) return s;
+    s = folder_lines(t, err);
+    return s ? s : jt_tokenizer_new(&t->spec, out, err);
 }
 
 jt_status jt_model_load_folder_tokenizer(const jt_config *c, const char *path, jt_tokenizer **out, jt_error *err) {
     struct folder_text t = {0};
-    bool known = false;
     jt_tokenizer_spec_init(&t.spec);
     *out = NULL;
-    jt_status s = folder_read(&t, c, path, &known, err);
-    if (!s && known) s = jt_tokenizer_new(&t.spec, out, err);
+    jt_status s = folder_file(path, "tokenizer.json", &t.tokenizer, NULL, err);
+    if (!s) s = folder_file(path, "tokenizer_config.json", &t.config, NULL, err);
+    if (!s && t.tokenizer) s = jt_tokenizer_json(t.tokenizer, t.config, (size_t)c->vocab, out, err);
+    if (!s && !t.tokenizer) s = folder_pieces(path, t.config, (size_t)c->vocab, out, err);
+    if (!s && !t.tokenizer && !*out && c->types) s = folder_words(&t, path, out, err);
+    if (s == JT_UNSUPPORTED && t.tokenizer) s = JT_OK;
     jt_json_free(t.tokenizer), jt_json_free(t.config);
     jt_str_free(&t.vocab);
-    jt_free(t.token), jt_free(t.merge), jt_free(t.type);
-    jt_arena_free(&t.arena);
+    jt_free(t.token), jt_free(t.type);
     return s;
 }

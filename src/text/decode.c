@@ -51,7 +51,16 @@ jt_status jt_decode_text(const jt_tokenizer *t, const int32_t *ids, size_t n, in
     size_t k;
     jt_status st = jt_decode(t, ids, n, special, &bytes, &k, err);
     if (st) return st;
-    if (t->pipe)
+    bool first = true;
+    if (t->piece && t->piece->options.tidy) {
+        for (size_t i = 0; i < n && !st; i++) {
+            jt_view v = t->names[ids[i]];
+            if (!special && jt_type_special(t->types[ids[i]])) continue;
+            if (first && v.n && v.s[0] == ' ') v.s++, v.n--;
+            st = jt_text_tidy(&s, v, err);
+            first = false;
+        }
+    } else if (t->pipe)
         st = jt_textpipe_text(t, ids, n, special, &s, err);
     else
         jt_text_lossy(&s, bytes, k);

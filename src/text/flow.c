@@ -18,17 +18,17 @@ jt_status jt_flow_begin(jt_flow *f, const char *s, size_t n, size_t base, jt_err
     jt_status st = jt_grow((void **)&f->from, &f->cap, n, sizeof *f->from, err);
     if (st) return st;
     jt_str_clear(&f->text), jt_str_clear(&f->next);
-    f->failed = false;
-    f->origin = base, f->origin_end = base + n;
+    f->failed = f->grown = false;
+    f->origin = base, f->origin_end = base + n, f->most = n * 1024 + (1 << 20);
     jt_str_add(&f->text, s, n);
     for (size_t i = 0; i < n; i++) f->from[i] = (jt_flow_span){(uint32_t)(base + i), (uint32_t)(base + i + 1)};
     return jt_str_check(&f->text, err);
 }
 
 static bool flow_room(jt_flow *f, size_t n) {
-    if (f->failed ||
-        (f->next.n + n > f->next_cap && jt_grow((void **)&f->next_from, &f->next_cap, f->next.n + n, sizeof *f->next_from, NULL)))
-        f->failed = true;
+    if (n > f->most || f->next.n > f->most - n) f->failed = f->grown = true;
+    if (!f->failed && f->next.n + n > f->next_cap)
+        f->failed = jt_grow((void **)&f->next_from, &f->next_cap, f->next.n + n, sizeof *f->next_from, NULL) != JT_OK;
     return !f->failed;
 }
 
@@ -61,6 +61,7 @@ jt_flow_span jt_flow_of(const jt_flow *f, size_t begin, size_t end) {
 }
 
 jt_status jt_flow_turn(jt_flow *f, jt_error *err) {
+    if (f->grown) return jt_error_set(err, JT_LIMIT, "a normalizer makes the text more than a thousand times as long");
     if (f->failed) return jt_nomem(err, "text on its way through a tokenizer", f->next.n, sizeof *f->from);
     jt_str text = f->text;
     jt_flow_span *from = f->from;

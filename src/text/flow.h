@@ -21,8 +21,9 @@ typedef struct jt_flow {
     jt_str next; /* what the step under way has written */
     jt_flow_span *next_from;
     size_t next_cap;
-    bool failed;   /* memory ran out while writing */
-    size_t origin; /* where the original begins and ends */
+    bool failed, grown; /* memory ran out while writing; the text grew past `most` */
+    size_t most;        /* 1,024 times its first length and a little more */
+    size_t origin;      /* where the original begins and ends */
     size_t origin_end;
 
     jt_normal chars, spare;  /* of the normal forms */

@@ -175,6 +175,10 @@ jt_status jt_json_pre_tokenizer(jt_json_steps *s, const jt_json *v, jt_error *er
     } else if (!strcmp(type, "Split")) {
         st = read_pattern(v, &k.split.pattern, &regex, err);
         if (st) return st;
+        if (!k.split.pattern.n) { /* it matches between any two characters */
+            k.kind = JT_STEP_FIXED, k.count = 1;
+            return add_cut(s, k, err);
+        }
         k.split.kind = regex ? JT_CUT_REGEX : JT_CUT_STRING, k.split.invert = jt_json_switch(v, "invert", false);
         st = read_behaviour(v, &k.split.behaviour, err);
     } else if (!strcmp(type, "CharDelimiterSplit")) {

@@ -96,16 +96,16 @@ static jt_status steps_nmt(jt_flow *f, jt_error *err) {
 }
 
 /* memmem, which finds nothing where the needle is empty. */
-static size_t steps_find(const char *s, size_t n, size_t at, jt_view what) {
+static size_t normal_find(const char *s, size_t n, size_t at, jt_view what) {
     const char *p = what.n && what.n <= n - at ? memmem(s + at, n - at, what.s, what.n) : NULL;
     return p ? (size_t)(p - s) : n;
 }
 
 static jt_status steps_replace_text(const jt_stage *g, jt_flow *f, jt_error *err) {
     const char *s = jt_str_c(&f->text);
-    size_t n = f->text.n, at = 0, hit = steps_find(s, n, 0, g->step.a);
+    size_t n = f->text.n, at = 0, hit = normal_find(s, n, 0, g->step.a);
     if (hit == n) return JT_OK;
-    for (; hit < n; hit = steps_find(s, n, at, g->step.a)) {
+    for (; hit < n; hit = normal_find(s, n, at, g->step.a)) {
         jt_flow_keep(f, at, hit);
         at = hit + g->step.a.n;
         if (g->step.b.n) jt_flow_put(f, g->step.b.s, g->step.b.n, jt_flow_of(f, hit, at));
@@ -194,7 +194,14 @@ static jt_status steps_collapse(jt_flow *f, jt_error *err) {
     size_t n = f->text.n, at = 0;
     const char *s = jt_str_c(&f->text);
     while (at < n && s[at] == ' ') at++;
-    while (n > at && s[n - 1] == ' ') n--;
+    for (;;) { /* at the end U+2581 goes as well, wherever it came from */
+        if (n > at && s[n - 1] == ' ')
+            n--;
+        else if (n >= at + 3 && !memcmp(s + n - 3, "\xe2\x96\x81", 3))
+            n -= 3;
+        else
+            break;
+    }
     for (size_t end; at < n; at = end) {
         for (end = at; end < n && !(s[end] == ' ' && s[end - 1] == ' '); end++) continue;
         jt_flow_keep(f, at, end);

@@ -215,7 +215,7 @@ static bool pattern_class(pattern_in *p, jt_str *out) {
     if (ok) jt_str_puts(out, negative ? "[^" : "[");
     if (ok) jt_str_add(out, jt_str_c(&members), members.n);
     if (ok) jt_str_puts(out, both ? "])" : "]");
-    ok = ok && !members.failed && !most.failed;
+    if (members.failed || most.failed) ok = false, out->failed = true;
     jt_str_free(&members), jt_str_free(&most);
     return ok;
 }

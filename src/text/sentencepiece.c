@@ -5,7 +5,7 @@
 #include "text/json_steps.h"
 #include "text/vocab.h"
 
-static const jt_view lower_block = {"\xe2\x96\x81", 3}; /* U+2581 */
+static const jt_view piece_space = {"\xe2\x96\x81", 3}; /* U+2581 */
 
 /* SentencePiece's normaliser and the way back, as steps. */
 static void piece_steps(jt_piece_steps *s, jt_view charsmap, bool prefix, bool collapse, jt_textpipe_spec *p) {
@@ -13,8 +13,8 @@ static void piece_steps(jt_piece_steps *s, jt_view charsmap, bool prefix, bool c
     if (charsmap.n) s->normal[n++] = (jt_text_step){.kind = JT_STEP_CHARSMAP, .a = charsmap};
     if (collapse) s->normal[n++] = (jt_text_step){.kind = JT_STEP_COLLAPSE};
     if (prefix) s->normal[n++] = (jt_text_step){.kind = JT_STEP_PREPEND, .a = {" ", 1}};
-    s->normal[n++] = (jt_text_step){.kind = JT_STEP_REPLACE, .a = {" ", 1}, .b = lower_block};
-    s->decode[d++] = (jt_decode_step){.kind = JT_DECODE_REPLACE, .a = lower_block, .b = {" ", 1}};
+    s->normal[n++] = (jt_text_step){.kind = JT_STEP_REPLACE, .a = {" ", 1}, .b = piece_space};
+    s->decode[d++] = (jt_decode_step){.kind = JT_DECODE_REPLACE, .a = piece_space, .b = {" ", 1}};
     s->decode[d++] = (jt_decode_step){.kind = JT_DECODE_FALLBACK};
     s->decode[d++] = (jt_decode_step){.kind = JT_DECODE_FUSE};
     if (prefix) s->decode[d++] = (jt_decode_step){.kind = JT_DECODE_STRIP, .a = {" ", 1}, .start = 1};
@@ -207,6 +207,24 @@ static jt_status pad_pieces(struct piece_file *f, size_t vocab, jt_error *err) {
     return s;
 }
 
+/* Tokens that tokenizer_config.json adds to those of the file, by id. */
+static jt_status added_pieces(struct piece_file *f, const jt_json *config, size_t vocab, jt_error *err) {
+    const jt_json *all = config ? jt_json_member(config, "added_tokens_decoder") : NULL, *v;
+    const char *key;
+    void *iter = NULL;
+    int64_t id;
+    jt_status s = JT_OK;
+    while (!s && all && jt_json_kind_of(all) == JT_JSON_OBJECT && jt_json_each(all, &iter, &key, &v)) {
+        jt_view name = jt_json_text(v, "content", NULL);
+        if (!name.n || !jt_read_i64(key, strlen(key), &id) || id < 0 || id >= JT_VOCAB_MOST) continue;
+        if ((size_t)id >= f->n && !(vocab && (size_t)id >= vocab)) s = pad_pieces(f, (size_t)id + 1, err);
+        if (s || (size_t)id >= f->n) break;
+        if (f->type[id] == JT_TOKEN_UNKNOWN || f->type[id] == JT_TOKEN_BYTE) continue;
+        f->token[id] = name, f->type[id] = jt_json_switch(v, "special", false) ? JT_TOKEN_CONTROL : JT_TOKEN_USER;
+    }
+    return s;
+}
+
 static void piece_spec(struct piece_file *f, const jt_json *config) {
     jt_tokenizer_spec *s = &f->spec;
     jt_textpipe_spec *p = &f->pipe;
@@ -229,6 +247,7 @@ jt_status jt_tokenizer_sentencepiece(const char *s, size_t n, const jt_json *con
     *out = NULL;
     jt_tokenizer_spec_init(&f.spec);
     jt_status st = read_model(&f, (struct proto){(const unsigned char *)s, (const unsigned char *)s + n}, err);
+    if (!st) st = added_pieces(&f, config, vocab, err);
     if (!st) st = pad_pieces(&f, vocab, err);
     if (!st) piece_spec(&f, config);
     if (!st) st = jt_tokenizer_new(&f.spec, out, err);

@@ -7,9 +7,9 @@
 #include "core/mem.h"
 #include "text/textpipe_inside.h"
 
-static const char lower_block[] = "\xe2\x96\x81"; /* U+2581 */
+static const char pipe_block[] = "\xe2\x96\x81"; /* U+2581 */
 
-static bool view_is(jt_view v, const char *s) { return v.s && v.n == strlen(s) && !memcmp(v.s, s, v.n); }
+static bool pipe_view_is(jt_view v, const char *s) { return v.s && v.n == strlen(s) && !memcmp(v.s, s, v.n); }
 
 static jt_view keep_view(jt_textpipe *p, jt_view v, bool *ok) {
     if (!v.s) return (jt_view){"", 0};
@@ -95,17 +95,46 @@ static jt_view shown_name(jt_tokenizer *t, const jt_textpipe_spec *d, jt_view v,
     return v;
 }
 
+/* The bytes of a token of RWKV's vocabulary, which is written with \\t, \\n, \\r, \\xHH and \\ before other characters. */
+static jt_view unescaped(jt_arena *a, jt_view v, bool *ok) {
+    char *s = jt_arena_alloc(a, v.n + 1, 1);
+    size_t n = 0;
+    if (!s) {
+        *ok = false;
+        return v;
+    }
+    for (size_t i = 0; i < v.n; i++) {
+        char c = v.s[i];
+        if (c != '\\' || i + 1 == v.n) {
+            s[n++] = c;
+            continue;
+        }
+        c = v.s[++i];
+        unsigned x = 0;
+        bool hex = c == 'x' && i + 2 < v.n;
+        for (size_t k = i + 1; hex && k <= i + 2; k++) {
+            char h = v.s[k];
+            hex = (h >= '0' && h <= '9') || (h >= 'a' && h <= 'f') || (h >= 'A' && h <= 'F');
+            x = x * 16 + (unsigned)(h <= '9' ? h - '0' : (h | 32) - 'a' + 10);
+        }
+        if (hex) i += 2;
+        s[n++] = hex ? (char)x : c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c;
+    }
+    return (jt_view){s, n};
+}
+
 static jt_status find_names(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_textpipe *p, jt_error *err) {
     const jt_textpipe_spec *d = s->pipe;
     bool ok = true;
     for (size_t i = 0; i < s->vocab && ok; i++) {
         jt_view v = keep_view(p, s->tokens[i], &ok);
         if (!ok) break;
+        if (d->model == JT_PIECES_RWKV && (!s->types || s->types[i] == JT_TOKEN_NORMAL)) v = unescaped(&p->arena, v, &ok);
         p->written[i] = v;
         int type = t->types[i] = s->types ? (uint8_t)s->types[i] : JT_TOKEN_NORMAL, b = d->byte_fallback ? byte_of(v) : -1;
         bool plain = type == JT_TOKEN_NORMAL || type == JT_TOKEN_UNUSED || type == JT_TOKEN_BYTE || type == JT_TOKEN_USER;
         p->spelt[i] = jt_type_special(type) ? (jt_view){"", 0}
-                      : p->spaces           ? replaced(&p->arena, v, (jt_view){lower_block, 3}, (jt_view){" ", 1}, &ok)
+                      : p->spaces           ? replaced(&p->arena, v, (jt_view){pipe_block, 3}, (jt_view){" ", 1}, &ok)
                                             : v;
         if (b >= 0 && type != JT_TOKEN_CONTROL) {
             char c = (char)b, *one = jt_arena_copy(&t->strings, &c, 1);
@@ -176,6 +205,10 @@ static jt_status scored_merges(const jt_tokenizer_spec *s, const jt_textpipe *p,
                                size_t *n, jt_error *err) {
     jt_words words = {0};
     size_t cap = 0, cap_rank = 0, k = 0;
+    uint64_t work = 0;
+    for (size_t i = 0; i < s->vocab; i++) work += (uint64_t)p->spelt[i].n * p->spelt[i].n;
+    if (work > (uint64_t)1 << 34)
+        return jt_error_set(err, JT_LIMIT, "the pieces of this vocabulary are too long to find how they are made");
     struct scored *order = jt_alloc(s->vocab, sizeof *order);
     jt_status st = order ? jt_words_init(&words, p->spelt, s->vocab, err) : jt_nomem(err, "the merges", s->vocab, sizeof *order);
     for (size_t i = s->vocab; !st && i-- > 0;)
@@ -252,6 +285,7 @@ static jt_status make_bpe(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     if (!st) st = spm ? scored_merges(s, p, part, &rule, &rank, &n, err) : written_merges(s, p, rule, &n, err);
     bool chars = !st && (spm || chars_fit(t, s, rule, n, all_bytes));
     p->way = chars ? JT_WAY_CHARS : JT_WAY_SYMBOLS;
+    p->quick = p->quick && chars;
     if (!st) {
         jt_bpe_how how = {.chars = true, .ignore_merges = s->ignore_merges, .rank = rank, .only_rules = !chars};
         st = jt_bpe_init(&t->bpe, p->spelt, part, s->vocab, rule, n, &how, err);
@@ -365,25 +399,29 @@ static jt_status make_model(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_erro
 
 /* What the steps come to if all they do is to write spaces as U+2581, with one at the front or none: then pieces are spelt
  * with a space and the text can stay as it is. */
-static bool only_spaces(const jt_textpipe_spec *d, jt_textpipe *p) {
+static bool only_spaces(const jt_tokenizer_spec *t, jt_textpipe *p) {
+    const jt_textpipe_spec *d = t->pipe;
+    /* White space beside a token of the normalised text is none where it is written as U+2581. */
+    for (size_t i = 0; i < t->n_added; i++)
+        if (t->added[i].normalized && (t->added[i].lstrip || t->added[i].rstrip)) return false;
     bool space = false, front = false;
     int scheme = JT_SCHEME_NEVER;
     if (d->model != JT_PIECES_BPE && d->model != JT_PIECES_SPM) return false;
     for (size_t i = 0; i < d->n_normal; i++) {
         const jt_text_step *s = &d->normal[i];
-        if (s->kind == JT_STEP_REPLACE && !s->regex && view_is(s->a, " ") && view_is(s->b, lower_block))
+        if (s->kind == JT_STEP_REPLACE && !s->regex && pipe_view_is(s->a, " ") && pipe_view_is(s->b, pipe_block))
             space = true;
-        else if (s->kind == JT_STEP_PREPEND && !front && (view_is(s->a, lower_block) || (view_is(s->a, " ") && !space)))
+        else if (s->kind == JT_STEP_PREPEND && !front && (pipe_view_is(s->a, pipe_block) || (pipe_view_is(s->a, " ") && !space)))
             front = true, scheme = JT_SCHEME_ALWAYS;
         else
             return false;
     }
     for (size_t i = 0; i < d->n_cut; i++) {
         const jt_text_step *s = &d->cut[i];
-        if (s->kind == JT_STEP_METASPACE && view_is(s->a, lower_block) && !p->at_spaces && (!front || s->scheme == JT_SCHEME_NEVER)) {
+        if (s->kind == JT_STEP_METASPACE && pipe_view_is(s->a, pipe_block) && !p->at_spaces && (!front || s->scheme == JT_SCHEME_NEVER)) {
             space = true, p->at_spaces = s->cut;
             if (s->scheme != JT_SCHEME_NEVER) front = true, scheme = s->scheme, p->unless = true;
-        } else if (!(s->kind == JT_STEP_SPLIT && s->split.kind == JT_CUT_STRING && view_is(s->split.pattern, " ") && space &&
+        } else if (!(s->kind == JT_STEP_SPLIT && s->split.kind == JT_CUT_STRING && pipe_view_is(s->split.pattern, " ") && space &&
                      !s->split.invert)) {
             p->at_spaces = p->unless = false;
             return false;
@@ -407,13 +445,14 @@ static jt_status make_stages(jt_textpipe *p, const jt_text_step *step, size_t n,
     return s;
 }
 
-static jt_status make_steps(jt_textpipe *p, const jt_textpipe_spec *d, jt_error *err) {
-    if (!(p->spaces = only_spaces(d, p))) {
+static jt_status make_steps(jt_textpipe *p, const jt_tokenizer_spec *t, jt_error *err) {
+    const jt_textpipe_spec *d = t->pipe;
+    if (!(p->spaces = only_spaces(t, p))) {
         jt_status s = make_stages(p, d->normal, d->n_normal, &p->normal, &p->n_normal, err);
         return s ? s : make_stages(p, d->cut, d->n_cut, &p->cut, &p->n_cut, err);
     }
     p->quick = true;
-    jt_view block = {lower_block, 3}, space = {" ", 1};
+    jt_view block = {pipe_block, 3}, space = {" ", 1};
     const jt_text_step normal[] = {{.kind = JT_STEP_REPLACE, .a = block, .b = space}, {.kind = JT_STEP_PREPEND, .a = space}};
     const jt_text_step cut[] = {{.kind = JT_STEP_METASPACE, .a = space, .scheme = p->scheme, .cut = p->at_spaces}};
     bool prepend = p->scheme == JT_SCHEME_ALWAYS && !p->unless;
@@ -433,7 +472,8 @@ static jt_status make_decoders(jt_textpipe *p, const jt_textpipe_spec *d, jt_err
                                       : JT_OK;
         if (s) return s;
         p->lead |= (g->step.kind == JT_DECODE_METASPACE && g->step.scheme != JT_SCHEME_NEVER) ||
-                   (g->step.kind == JT_DECODE_STRIP && g->step.start && view_is(g->step.a, " ")) || g->step.kind == JT_DECODE_WORDPIECE;
+                   (g->step.kind == JT_DECODE_STRIP && g->step.start && pipe_view_is(g->step.a, " ")) ||
+                   g->step.kind == JT_DECODE_WORDPIECE;
     }
     return JT_OK;
 }
@@ -446,7 +486,7 @@ jt_status jt_textpipe_new(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_error 
     p->pattern = jt_alloc(s->vocab, sizeof *p->pattern);
     p->flags = jt_alloc(s->vocab, 1);
     if (!p->spelt || !p->written || !p->pattern || !p->flags) return jt_nomem(err, "the vocabulary", s->vocab, sizeof *p->spelt);
-    jt_status st = make_steps(p, s->pipe, err);
+    jt_status st = make_steps(p, s, err);
     if (!st) st = make_decoders(p, s->pipe, err);
     if (!st) st = find_names(t, s, p, err);
     return st ? st : make_model(t, s, err);
@@ -497,6 +537,7 @@ jt_status jt_textpipe_added(jt_tokenizer *t, const jt_tokenizer_spec *s, jt_erro
                                     (a->rstrip ? JT_ADDED_RIGHT : 0) | (a->normalized && p->n_normal ? JT_ADDED_LATER : 0));
         *v = keep_view(p, a->content, &ok);
         if (ok && p->flags[a->id] & JT_ADDED_LATER) st = later_pattern(p, v, err);
+        if (ok && !st && p->flags[a->id] & JT_ADDED_LATER) p->written[a->id] = *v; /* which is how its text is written, too */
     }
     for (size_t i = 0; i < t->vocab && !s->n_added; i++)
         if (jt_type_special(t->types[i]) || t->types[i] == JT_TOKEN_USER) {

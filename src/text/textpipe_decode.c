@@ -132,8 +132,7 @@ static jt_view strip(jt_view v, const jt_decode_step *d) {
     return v;
 }
 
-/* What tokenizers of words put right in each piece. */
-static jt_status put_clean(jt_str *o, jt_view v, jt_error *err) {
+jt_status jt_text_tidy(jt_str *o, jt_view v, jt_error *err) {
     static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
                                            {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
                                            {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
@@ -163,7 +162,7 @@ static jt_status decode_wordpiece(struct decode_run *r, const jt_decode_step *d,
         if (i && more) v.s += d->a.n, v.n -= d->a.n;
         if (i && !more) jt_str_putc(&one, ' ');
         jt_str_add(&one, v.s, v.n);
-        if (!(s = jt_str_check(&one, err)) && d->cleanup) s = put_clean(&r->out.s, (jt_view){jt_str_c(&one), one.n}, err);
+        if (!(s = jt_str_check(&one, err)) && d->cleanup) s = jt_text_tidy(&r->out.s, (jt_view){jt_str_c(&one), one.n}, err);
         if (!s && !d->cleanup) jt_str_add(&r->out.s, jt_str_c(&one), one.n);
         list_end(&r->out);
     }
@@ -184,7 +183,7 @@ static jt_status decode_ctc(struct decode_run *r, const jt_decode_step *d, jt_er
         v = (jt_view){jt_str_c(&one), one.n};
         if (d->cleanup) {
             jt_str clean = {0};
-            s = put_clean(&clean, v, err);
+            s = jt_text_tidy(&clean, v, err);
             put_replaced(&r->out.s, (jt_view){jt_str_c(&clean), clean.n}, d->b, (jt_view){" ", 1});
             if (!s) s = jt_str_check(&clean, err);
             jt_str_free(&clean);

@@ -185,7 +185,7 @@ static jt_status run_normalised(struct pipeline_run *r, const char *s, size_t n,
 
 /* ---- the quick way ---- */
 
-static const char lower_block[] = "\xe2\x96\x81"; /* U+2581 */
+static const char run_block[] = "\xe2\x96\x81"; /* U+2581 */
 
 /* Text as it stands, with a space at its front or without. */
 static jt_status run_quick(struct pipeline_run *r, const char *s, size_t n, size_t base, jt_error *err) {
@@ -211,13 +211,14 @@ static jt_status run_quick(struct pipeline_run *r, const char *s, size_t n, size
 
 static jt_status run_gap(struct pipeline_run *r, const char *s, size_t n, size_t base, int all, jt_error *err) {
     if (!n) return JT_OK;
-    if (r->p->quick && !r->p->later[all].any && !memmem(s, n, lower_block, 3)) return run_quick(r, s, n, base, err);
+    if (r->p->quick && !r->p->later[all].any && !memmem(s, n, run_block, 3)) return run_quick(r, s, n, base, err);
     return run_normalised(r, s, n, base, all, err);
 }
 
 jt_status jt_textpipe_encode(const jt_tokenizer *t, const char *text, size_t n, size_t base, int flags, jt_bpe_work *w, jt_tokens *out,
                              jt_error *err) {
     struct pipeline_run r = {.t = t, .p = t->pipe, .bpe = w, .out = out};
+    size_t from = out->n;
     int all = flags & JT_PARSE_SPECIAL ? 1 : 0;
     jt_status st = JT_OK;
     for (size_t at = 0, next = 0; !st;) {
@@ -227,6 +228,10 @@ jt_status jt_textpipe_encode(const jt_tokenizer *t, const char *text, size_t n, 
         st = jt_tokens_push(out, h.id, base + h.begin, base + h.end, err);
         at = h.end, next = h.next;
     }
+    for (size_t i = from; i < out->n && !st && flags & JT_EVERY_BYTE; i++)
+        if (out->t[i].id == (int32_t)t->pipe->unk && out->t[i].begin < out->t[i].end)
+            st = jt_error_set(err, JT_UNSUPPORTED, "the bytes at offset %zu have no token in this vocabulary; leave them out",
+                              out->t[i].begin);
     jt_flow_free(&r.text), jt_flow_free(&r.part);
     jt_unigram_work_free(&r.unigram);
     jt_str_free(&r.piece);

@@ -32,6 +32,7 @@ typedef struct jt_wordpiece_options {
     bool clean, cjk, strip, lower; /* BERT's normaliser: controls out, spaces around CJK characters, accents off, lower case */
     int most_chars;                /* a longer word is the unknown token; 0: 100 */
     jt_view more;                  /* what continuing tokens begin with; s NULL: they are plain, and those that begin a word have U+2581 */
+    bool tidy;                     /* text of tokens is put right as BERT's decoder does (" ." becomes ".") */
 } jt_wordpiece_options;
 
 /* A step of cutting text into pieces, as tokenizer.json has them (pretok.h). */

@@ -179,6 +179,7 @@ static bool json_bert(struct json_text *t) {
     for (size_t i = 0; i < t->n_added; i++) yes = yes && t->added[i].special && !(t->added[i].normalized && s->n_normal);
     if (!yes) return false;
     t->spec.wordpiece = s->n_normal ? s->normal[0].bert : (jt_wordpiece_options){0};
+    t->spec.wordpiece.tidy = s->n_decode && s->decode[0].kind == JT_DECODE_WORDPIECE && s->decode[0].cleanup;
     t->spec.wordpiece.given = true, t->spec.wordpiece.most_chars = (int)t->pipe.most_chars, t->spec.wordpiece.more = t->pipe.more;
     t->spec.model = (jt_view){"bert", 4};
     return true;

@@ -15,7 +15,7 @@ static jt_status open_json(const char *path, const char *config, jt_tokenizer **
     return s;
 }
 
-static jt_status open_model(const char *path, const char *config, jt_tokenizer **out, jt_error *err) {
+static jt_status open_pieces(const char *path, const char *config, jt_tokenizer **out, jt_error *err) {
     jt_json *more = NULL;
     jt_map map;
     jt_status s = jt_map_open(path, &map, err);
@@ -39,7 +39,7 @@ static jt_status open_file(const char *path, const char *config, jt_tokenizer **
     ranks = jt_tiktoken_is((const char *)map.p, map.n);
     jt_map_close(&map);
     if (ranks) return jt_tokenizer_tiktoken(path, NULL, out, err);
-    s = first[0] == '{' ? open_json(path, config, out, err) : open_model(path, config, out, err);
+    s = first[0] == '{' ? open_json(path, config, out, err) : open_pieces(path, config, out, err);
     return s ? jt_error_in(err, s, "%s", path) : JT_OK;
 }
 

@@ -59,6 +59,9 @@ void jt_chat_free(struct jt_chat *c);
 /* The two tokens that merge number r names; false if it is not two tokens (tokenizer.c). */
 bool jt_merge_parts(const jt_tokenizer_spec *s, size_t r, jt_view *left, jt_view *right);
 
+/* Appends what BERT's decoder makes of one token: spaces before signs go, and the like (textpipe_decode.c). */
+jt_status jt_text_tidy(jt_str *o, jt_view v, jt_error *err);
+
 /* Appends s[0..n) with U+FFFD for each longest part of a character, or byte, that is not UTF-8 (decode.c). */
 void jt_text_lossy(jt_str *o, const char *s, size_t n);
 
