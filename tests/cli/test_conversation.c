@@ -85,6 +85,42 @@ static void tokens_stay_those_that_were_said(void **state) {
     }
 }
 
+/* Qwen 3 leaves the reasoning of earlier answers out, so a further question is written with the whole conversation anew. */
+static void a_template_may_change_what_was_said(void **state) {
+    (void)state;
+    static const char changing[] = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + ('(last) ' if loop.last and m.role == "
+                                   "'assistant' else '') + m.content + "
+                                   "'<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    jt_tokenizer *was = tokenizer, *t = NULL;
+    jt_error e;
+    vocab.spec.chat_template = view_of(changing);
+    assert_int_equal(jt_tokenizer_new(&vocab.spec, &t, &e), JT_OK);
+    tokenizer = t;
+    jt_conversation c = {.tokenizer = t}, r = {.tokenizer = t};
+    assert_int_equal(jt_conversation_ask(&c, "Hi", &e), JT_OK);
+    answer(&c, "the", true);
+    expect_text(&c, USER("Hi") OPEN "the" CLOSE);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(jt_conversation_ask(&c, "And?", &e), JT_OK);
+        expect_text(&c, USER("Hi") OPEN "the" CLOSE USER("And?") OPEN);
+        answer(&c, "no", false);
+        expect_text(&c, USER("Hi") OPEN "the" CLOSE USER("And?") OPEN "no" CLOSE);
+        jt_conversation_reopen(&c);
+        expect_text(&c, USER("Hi") OPEN "the" CLOSE USER("And?") OPEN);
+        answer(&c, "no", true);
+        int again;
+        assert_int_equal(jt_conversation_save(&c, path, "tiny", &e), JT_OK);
+        assert_int_equal(jt_conversation_load(&r, path, "tiny", &again, &e), JT_OK);
+        assert_int_equal(r.n, c.n);
+        jt_conversation_undo(&c);
+        if (i) jt_conversation_reopen(&c);
+    }
+    expect_text(&c, USER("Hi") OPEN);
+    jt_conversation_free(&c), jt_conversation_free(&r);
+    tokenizer = was;
+    jt_tokenizer_free(t);
+}
+
 static void nobody_can_say_a_marker(void **state) {
     (void)state;
     jt_conversation c = {.tokenizer = tokenizer};
@@ -206,11 +242,9 @@ static void failed_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_stay_those_that_were_said),
-        cmocka_unit_test(nobody_can_say_a_marker),
-        cmocka_unit_test(files_bring_back_everything),
-        cmocka_unit_test(wrong_files_change_nothing),
-        cmocka_unit_test(failed_allocations),
+        cmocka_unit_test(tokens_stay_those_that_were_said), cmocka_unit_test(a_template_may_change_what_was_said),
+        cmocka_unit_test(nobody_can_say_a_marker),          cmocka_unit_test(files_bring_back_everything),
+        cmocka_unit_test(wrong_files_change_nothing),       cmocka_unit_test(failed_allocations),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
