@@ -38,7 +38,8 @@ static jt_status chat_specials(const jt_tokenizer *t, jt_added *out, jt_error *e
     uint32_t *ids = jt_alloc(t->vocab, sizeof *ids);
     size_t n = 0;
     jt_words seen = {0};
-    jt_status s = ids ? jt_words_init(&seen, t->names, t->vocab, err) : jt_nomem(err, "the special tokens", t->vocab, sizeof *ids);
+    if (!ids) return jt_nomem(err, "the special tokens", t->vocab, sizeof *ids);
+    jt_status s = jt_words_init(&seen, t->names, t->vocab, err);
     for (size_t i = 0; !s && i < t->vocab; i++) {
         const jt_view *v = &t->names[i];
         if (!v->n || !jt_type_special(t->types[i]) || jt_words_get(&seen, v->s, v->n) != JT_NO_TOKEN) continue;
