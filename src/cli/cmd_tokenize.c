@@ -223,8 +223,10 @@ static jt_status line_text(const char *s, size_t n, jt_str *out, jt_error *err) 
     if (text) jt_str_add(out, text, k);
     for (size_t i = 0; hex && !st && i < k; i += 2) {
         int high = hex_digit(hex[i]), low = i + 1 < k ? hex_digit(hex[i + 1]) : -1;
-        if (high < 0 || low < 0) st = jt_error_set(err, JT_FORMAT, "\"hex\" is not pairs of hexadecimal digits");
-        jt_str_putc(out, (char)(high << 4 | low));
+        if (high < 0 || low < 0)
+            st = jt_error_set(err, JT_FORMAT, "\"hex\" is not pairs of hexadecimal digits");
+        else
+            jt_str_putc(out, (char)(high * 16 + low));
     }
     if (!text && !hex) st = jt_error_set(err, JT_FORMAT, "a line is neither a JSON string nor {\"hex\": ...}");
     jt_json_free(v);

@@ -40,8 +40,8 @@ static jt_status parallel_cut(parallel_job *j, size_t n, size_t size, jt_error *
     for (size_t at = 0; !st && at < n;) {
         jt_added_hit h = jt_added_next(a, t->names, j->s, n, at, at);
         while (!st && from + size < h.begin) { /* within text that holds no added token */
-            size_t want = from + size > at ? from + size : at, cut = want;
-            cut = at + jt_pretok_border(t->pretok, j->s + at, h.begin - at, want - at);
+            size_t want = from + size > at ? from + size : at;
+            size_t cut = at + jt_pretok_border(t->pretok, j->s + at, h.begin - at, want - at);
             if (cut >= h.begin) break;
             st = parallel_add(j, from, cut, err);
             from = cut;

@@ -282,7 +282,7 @@ static jt_status cut_text(const pretok_step *p, const char *s, jt_piece t, bool 
 
 jt_status jt_pretok_cut(const jt_pretok *p, const char *s, size_t n, jt_pieces *w, jt_error *err) {
     jt_status st = JT_OK;
-    size_t open;
+    size_t open = 0;
     w->n = 0, w->open = n;
     if (!n) return JT_OK;
     if (p->whole) return cut_fn(p->whole, &(jt_scan){s, n, false}, 0, w, &w->open, err);
