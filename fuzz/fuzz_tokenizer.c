@@ -106,12 +106,15 @@ static void check_rule(const jt_tokenizer *t, const char *s, size_t n) {
     jt_bpe_work w = {0};
     jt_tokens got = {0};
     jt_error e = {0};
+    jt_pieces pieces = {0};
     int32_t last;
-    for (size_t at = 0, end; at < n; at = end) {
+    if (jt_pretok_cut(t->pretok, s, n, &pieces, &e)) abort();
+    size_t before = 0;
+    for (size_t p = 0; p < pieces.n; p++) {
         char kept[512];
-        size_t m = 0, i = 0;
-        end = t->pretok->next(s, n, at);
-        if (end <= at || end > n) abort();
+        size_t m = 0, i = 0, at = pieces.p[p].begin, end = pieces.p[p].end;
+        if (at != before || end <= at || end > n) abort();
+        before = end;
         for (size_t k = at; k < end && m < sizeof kept; k++)
             if (t->bpe.byte[(unsigned char)s[k]] != JT_NO_TOKEN) kept[m++] = s[k];
         if (!m || m == sizeof kept) continue;
@@ -121,6 +124,8 @@ static void check_rule(const jt_tokenizer *t, const char *s, size_t n) {
             if (i == got.n || got.t[i].id != (int32_t)w.symbol[k].id) abort();
         if (i != got.n) abort();
     }
+    if (before != n) abort();
+    jt_pieces_free(&pieces);
     jt_bpe_work_free(&w);
     jt_tokens_free(&got);
 }
@@ -193,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
             if (jt_token_is_special(t, id) + jt_token_is_end(t, id) > 2) abort();
         }
         if (jt_tokenizer_bos(t) >= jt_tokenizer_vocab(t) || jt_tokenizer_eos(t) >= jt_tokenizer_vocab(t)) abort();
-        use(t, (const char *)data + at, n - at, !v->spec.ignore_merges && !t->pretok->ignore_merges);
+        use(t, (const char *)data + at, n - at, !v->spec.ignore_merges && !jt_pretok_find(v->spec.pre.s, v->spec.pre.n)->ignore_merges);
     }
     jt_tokenizer_free(t);
     jt_arena_free(&v->memory);

@@ -143,7 +143,7 @@ static void given_at_once(void **state) {
         size_t given; /* bytes */
     } row[] = {{"llama-bpe", "Hello the", 5}, {"llama-bpe", "Hello ", 5},    {"llama-bpe", "Hello", 0},   {"llama-bpe", "12 3", 3},
                {"llama-bpe", "1234", 3},      {"gpt-2", "King <no", 4},      {"gpt-2", "King <ni", 6},    {"gpt-2", "King <note>", 11},
-               {"qwen2", "King e", 4},        {"qwen2", "e\xcc\x81 the", 3}, {"gpt-2", "a\n\n\nb c", 5},    {"laguna", "the King\n", 8},
+               {"qwen2", "King e", 4},        {"qwen2", "e\xcc\x81 the", 3}, {"gpt-2", "a\n\n\nb c", 5},  {"laguna", "the King\n", 8},
                {"gpt-4o", "King's", 0},       {"gpt-4o", "King's ", 6},      {"gpt-2", "King\xe2\x82", 0}};
     jt_error e = {0};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
