@@ -124,8 +124,7 @@ static const jt_opt opts[] = {
 };
 static const jt_example examples[] = {
     {"jeton template model.gguf talk.json", "the prompt that the model's own template makes of a conversation"},
-    {"echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' | jeton template chat.jinja - --bos '<s>'",
-     "a template by itself"},
+    {"jeton template chat.jinja - --bos '<s>' <conversation.json", "a template by itself"},
     {0},
 };
 const jt_command jt_cmd_template = {
