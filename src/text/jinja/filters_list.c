@@ -194,7 +194,7 @@ static bool unique_next(jt_jrun *r, void *self, jt_jval *out, bool *done) {
 static lazy *lazy_new(jt_jrun *r, const jt_jargs *a) {
     lazy *l = jt_jalloc(r, 1, sizeof *l);
     if (l && a->n_pos) l->over = a->pos[0];
-    if (l && !a->n_pos) return jt_jfail(r, JT_FORMAT, "a filter without a value"), NULL;
+    if (l && !a->n_pos) return jt_jfail_set(r, JT_FORMAT, "a filter without a value"), NULL;
     return l;
 }
 

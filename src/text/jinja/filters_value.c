@@ -186,7 +186,7 @@ static bool f_filesizeformat(jt_jrun *r, const jt_jargs *a, jt_jval *out) {
     else if (v[0].kind != JT_J_STR || !read_float(v[0].s, &x))
         return jt_jfail(r, JT_FORMAT, "filesizeformat: the value is no number");
     if (!isfinite(x)) return jt_jfail(r, JT_UNSUPPORTED, "filesizeformat: the value is not finite");
-    long double base = binary ? 1024 : 1000, unit = base; /* exact up to the largest unit */
+    long double base = binary ? 1024 : 1000, unit; /* exact up to the largest unit */
     if (x == 1) {
         snprintf(t, sizeof t, "1 Byte");
     } else if (x < base) {

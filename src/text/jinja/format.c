@@ -82,13 +82,14 @@ static const jt_jstr *format_float(jt_jrun *r, const jt_jfield *f, double x) {
 }
 
 const jt_jstr *jt_jfield_number(jt_jrun *r, const jt_jfield *f, jt_jval v) {
-    if (f->precision > MOST_PRECISION) return jt_jfail(r, JT_LIMIT, "more than %d digits behind the point", MOST_PRECISION), NULL;
+    if (f->precision > MOST_PRECISION) return jt_jfail_set(r, JT_LIMIT, "more than %d digits behind the point", MOST_PRECISION), NULL;
     bool real = v.kind == JT_J_FLOAT || (f->type && strchr("eEfFgG%", f->type));
     if (real) return format_float(r, f, jt_jfloat(v));
     if (f->type == 'c') {
         jt_jbuf b = {.r = r};
         int64_t cp = jt_jint(v);
-        if (cp < 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000)) return jt_jfail(r, JT_FORMAT, "%%c arg not in range(0x110000)"), NULL;
+        if (cp < 0 || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+            return jt_jfail_set(r, JT_FORMAT, "%%c arg not in range(0x110000)"), NULL;
         return jt_jbuf_char(&b, (uint32_t)cp, false) ? jt_jbuf_end(&b) : NULL;
     }
     return format_int(r, f, jt_jint(v));

@@ -42,7 +42,7 @@ jt_jiter *jt_jiter_of(jt_jrun *r, jt_jnext *next, void *self, const char *name) 
 
 jt_jiter *jt_jiter_new(jt_jrun *r, jt_jval v) {
     if (v.kind == JT_J_ITER) return v.iter;
-    if (!jt_jiterable(v)) return jt_jfail(r, JT_FORMAT, "'%s' object is not iterable", jt_jkind_name(v)), NULL;
+    if (!jt_jiterable(v)) return jt_jfail_set(r, JT_FORMAT, "'%s' object is not iterable", jt_jkind_name(v)), NULL;
     jt_jiter *it = jt_jiter_of(r, v.kind == JT_J_LOOP ? iter_loop : NULL, NULL, "iterator");
     if (it && v.kind != JT_J_LOOP) it->over = v;
     return it;
@@ -57,7 +57,7 @@ jt_jiter *jt_jiter_back(jt_jrun *r, jt_jval v) {
                                        [JT_J_RANGE] = "range_iterator"};
     if (v.kind < JT_J_STR || v.kind > JT_J_RANGE) {
         if (v.kind == JT_J_UNDEFINED) return jt_jundefined_used(r, v), NULL;
-        return jt_jfail(r, JT_FORMAT, "'%s' object is not reversible", jt_jkind_name(v)), NULL;
+        return jt_jfail_set(r, JT_FORMAT, "'%s' object is not reversible", jt_jkind_name(v)), NULL;
     }
     jt_jiter *it = jt_jiter_of(r, NULL, NULL, name[v.kind]);
     if (it) it->over = v, it->back = true;

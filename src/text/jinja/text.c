@@ -7,7 +7,7 @@
 #include "text/jinja/node.h"
 
 void jt_jfloat_text(double x, char out[40]) {
-    char t[40], digits[20];
+    char t[40], digits[20] = "0";
     int exponent = 0, n = 0;
     if (isnan(x) || isinf(x)) {
         snprintf(out, 40, "%s", isnan(x) ? "nan" : x < 0 ? "-inf" : "inf");

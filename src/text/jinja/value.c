@@ -10,8 +10,8 @@
 
 /* ---- the run ---- */
 
-bool jt_jfail(jt_jrun *r, jt_status code, const char *fmt, ...) {
-    if (r->status) return false;
+void jt_jfail_set(jt_jrun *r, jt_status code, const char *fmt, ...) {
+    if (r->status) return;
     char text[400];
     va_list ap;
     va_start(ap, fmt);
@@ -22,7 +22,6 @@ bool jt_jfail(jt_jrun *r, jt_status code, const char *fmt, ...) {
     text[jt_utf8_whole(text, strlen(text))] = 0;
     r->status = r->at ? jt_error_set(r->err, code, "line %u, column %u: %s", r->at->line, r->at->column, text)
                       : jt_error_set(r->err, code, "%s", text);
-    return false;
 }
 
 bool jt_jstep(jt_jrun *r, uint64_t n) {
@@ -42,7 +41,7 @@ void *jt_jalloc(jt_jrun *r, size_t n, size_t size) {
     size_t bytes;
     if (r->status) return NULL;
     if (!jt_mul(n, size, &bytes) || r->arena.total > r->memory || bytes > r->memory - r->arena.total) {
-        jt_jfail(r, JT_LIMIT, "the template needs more memory than the %zu MiB that it may have", r->memory >> 20);
+        jt_jfail_set(r, JT_LIMIT, "the template needs more memory than the %zu MiB that it may have", r->memory >> 20);
         return NULL;
     }
     void *p = jt_arena_alloc(&r->arena, n, size);
@@ -128,7 +127,7 @@ static bool buf_room(jt_jbuf *b, size_t more) {
     if (r->status) return false;
     if (!jt_add(b->n, more, &need) || (b->bounded && need > r->output))
         return jt_jfail(r, JT_LIMIT, "the template writes more than %zu MiB", r->output >> 20);
-    if (need <= b->cap) return true;
+    if (b->s && need <= b->cap) return true;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)
         if (!jt_mul(cap, 2, &cap)) cap = need;
@@ -327,7 +326,7 @@ jt_jval jt_jundefined(jt_jrun *r, const char *fmt, ...) {
     va_end(ap);
     jt_jwhy *why = jt_jalloc(r, 1, sizeof *why);
     jt_jbuf b = {.r = r};
-    if (why && jt_jbuf_add(&b, text, jt_utf8_whole(text, strlen(text)) + 1, NULL)) {
+    if (why && jt_jbuf_add(&b, text, jt_utf8_whole(text, strlen(text)) + 1, NULL) && b.s) {
         b.s[b.n - 1] = 0;
         why->text = b.s;
     }

@@ -142,8 +142,10 @@ struct jt_jrun {
 };
 enum { JT_J_DEEPEST = 1600 };
 
-/* Sets the run's error (the first one stays), with the place of r->at; false. */
-bool jt_jfail(jt_jrun *r, jt_status code, const char *fmt, ...) JT_PRINTF(3, 4);
+/* Sets the run's error (the first one stays), with the place of r->at. */
+void jt_jfail_set(jt_jrun *r, jt_status code, const char *fmt, ...) JT_PRINTF(3, 4);
+/* The same, and false. */
+#define jt_jfail(...) (jt_jfail_set(__VA_ARGS__), false)
 /* Counts n steps of work. */
 bool jt_jstep(jt_jrun *r, uint64_t n);
 /* One level deeper; jt_jleave goes back. */
