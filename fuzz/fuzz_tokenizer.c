@@ -189,6 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (jt_tokenizer_new(&v->spec, &t, &e) != JT_OK) {
         if (t || !e.message[0]) abort();
     } else {
+        const jt_preset *known = jt_pretok_find(v->spec.pre.s, v->spec.pre.n);
+        bool by_rules = !v->spec.ignore_merges && known && !known->ignore_merges;
         jt_arena_free(&v->memory); /* nothing of the spec may be needed from here on */
         for (int32_t id = -2; id < jt_tokenizer_vocab(t) + 2; id++) {
             size_t k;
@@ -198,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
             if (jt_token_is_special(t, id) + jt_token_is_end(t, id) > 2) abort();
         }
         if (jt_tokenizer_bos(t) >= jt_tokenizer_vocab(t) || jt_tokenizer_eos(t) >= jt_tokenizer_vocab(t)) abort();
-        use(t, (const char *)data + at, n - at, !v->spec.ignore_merges && !jt_pretok_find(v->spec.pre.s, v->spec.pre.n)->ignore_merges);
+        use(t, (const char *)data + at, n - at, by_rules);
     }
     jt_tokenizer_free(t);
     jt_arena_free(&v->memory);
