@@ -231,25 +231,37 @@ static jt_status remove_pointer(removal *r, const char *path, jt_error *err) {
     return s;
 }
 
-/* All of a snapshot but GGUF files, which are models by themselves. */
-static jt_status remove_file(void *self, const char *folder, const char *name, jt_error *err) {
-    removal *r = self;
+typedef jt_status removal_step(void *self, const char *folder, const char *name, jt_error *err);
+
+/* One name below snapshots: `again` for what is in a folder, which goes when nothing is left in it, `file` for anything else. */
+static jt_status remove_walk(removal *r, const char *folder, const char *name, removal_step *again,
+                             jt_status (*file)(removal *r, const char *path, jt_error *err), jt_error *err) {
     jt_str path = {0};
     struct stat st;
     jt_str_printf(&path, "%s/%s", folder, name);
     jt_status s = jt_str_check(&path, err);
     if (!s && lstat(path.s, &st) == 0) {
-        if (S_ISDIR(st.st_mode) && r->depth < MAX_DEPTH) {
+        if (!S_ISDIR(st.st_mode)) {
+            s = file(r, path.s, err);
+        } else if (r->depth == 2 * MAX_DEPTH) {
+            s = jt_error_set(err, JT_LIMIT, "%s: folders nest too deeply; nothing more is removed", path.s);
+        } else {
             r->depth++;
-            s = jt_store_each(path.s, remove_file, r, err);
+            s = jt_store_each(path.s, again, r, err);
             r->depth--;
             (void)rmdir(path.s);
-        } else if (!has_end(name, ".gguf")) {
-            s = remove_pointer(r, path.s, err);
         }
     }
     jt_str_free(&path);
     return s;
+}
+
+/* All of a snapshot but GGUF files, which are models by themselves. */
+static jt_status remove_other(removal *r, const char *path, jt_error *err) {
+    return has_end(path, ".gguf") ? JT_OK : remove_pointer(r, path, err);
+}
+static jt_status remove_file(void *self, const char *folder, const char *name, jt_error *err) {
+    return remove_walk(self, folder, name, remove_file, remove_other, err);
 }
 
 static jt_status remove_parts(removal *r, const char *path, jt_error *err) {
@@ -268,27 +280,17 @@ static jt_status remove_parts(removal *r, const char *path, jt_error *err) {
     return s;
 }
 
-/* Marks the blobs that links of any snapshot still lead to. */
+/* Marks the blob that a link of any snapshot still leads to. */
+static jt_status mark_blob(removal *r, const char *path, jt_error *err) {
+    char *to = realpath(path, NULL);
+    (void)err;
+    for (size_t i = 0; to && i < r->n; i++) r->used[i] |= strcmp(r->blob[i], to) == 0;
+    free(to);
+    r->commits++;
+    return JT_OK;
+}
 static jt_status mark_used(void *self, const char *folder, const char *name, jt_error *err) {
-    removal *r = self;
-    jt_str path = {0};
-    struct stat st;
-    jt_str_printf(&path, "%s/%s", folder, name);
-    jt_status s = jt_str_check(&path, err);
-    if (!s && lstat(path.s, &st) == 0) {
-        if (S_ISDIR(st.st_mode)) {
-            if (r->depth++ < 2 * MAX_DEPTH) s = jt_store_each(path.s, mark_used, r, err);
-            r->depth--;
-            (void)rmdir(path.s); /* when nothing is left in it */
-        } else {
-            char *to = realpath(path.s, NULL);
-            for (size_t i = 0; to && i < r->n; i++) r->used[i] |= strcmp(r->blob[i], to) == 0;
-            free(to);
-            r->commits++;
-        }
-    }
-    jt_str_free(&path);
-    return s;
+    return remove_walk(self, folder, name, mark_used, mark_blob, err);
 }
 
 /* Refs to the commit whose snapshot is gone. */

@@ -38,7 +38,7 @@ static const uint32_t K[64] = {
 
 static uint32_t ror(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
-static void compress(uint32_t h[8], const uint8_t p[64]) {
+static void compress(uint32_t *h, const uint8_t p[64]) {
     uint32_t w[64], v[8];
     for (int i = 0; i < 16; i++)
         w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
@@ -61,30 +61,34 @@ void jt_sha256_init(jt_sha256 *s) {
     *s = (jt_sha256){{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}, 0, {0}};
 }
 
-void jt_sha256_add(jt_sha256 *s, const void *p, size_t n) {
+/* Both hashes take blocks of 64 bytes, and end with a bit, zeros and the length in bits. */
+static void sha_add(jt_sha *s, const void *p, size_t n, void (*block)(uint32_t *h, const uint8_t *p)) {
     const uint8_t *b = p;
     while (n) {
         size_t at = (size_t)(s->bytes & 63), take = 64 - at < n ? 64 - at : n;
         if (at == 0 && n >= 64) {
-            compress(s->h, b);
+            block(s->h, b);
             take = 64;
         } else {
             memcpy(s->block + at, b, take);
-            if (at + take == 64) compress(s->h, s->block);
+            if (at + take == 64) block(s->h, s->block);
         }
         b += take, n -= take, s->bytes += take;
     }
 }
 
-void jt_sha256_end(jt_sha256 *s, uint8_t out[32]) {
+static void sha_end(jt_sha *s, void (*block)(uint32_t *h, const uint8_t *p), uint8_t *out, int bytes) {
     uint64_t bits = s->bytes * 8;
     uint8_t one = 0x80, zero = 0, len[8];
-    jt_sha256_add(s, &one, 1);
-    while ((s->bytes & 63) != 56) jt_sha256_add(s, &zero, 1);
+    sha_add(s, &one, 1, block);
+    while ((s->bytes & 63) != 56) sha_add(s, &zero, 1, block);
     for (int i = 0; i < 8; i++) len[i] = (uint8_t)(bits >> (56 - 8 * i));
-    jt_sha256_add(s, len, 8);
-    for (int i = 0; i < 32; i++) out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
+    sha_add(s, len, 8, block);
+    for (int i = 0; i < bytes; i++) out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
+
+void jt_sha256_add(jt_sha256 *s, const void *p, size_t n) { sha_add(s, p, n, compress); }
+void jt_sha256_end(jt_sha256 *s, uint8_t out[32]) { sha_end(s, compress, out, 32); }
 
 void jt_hex(const uint8_t *p, size_t n, char *out) {
     static const char hex[] = "0123456789abcdef";
@@ -96,7 +100,7 @@ void jt_sha256_hex(const uint8_t digest[32], char out[65]) { jt_hex(digest, 32, 
 
 static uint32_t rol(uint32_t x, int n) { return x << n | x >> (32 - n); }
 
-static void compress_sha1(uint32_t h[5], const uint8_t p[64]) {
+static void compress_sha1(uint32_t *h, const uint8_t p[64]) {
     static const uint32_t k[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
     uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
     for (int i = 0; i < 16; i++)
@@ -113,22 +117,5 @@ static void compress_sha1(uint32_t h[5], const uint8_t p[64]) {
 
 void jt_sha1_init(jt_sha1 *s) { *s = (jt_sha1){{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}, 0, {0}}; }
 
-void jt_sha1_add(jt_sha1 *s, const void *p, size_t n) {
-    const uint8_t *b = p;
-    while (n) {
-        size_t at = (size_t)(s->bytes & 63), take = 64 - at < n ? 64 - at : n;
-        memcpy(s->block + at, b, take);
-        if (at + take == 64) compress_sha1(s->h, s->block);
-        b += take, n -= take, s->bytes += take;
-    }
-}
-
-void jt_sha1_end(jt_sha1 *s, uint8_t out[20]) {
-    uint64_t bits = s->bytes * 8;
-    uint8_t one = 0x80, zero = 0, len[8];
-    jt_sha1_add(s, &one, 1);
-    while ((s->bytes & 63) != 56) jt_sha1_add(s, &zero, 1);
-    for (int i = 0; i < 8; i++) len[i] = (uint8_t)(bits >> (56 - 8 * i));
-    jt_sha1_add(s, len, 8);
-    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
-}
+void jt_sha1_add(jt_sha1 *s, const void *p, size_t n) { sha_add(s, p, n, compress_sha1); }
+void jt_sha1_end(jt_sha1 *s, uint8_t out[20]) { sha_end(s, compress_sha1, out, 20); }

@@ -11,22 +11,18 @@ uint64_t jt_hash_bytes(uint64_t seed, const void *p, size_t n);
 uint64_t jt_hash_u64(uint64_t seed, uint64_t x);
 uint64_t jt_hash_str(uint64_t seed, const char *s);
 
-typedef struct jt_sha256 {
+typedef struct jt_sha {
     uint32_t h[8];
     uint64_t bytes;
     uint8_t block[64];
-} jt_sha256;
+} jt_sha;
+typedef jt_sha jt_sha256, jt_sha1;
 void jt_sha256_init(jt_sha256 *s);
 void jt_sha256_add(jt_sha256 *s, const void *p, size_t n);
 void jt_sha256_end(jt_sha256 *s, uint8_t out[32]);
 void jt_sha256_hex(const uint8_t digest[32], char out[65]);
 
 /* For names that git gives its objects, never where someone might want a collision. */
-typedef struct jt_sha1 {
-    uint32_t h[5];
-    uint64_t bytes;
-    uint8_t block[64];
-} jt_sha1;
 void jt_sha1_init(jt_sha1 *s);
 void jt_sha1_add(jt_sha1 *s, const void *p, size_t n);
 void jt_sha1_end(jt_sha1 *s, uint8_t out[20]);

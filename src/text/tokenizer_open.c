@@ -10,7 +10,7 @@ static jt_status open_json(const char *path, const char *config, jt_tokenizer **
     jt_json *root = NULL, *more = NULL;
     jt_status s = jt_json_read(path, &root, err);
     if (!s && config && jt_file_exists(config)) s = jt_json_read(config, &more, err);
-    if (!s) s = jt_tokenizer_json(root, more, 0, out, err);
+    if (!s && (s = jt_tokenizer_json(root, more, 0, out, err))) s = jt_error_in(err, s, "%s", path);
     jt_json_free(root), jt_json_free(more);
     return s;
 }
@@ -21,7 +21,7 @@ static jt_status open_pieces(const char *path, const char *config, jt_tokenizer 
     jt_status s = jt_map_open(path, &map, err);
     if (s) return s;
     if (config && jt_file_exists(config)) s = jt_json_read(config, &more, err);
-    if (!s) s = jt_tokenizer_sentencepiece((const char *)map.p, map.n, more, 0, out, err);
+    if (!s && (s = jt_tokenizer_sentencepiece((const char *)map.p, map.n, more, 0, out, err))) s = jt_error_in(err, s, "%s", path);
     jt_map_close(&map);
     jt_json_free(more);
     return s;
@@ -39,8 +39,7 @@ static jt_status open_file(const char *path, const char *config, jt_tokenizer **
     ranks = jt_tiktoken_is((const char *)map.p, map.n);
     jt_map_close(&map);
     if (ranks) return jt_tokenizer_tiktoken(path, NULL, out, err);
-    s = first[0] == '{' ? open_json(path, config, out, err) : open_pieces(path, config, out, err);
-    return s ? jt_error_in(err, s, "%s", path) : JT_OK;
+    return first[0] == '{' ? open_json(path, config, out, err) : open_pieces(path, config, out, err);
 }
 
 jt_status jt_tokenizer_open(const char *path, jt_tokenizer **out, jt_error *err) {
