@@ -62,7 +62,8 @@ static int below_group(const jt_command_group *g, int argc, char **argv) {
     if (g->fallback && (!argc || argv[0][0] == '-')) return run_command(jt_command_find(g->fallback), argc, argv);
     char name[64];
     if (argc && snprintf(name, sizeof name, "%s %s", g->name, argv[0]) < (int)sizeof name) {
-        const jt_command *c = jt_command_find(name);
+        const jt_command *c = jt_command_find(name), *other = g->fallback ? jt_command_find(g->fallback) : NULL;
+        if (!c && other && other->pos) return run_command(other, argc, argv); /* "methods top-p" */
         return c ? run_command(c, argc - 1, argv + 1) : no_command(name);
     }
     jt_say("%s needs a command; 'jeton %s --help' lists them", g->name, g->name);

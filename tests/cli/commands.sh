@@ -66,6 +66,31 @@ expect "one method" 0 "formula" "parameters"
 try "$jeton" methods mni-p
 expect "nearest method" 2 "min-p"
 
+# Stages over given logits, without a model.
+cat >rows.jsonl <<'END'
+{"logits": [2, 1, 0.5]}
+{"logits": [0.5, null, "-inf", 2.5, -Infinity, 0.1], "history": [3, 0, 3], "prompt": 1}
+
+{"logits": [1, NaN]}
+END
+head -n 3 rows.jsonl >two.jsonl
+printf '{"kept": [[0, 2], [1, 1], [2, 0.5]]}\n{"kept": [[3, 1.5], [5, 0.100000001], [0, -0.5]]}\n' >want
+"$jeton" methods try "frequency-penalty:1" --logits two.jsonl >got 2>err
+same "stages over given logits" got want
+"$jeton" methods try "frequency-penalty:1" <two.jsonl >got 2>err
+same "the same from standard input" got want
+try "$jeton" methods try "top-p:0.5 | temp:0.5" --logits rows.jsonl
+expect "a logit that is no number" 2 '[[0, 4]]' "rows.jsonl: line 4" "the logit of token 1 is not a number"
+try "$jeton" methods try "sample | temp:0.5" --logits two.jsonl --draw --seed 3
+expect "draws" 0 '"draw": {"id": 0, "u": 0.' '"raw_logprob": -0.46436879'
+try "$jeton" methods try "best-of-n:2 > sample | temp:0.5" --logits two.jsonl
+expect "a strategy that needs a model" 3 "strategy best-of-n needs a model"
+try "$jeton" methods try "temp:0.5" --logits nothing.jsonl
+expect "logits that are missing" 3 "nothing.jsonl"
+echo '{"logit": [1]}' >rows.jsonl
+try "$jeton" methods try "temp:0.5" --logits rows.jsonl
+expect "nearest key" 2 'did you mean "logits"?'
+
 echo "thraeds: 2" >config/jeton/config.yaml
 try "$jeton" version
 expect "an unknown key in the config file" 2 "config.yaml:1:" 'did you mean "threads"?'

@@ -141,8 +141,8 @@ static int run(const jt_args *a) {
 static const jt_pos pos[] = {{"NAME", JT_POS_METHOD, true, false, "the method to describe (default: list all)"}, {0}};
 static const jt_opt opts[] = {{"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print JSON: an object for one method, a list for all"}, {0}};
 static const jt_example examples[] = {{"jeton methods min-p", "its parameters, ranges, formula and paper"}, {0}};
-const jt_command jt_cmd_methods = {
-    .name = "methods",
+const jt_command jt_cmd_methods_list = {
+    .name = "methods list",
     .summary = "list the methods that pipelines are made of",
     .opt = opts,
     .pos = pos,
