@@ -16,11 +16,11 @@
  *
  *   static bool keep(const jt_walk *w, const void *par) {
  *       const struct top_p *a = par;
- *       return w->i < a->min_keep || w->before < a->p;
+ *       return w->before < a->p;
  *   }
  *   static jt_status run(const void *par, const void *state, jt_dist *d, jt_step *s) {
  *       const struct top_p *a = par;
- *       if (a->p < 1) jt_dist_cut(d, jt_dist_walk(d, JT_WALK_MASS, keep, a));
+ *       if (a->p < 1) jt_dist_trim(d, JT_WALK_MASS, a->min_keep, keep, a);
  *       return JT_OK;
  *   }
  *   const jt_method top_p_row = {.name = "top-p", .kind = JT_STAGE, .summary = "...",
@@ -74,6 +74,8 @@ JT_API double jt_dist_p_at(jt_dist *d, int rank); /* rank from 0, below the coun
 JT_API double jt_dist_entropy(jt_dist *d);        /* nats; 0 if dead */
 /* ln of the sum of exp(logit) over the candidates; -INFINITY if dead. */
 JT_API double jt_dist_log_sum(jt_dist *d);
+/* Mean and variance (the mean of squares of what is apart from it) of the candidates' logits; zeros if dead. */
+JT_API void jt_dist_moments(jt_dist *d, double *mean, double *variance);
 /* The next candidate by id after `id` (-1: the first); -1 at the end. */
 JT_API int32_t jt_dist_next(jt_dist *d, int32_t id);
 /* Draws in order: the first candidate whose running sum of exp(logit - max), in double, is at least u * S. -1 if dead. */
@@ -81,6 +83,8 @@ JT_API int32_t jt_dist_draw(jt_dist *d, double u);
 
 /* Keeps the first n in order, at least one. Ties at the border go by lower id. */
 JT_API void jt_dist_cut(jt_dist *d, int n);
+/* Takes away the first n in order; one at least stays. */
+JT_API void jt_dist_drop(jt_dist *d, int n);
 /* Keeps one candidate; an id that is none makes the dist dead. */
 JT_API void jt_dist_only(jt_dist *d, int32_t id);
 /* Adds x to a candidate's logit; -INFINITY removes it. What is no candidate stays none. The sum is kept finite. */
@@ -90,6 +94,8 @@ JT_API void jt_dist_set(jt_dist *d, int32_t id, float logit);
 /* Divides every logit by t > 0. Below t = 1e-4 logits are first taken relative to the largest, so that nothing overflows;
  * the probabilities are the same. */
 JT_API void jt_dist_divide(jt_dist *d, double t);
+/* Every candidate's logit becomes f of it: finite (or made so), or -INFINITY to remove it; one that is no number is removed. */
+JT_API void jt_dist_map(jt_dist *d, float (*f)(float logit, const void *par), const void *par);
 
 /* One candidate on a walk through the order. */
 typedef struct jt_walk {
@@ -97,13 +103,20 @@ typedef struct jt_walk {
     int32_t id;
     float logit, max; /* its logit and the largest */
     /* With JT_WALK_MASS only: */
-    double p;       /* its probability */
+    double p, lnp;  /* its probability, and ln of it */
     double before;  /* sum of p of those before it */
     double entropy; /* sum of -p ln p of those before it, nats */
 } jt_walk;
-enum { JT_WALK_ORDER = 0, JT_WALK_MASS = 1 };
+/* JT_WALK_OWN: keep() looks at logit, max and lnp alone (lnp with JT_WALK_MASS), and what it keeps it keeps with a larger
+ * logit too. Such a walk needs no order. */
+enum { JT_WALK_ORDER = 0, JT_WALK_MASS = 1, JT_WALK_OWN = 2 };
 /* Walks in order while keep() says yes and returns how many it kept: at least one unless the dist is dead. */
 JT_API int jt_dist_walk(jt_dist *d, int what, bool (*keep)(const jt_walk *w, const void *par), const void *par);
+/* Cuts where the walk ends, keeping the first `least` in any case. */
+JT_API void jt_dist_trim(jt_dist *d, int what, int least, bool (*keep)(const jt_walk *w, const void *par), const void *par);
+/* The same, with mass, in another order: by |logit - center| up, then logit down, then id up. keep() looks at all but entropy, and
+ * what it has said no to once it says no to from there on. */
+JT_API void jt_dist_trim_near(jt_dist *d, double center, int least, bool (*keep)(const jt_walk *w, const void *par), const void *par);
 
 /* ---- the step: what a hook is given at one position ---- */
 
@@ -118,9 +131,11 @@ enum {
     JT_NEEDS_MODEL2 = 16,   /* jt_step_second: a second model's distribution; the row names its `role` */
     JT_NEEDS_SIBLINGS = 32, /* jt_step_sibling: the other branches of the request */
     JT_NEEDS_GRADIENTS = 64,
-    JT_NEEDS_STREAM = 128,  /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
-    JT_NEEDS_RAW_KEYS = 256 /* the states of the whole job keep their keys raw (jeton/keys.h) */
+    JT_NEEDS_STREAM = 128,   /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
+    JT_NEEDS_RAW_KEYS = 256, /* the states of the whole job keep their keys raw (jeton/keys.h) */
+    JT_NEEDS_ARRIVED = 512   /* jt_step_arrived. The stages before this one run again for each decision; JT_ARRIVED stages of a job */
 };
+enum { JT_ARRIVED = 4 };
 
 /* Position of the token being decided; the number of tokens before it. */
 JT_API int32_t jt_step_position(const jt_step *s);
@@ -138,6 +153,8 @@ JT_API const jt_count *jt_step_counts(jt_step *s, int first, int *n);
  * not given. O(position - first). Memory as of jt_step_counts. */
 JT_API const jt_count *jt_step_repeats(jt_step *s, int first, const unsigned char *stops, int *n);
 JT_API const jt_tokenizer *jt_step_tokenizer(const jt_step *s);
+/* In `push`: the probability that the accepted token had when it reached this stage; 0 where the stages did not decide it. */
+JT_API double jt_step_arrived(const jt_step *s);
 JT_API jt_dist *jt_step_raw(jt_step *s); /* read only; NULL in `push` */
 /* What the model of the row's role says at the same place, after the same tokens; read only, NULL in `push`. */
 JT_API jt_dist *jt_step_second(jt_step *s);
@@ -164,8 +181,9 @@ typedef struct jt_decision {
     float logprob;     /* ln p after the pipeline */
     double u;          /* the random number used; NaN if none was drawn */
     uint32_t attempt;
-    int32_t candidates; /* left after the pipeline */
-    float entropy;      /* of the model's distribution, nats; NaN unless traced */
+    int32_t candidates;        /* left after the pipeline */
+    float entropy;             /* of the model's distribution, nats; NaN unless traced */
+    float arrived[JT_ARRIVED]; /* of the job's stages that need it, in their order: jt_step_arrived */
 } jt_decision;
 
 /* ---- parameters ---- */

@@ -511,6 +511,7 @@ struct jt_live {
     jt_arena words;
     int model2; /* of the driver; -1: no stage asks for one */
     bool needs_hidden, siblings, raw_keys;
+    int arrivals;                  /* stages with JT_NEEDS_ARRIVED */
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
     uint64_t serial;               /* the newest branch's */
     jt_hold hold;                  /* the newest */

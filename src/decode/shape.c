@@ -46,6 +46,13 @@ static bool shape_pushes(const jt_live *j) {
     return false;
 }
 
+/* The place of a stage that needs it in the `arrived` of decisions. */
+static int shape_arrival(const jt_live *j, int stage) {
+    int n = 0;
+    for (int i = 0; i < stage; i++) n += (j->stage[i].m->needs & JT_NEEDS_ARRIVED) != 0;
+    return n;
+}
+
 /* b->n inputs are there before the decision. */
 jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *made, jt_error *err) {
     if (!shape_pushes(j)) return JT_OK;
@@ -54,6 +61,7 @@ jt_status jt_shape_push(jt_driver *d, jt_live *j, jt_branch *b, const jt_made *m
         const jt_node *node = &j->stage[i];
         jt_step step = shape_step(d, j, node, b, b->n, NULL, 0);
         if (!node->m->stage.push) continue;
+        if (node->m->needs & JT_NEEDS_ARRIVED) step.arrived = (double)made->decision.arrived[shape_arrival(j, i)];
         jt_shared *shared = jt_shared_enter(d, node->m);
         step.shared = shared ? shared->object : NULL;
         node->m->stage.push(node->par, b->stages->bytes + j->stage_at[i], &made->decision, &step);
@@ -212,16 +220,17 @@ static jt_status shape_siblings(jt_live *j, const jt_branch *b) {
     return k.e;
 }
 
-/* The stages over the row, once; up to the mark, if one is named. */
-static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark) {
+/* The stages over the row, once; up to the mark, if one is named. With `made` they run again, and what arrived of its token is
+ * noted there. */
+static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark, jt_decision *made) {
     jt_driver *d = w->d;
     jt_live *j = w->j;
     const jt_asked *row;
     jt_branch *b, at;
     jt_status e = shape_raw(w, o, &row, &b);
-    if (e != JT_OK || (!mark && w->staged == o->row)) return e;
+    if (e != JT_OK || (!mark && !made && w->staged == o->row)) return e;
     const jt_chain *c = jt_chain_of(j, b);
-    bool trace = j->trace && !mark;
+    bool trace = j->trace && !mark && !made;
     w->staged = -1;
     jt_dist_view(d->staged, d->raw);
     if (c->first == c->end) return w->staged = o->row, JT_OK;
@@ -231,8 +240,10 @@ static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark) {
     e = shape_walk(w, row, b, &at);
     jt_shape s = {.b = &at, .n = at.n, .row = row, .model = w->i->slot[row->slot]->model};
     int i = c->first;
-    for (; e == JT_OK && i < c->end && !(mark && jt_mark_is(&j->stage[i], mark)); i++)
+    for (; e == JT_OK && i < c->end && !(mark && jt_mark_is(&j->stage[i], mark)); i++) {
+        if (made && j->stage[i].m->needs & JT_NEEDS_ARRIVED) made->arrived[shape_arrival(j, i)] = (float)jt_dist_p(d->staged, made->id);
         e = shape_run(w, i, &s, at.stages->bytes + j->stage_at[i], trace ? &row->trace.stage[i - c->first] : NULL);
+    }
     if (!--at.stages->refs) jt_free(at.stages);
     if (e == JT_OK && !mark) w->staged = o->row;
     return e;
@@ -246,12 +257,12 @@ jt_dist *jt_work_raw(jt_work *w, const jt_out *o) {
 }
 
 jt_dist *jt_work_staged(jt_work *w, const jt_out *o) {
-    if (w->status == JT_OK) w->status = shape_stage(w, o, NULL);
+    if (w->status == JT_OK) w->status = shape_stage(w, o, NULL, NULL);
     return w->status == JT_OK ? w->d->staged : NULL;
 }
 
 jt_dist *jt_work_marked(jt_work *w, const jt_out *o, const char *name) {
-    if (w->status == JT_OK) w->status = shape_stage(w, o, name);
+    if (w->status == JT_OK) w->status = shape_stage(w, o, name, NULL);
     return w->status == JT_OK ? w->d->staged : NULL;
 }
 
@@ -288,6 +299,8 @@ static jt_decision shape_record(jt_work *w, const jt_out *o, int32_t id, double 
         made.raw_logprob = shape_raw_logprob(row, id);
         made.logprob = stages ? (float)jt_dist_lnp(d->staged, id) : made.raw_logprob;
     }
+    if (id >= 0 && j->arrivals) w->status = shape_stage(w, o, NULL, &made);
+    if (w->status != JT_OK) return shape_nothing;
     if (j->top || j->trace) {
         w->status = jt_trail_reserve(j, &row->trace, 1, &j->error);
         if (w->status != JT_OK) return shape_nothing;

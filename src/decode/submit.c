@@ -226,8 +226,12 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     for (int i = 0; i < j->n_stage; i++) {
         j->raw_keys |= (j->stage[i].m->needs & JT_NEEDS_RAW_KEYS) != 0;
         j->needs_hidden |= (j->stage[i].m->needs & JT_NEEDS_HIDDEN) != 0;
+        j->arrivals += (j->stage[i].m->needs & JT_NEEDS_ARRIVED) != 0;
         j->siblings |= (j->stage[i].m->needs & JT_NEEDS_SIBLINGS) != 0;
     }
+    if (j->arrivals > JT_ARRIVED)
+        return jt_error_set(err, JT_LIMIT, "%d stages ask what the chosen token's probability was before them; a request has at most %d",
+                            j->arrivals, JT_ARRIVED);
     j->submitted = jt_driver_now(d);
     j->max_seconds = r->max_seconds, j->deadline = INFINITY;
     j->stop = jt_alloc(r->n_stop, sizeof *j->stop);

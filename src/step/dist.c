@@ -38,8 +38,7 @@ void jt_dist_free(jt_dist *d) {
     jt_free(d);
 }
 
-/* Forgets what was derived from the logits. */
-static void dist_changed(jt_dist *d) {
+void jt_dist_changed(jt_dist *d) {
     d->sorted = d->made = 0;
     d->by_id = d->has_max = d->has_sum = d->has_entropy = false;
 }
@@ -70,25 +69,25 @@ jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
     }
     d->x = logits, d->count = d->vocab - gone;
     d->listed = d->indexed = false;
-    dist_changed(d);
+    jt_dist_changed(d);
     return JT_OK;
 }
 
 void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n) {
     memcpy(d->cand, cand, (size_t)n * sizeof *cand);
     d->listed = true, d->indexed = false, d->count = n;
-    dist_changed(d);
+    jt_dist_changed(d);
 }
 
 void jt_dist_view(jt_dist *to, const jt_dist *from) {
     to->x = from->x, to->count = from->count;
     to->listed = to->indexed = false;
-    dist_changed(to);
+    jt_dist_changed(to);
 }
 
 void jt_dist_copy(jt_dist *to, const jt_dist *from) {
     to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own;
-    dist_changed(to);
+    jt_dist_changed(to);
     if (from->listed) {
         memcpy(to->cand, from->cand, (size_t)from->count * sizeof *to->cand);
         to->sorted = from->sorted;
@@ -123,7 +122,7 @@ const jt_cand *jt_dist_top(jt_dist *d, int n) {
     return d->cand;
 }
 
-static float dist_max(jt_dist *d) {
+float jt_dist_max(jt_dist *d) {
     if (!d->has_max) {
         if (d->listed) {
             jt_dist_order(d, 1);
@@ -136,10 +135,9 @@ static float dist_max(jt_dist *d) {
     return d->max;
 }
 
-/* Makes e[0..n) for the first n candidates, and the order as far. */
-static void dist_make(jt_dist *d, int n) {
+void jt_dist_make(jt_dist *d, int n) {
     if (n <= d->made) return;
-    float max = dist_max(d);
+    float max = jt_dist_max(d);
     jt_dist_order(d, n);
     n = d->sorted < d->count ? d->sorted : d->count;
     for (int i = d->made; i < n; i++) d->e[i] = d->cand[i].logit - max;
@@ -147,14 +145,14 @@ static void dist_make(jt_dist *d, int n) {
     d->made = n;
 }
 
-static double dist_sum(jt_dist *d) {
+double jt_dist_sum(jt_dist *d) {
     if (d->has_sum) return d->sum;
     if (d->listed) {
-        dist_make(d, d->count);
+        jt_dist_make(d, d->count);
         d->sum = 0;
         for (int i = 0; i < d->count; i++) d->sum += (double)d->e[i];
     } else {
-        d->k->sum_exp(d->x, d->vocab, dist_max(d), &d->sum, NULL);
+        d->k->sum_exp(d->x, d->vocab, jt_dist_max(d), &d->sum, NULL);
     }
     d->has_sum = true;
     return d->sum;
@@ -164,9 +162,9 @@ double jt_dist_entropy(jt_dist *d) {
     if (!d->count) return 0;
     if (d->has_entropy) return d->entropy;
     double s = 0, t = 0;
-    float max = dist_max(d);
+    float max = jt_dist_max(d);
     if (d->listed) {
-        s = dist_sum(d);
+        s = jt_dist_sum(d);
         for (int i = 0; i < d->count; i++)
             if (d->e[i] > 0) t += (double)d->e[i] * ((double)d->cand[i].logit - (double)max);
     } else if (d->count == d->vocab) {
@@ -184,29 +182,29 @@ double jt_dist_entropy(jt_dist *d) {
     return d->entropy;
 }
 
-double jt_dist_log_sum(jt_dist *d) { return d->count ? (double)dist_max(d) + jt_log(dist_sum(d)) : -INFINITY; }
+double jt_dist_log_sum(jt_dist *d) { return d->count ? (double)jt_dist_max(d) + jt_log(jt_dist_sum(d)) : -INFINITY; }
 
 double jt_dist_p(jt_dist *d, int32_t id) {
     float l = jt_dist_logit(d, id);
-    return l < -FLT_MAX ? 0 : (double)jt_expf(l - dist_max(d)) / dist_sum(d);
+    return l < -FLT_MAX ? 0 : (double)jt_expf(l - jt_dist_max(d)) / jt_dist_sum(d);
 }
 
 double jt_dist_lnp(jt_dist *d, int32_t id) {
     float l = jt_dist_logit(d, id);
-    return l < -FLT_MAX ? -INFINITY : ((double)l - (double)dist_max(d)) - jt_log(dist_sum(d));
+    return l < -FLT_MAX ? -INFINITY : ((double)l - (double)jt_dist_max(d)) - jt_log(jt_dist_sum(d));
 }
 
 double jt_dist_p_at(jt_dist *d, int rank) {
     if (rank < 0 || rank >= d->count) return 0;
-    dist_make(d, rank + 1);
-    return (double)d->e[rank] / dist_sum(d);
+    jt_dist_make(d, rank + 1);
+    return (double)d->e[rank] / jt_dist_sum(d);
 }
 
 int jt_dist_weights(jt_dist *d, int n, int32_t *ids, float *p) {
     double sum = 0;
     if (n > d->count) n = d->count;
     if (n < 1) return 0;
-    dist_make(d, n);
+    jt_dist_make(d, n);
     for (int i = 0; i < n; i++) sum += (double)d->e[i];
     for (int i = 0; i < n; i++) ids[i] = d->cand[i].id, p[i] = (float)((double)d->e[i] / sum);
     return n;
@@ -234,10 +232,10 @@ int32_t jt_dist_next(jt_dist *d, int32_t id) {
 
 int32_t jt_dist_draw(jt_dist *d, double u) {
     if (!d->count) return -1;
-    double sum = 0, want = u * dist_sum(d);
+    double sum = 0, want = u * jt_dist_sum(d);
     int last = 0;
     for (int i = 0; i < d->count; i++) {
-        dist_make(d, i + 1);
+        jt_dist_make(d, i + 1);
         sum += (double)d->e[i];
         if (d->e[i] > 0) last = i;
         if (sum >= want && d->e[i] > 0) break;
@@ -245,33 +243,11 @@ int32_t jt_dist_draw(jt_dist *d, double u) {
     return d->cand[last].id;
 }
 
-int jt_dist_walk(jt_dist *d, int what, bool (*keep)(const jt_walk *w, const void *par), const void *par) {
-    if (!d->count) return 0;
-    jt_walk w = {.max = dist_max(d)};
-    double all = what & JT_WALK_MASS ? dist_sum(d) : 0, ln_all = what & JT_WALK_MASS ? jt_log(all) : 0, sum = 0;
-    for (w.i = 0; w.i < d->count; w.i++) {
-        jt_dist_order(d, w.i + 1);
-        w.id = d->cand[w.i].id, w.logit = d->cand[w.i].logit;
-        if (what & JT_WALK_MASS) {
-            dist_make(d, w.i + 1);
-            w.p = (double)d->e[w.i] / all;
-            w.before = sum / all;
-        }
-        if (w.i && !keep(&w, par)) break;
-        if (what & JT_WALK_MASS) {
-            sum += (double)d->e[w.i];
-            if (w.p > 0) w.entropy += w.p * (ln_all - ((double)w.logit - (double)w.max));
-        }
-    }
-    return w.i;
-}
-
 /* ---- changing ---- */
 
 static float dist_bounded(double x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : (float)x; }
 
-/* Gives a dense dist logits of its own. */
-static void dist_own(jt_dist *d) {
+void jt_dist_own(jt_dist *d) {
     if (d->x != d->own) memcpy(d->own, d->x, (size_t)d->vocab * sizeof *d->own);
     d->x = d->own;
 }
@@ -288,7 +264,7 @@ void jt_dist_cut(jt_dist *d, int n) {
 void jt_dist_only(jt_dist *d, int32_t id) {
     float l = jt_dist_logit(d, id);
     d->listed = true, d->indexed = false;
-    dist_changed(d);
+    jt_dist_changed(d);
     d->count = l >= -FLT_MAX;
     d->cand[0] = (jt_cand){.id = id, .logit = l};
 }
@@ -308,11 +284,11 @@ void jt_dist_set(jt_dist *d, int32_t id, float logit) {
         }
     } else {
         if (d->x[id] < -FLT_MAX) return;
-        dist_own(d);
+        jt_dist_own(d);
         d->own[id] = logit;
         d->count -= gone;
     }
-    dist_changed(d);
+    jt_dist_changed(d);
 }
 
 void jt_dist_add(jt_dist *d, int32_t id, float x) {
@@ -332,7 +308,7 @@ static void dist_divide_16(const float *from, float base, float by, float *to) {
 
 void jt_dist_divide(jt_dist *d, double t) {
     if (!d->count || !(t > 0) || t == 1) return;
-    float base = t < 1e-4 ? dist_max(d) : 0, by = (float)t;
+    float base = t < 1e-4 ? jt_dist_max(d) : 0, by = (float)t;
     if (!(by > 0)) by = FLT_MIN;
     if (d->listed) {
         for (int i = 0; i < d->count; i++) d->cand[i].logit = dist_bounded((double)((d->cand[i].logit - base) / by));
@@ -347,5 +323,39 @@ void jt_dist_divide(jt_dist *d, double t) {
         }
         d->x = d->own;
     }
-    dist_changed(d);
+    jt_dist_changed(d);
+}
+
+void jt_dist_drop(jt_dist *d, int n) {
+    if (n > d->count - 1) n = d->count - 1;
+    if (n < 1) return;
+    jt_dist_order(d, n);
+    if (d->listed) {
+        memmove(d->cand, d->cand + n, (size_t)(d->count - n) * sizeof *d->cand);
+        d->indexed = false;
+    } else {
+        jt_dist_own(d);
+        for (int i = 0; i < n; i++) d->own[d->cand[i].id] = -INFINITY;
+    }
+    d->count -= n;
+    jt_dist_changed(d);
+}
+
+void jt_dist_map(jt_dist *d, float (*f)(float logit, const void *par), const void *par) {
+    int n = 0;
+    if (!d->listed) jt_dist_own(d);
+    for (int i = 0; i < (d->listed ? d->count : d->vocab); i++) {
+        float x = d->listed ? d->cand[i].logit : d->own[i];
+        if (x < -FLT_MAX) continue;
+        x = f(x, par);
+        bool gone = !(x >= -FLT_MAX);
+        if (x > FLT_MAX) x = FLT_MAX;
+        if (!d->listed)
+            d->own[i] = gone ? -INFINITY : x;
+        else if (!gone)
+            d->cand[n] = (jt_cand){.id = d->cand[i].id, .logit = x};
+        n += !gone;
+    }
+    d->count = n, d->indexed = false;
+    jt_dist_changed(d);
 }

@@ -49,6 +49,15 @@ void jt_dist_view(jt_dist *to, const jt_dist *from);
 /* Makes `to` (of the same vocabulary) equal to `from`, with memory of its own. */
 void jt_dist_copy(jt_dist *to, const jt_dist *from);
 
+/* Forgets what was derived from the logits. */
+void jt_dist_changed(jt_dist *d);
+/* Gives a dense dist logits of its own. */
+void jt_dist_own(jt_dist *d);
+/* Of at least one candidate: the largest logit, and the sum of exp(logit - max). */
+float jt_dist_max(jt_dist *d);
+double jt_dist_sum(jt_dist *d);
+/* Makes e[0..n) for the first n candidates, and the order as far. */
+void jt_dist_make(jt_dist *d, int n);
 /* Puts the beginning of the order, at least the first n <= count candidates, into cand[0..sorted). In order.c. */
 void jt_dist_order(jt_dist *d, int n);
 /* Sorts by logit down, then id up. `id_sorted`: a is already sorted by id. tmp: [n]. */

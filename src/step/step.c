@@ -57,6 +57,7 @@ const jt_count *jt_step_repeats(jt_step *s, int first, const unsigned char *stop
 }
 
 const jt_tokenizer *jt_step_tokenizer(const jt_step *s) { return step_needs(s, JT_NEEDS_TOKENIZER) ? s->tokenizer : NULL; }
+double jt_step_arrived(const jt_step *s) { return step_needs(s, JT_NEEDS_ARRIVED) ? s->arrived : 0; }
 jt_dist *jt_step_raw(jt_step *s) { return step_needs(s, JT_NEEDS_RAW) ? s->raw : NULL; }
 jt_dist *jt_step_second(jt_step *s) { return step_needs(s, JT_NEEDS_MODEL2) ? s->second : NULL; }
 

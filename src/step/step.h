@@ -25,6 +25,7 @@ struct jt_step {
     const float *streams;
     int n_hidden, n_layer, n_kin;
     const jt_kin *kin;
+    double arrived;  /* probability of the accepted token before this stage; 0: unknown */
     int32_t *seen;   /* [vocab], all zero between calls */
     jt_count *count; /* [vocab] */
     int32_t *alike;  /* [n] at least */
