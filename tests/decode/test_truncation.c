@@ -402,7 +402,9 @@ static void neutral_settings_change_no_bit(void **state) {
                                           "dyn-temp:t=1,range=0",
                                           "quadratic:0",
                                           "quadratic:0,curve=3",
-                                          "adaptive-p:target=-1"};
+                                          "adaptive-p:target=-1",
+                                          "mirostat-1:tau=1000000",
+                                          "mirostat-2:tau=1000000"};
     static float x[300];
     jt_dist *a = cases_dist(300), *b = cases_dist(300);
     for (uint64_t seed = 0; seed < 30; seed++)

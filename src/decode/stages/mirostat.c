@@ -6,10 +6,10 @@
 #include "jeton/method.h"
 #include "tensor/scalar_math.h"
 
-static const double mirostat_ln2 = 0.69314718055994530942;
+static const double mirostat_ln2 = 0.69314718055994530942, mirostat_off = 1e6;
 
 #define MIROSTAT(X, T)                                                                                                                     \
-    X(T, REAL, tau, 5, JT_RANGE(0, 100), "surprise aimed at, bits a token")                                                                \
+    X(T, REAL, tau, 5, JT_RANGE(0, 1000000), "surprise aimed at, bits a token; 1000000 keeps all")                                         \
     X(T, REAL, eta, 0.1, JT_RANGE(0, 10), "how fast the cut follows")                                                                      \
     X(T, CHOICE, lc, 0, JT_ONE_OF("no|yes"), "yes: surprise as llama.cpp takes it")
 #define MIROSTAT_1(X, T) MIROSTAT(X, T) X(T, INT, m, 100, JT_RANGE(3, 1048576), "tokens that the exponent is estimated from")
@@ -64,7 +64,7 @@ static jt_status mirostat_1_run(const void *par, const void *state, jt_dist *d, 
     const struct mirostat_1 *a = par;
     const struct mirostat_state *m = state;
     (void)s;
-    if (jt_dist_count(d) < 2) return JT_OK;
+    if (jt_dist_count(d) < 2 || a->tau >= mirostat_off) return JT_OK;
     double ln_k = mirostat_ln_k(mirostat_exponent(d, a->m), m->mu, jt_dist_vocab(d));
     if (ln_k > 20) return JT_OK;
     double k = jt_exp(ln_k);
@@ -79,7 +79,7 @@ JT_METHOD(mirostat_1) = {
     .formula = "k = (e 2^mu / (1 - V^-e))^(1/s), e = s - 1, s Zipf's exponent; mu = mu - eta (-log2 p(x) - tau), at first 2 tau",
     .paper = "Basu et al. 2021, arXiv:2007.14966",
     .cost = "two passes over the candidates and a sort of about k; the stages before it run twice",
-    .neutral = NULL,
+    .neutral = "tau=1000000",
     .needs = JT_NEEDS_ARRIVED,
     JT_PARAMETERS(mirostat_1),
     .state_size = sizeof(struct mirostat_state),
@@ -102,8 +102,8 @@ static bool mirostat_2_keep(const jt_walk *w, const void *par) {
 }
 
 static jt_status mirostat_2_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
-    (void)par, (void)s;
-    jt_dist_trim(d, JT_WALK_OWN | JT_WALK_MASS, 1, mirostat_2_keep, state);
+    (void)s;
+    if (((const struct mirostat_2 *)par)->tau < mirostat_off) jt_dist_trim(d, JT_WALK_OWN | JT_WALK_MASS, 1, mirostat_2_keep, state);
     return JT_OK;
 }
 
@@ -113,7 +113,7 @@ JT_METHOD(mirostat_2) = {.name = "mirostat-2",
                          .formula = "keep x with -log2 p(x) <= mu; mu = mu - eta (-log2 p(x) - tau), at first 2 tau",
                          .paper = "Basu et al. 2021, arXiv:2007.14966; its second form is of the authors' code",
                          .cost = "two passes over the candidates; the stages before it run twice",
-                         .neutral = NULL,
+                         .neutral = "tau=1000000",
                          .needs = JT_NEEDS_ARRIVED,
                          JT_PARAMETERS(mirostat_2),
                          .state_size = sizeof(struct mirostat_state),
