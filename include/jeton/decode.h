@@ -31,7 +31,8 @@ typedef struct jt_pipeline jt_pipeline;
 typedef uint64_t jt_job; /* never 0, never used again by one driver */
 
 /* Parses and validates `text` with the built-in methods and `extra` (may be NULL).
- * The message names the place (byte offset) and the nearest valid choice. Immutable; may be shared by jobs and threads. */
+ * Text that begins with "[" is the JSON form of a pipeline (docs/pipelines.md). The message names the place (byte offset) and the nearest
+ * valid choice. Immutable; may be shared by jobs and threads. */
 JT_API jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err);
 JT_API void jt_pipeline_free(jt_pipeline *p);
 /* The pipeline in its canonical spelling, every parameter written out; owned by the pipeline. */

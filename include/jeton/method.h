@@ -137,6 +137,9 @@ enum {
 };
 enum { JT_ARRIVED = 4 };
 
+/* The need of one bit in words, "history"; NULL past the last. */
+JT_API const char *jt_need_name(uint32_t bit);
+
 /* Position of the token being decided; the number of tokens before it. */
 JT_API int32_t jt_step_position(const jt_step *s);
 JT_API int32_t jt_step_prompt(const jt_step *s); /* tokens of the prompt */
@@ -268,6 +271,8 @@ typedef struct jt_param {
  * that the whole text has; out[cap] is always terminated. */
 JT_API size_t jt_param_range(const jt_param *p, char *out, size_t cap);
 JT_API size_t jt_param_default(const jt_param *p, char *out, size_t cap);
+/* "real", "int", "choice", "text", "bias", "stages", "method". */
+JT_API const char *jt_param_type_name(jt_param_type t);
 
 /* ---- the row of a method ---- */
 
@@ -300,7 +305,11 @@ struct jt_method {
     const char *formula; /* what it computes */
     const char *paper;   /* "author year, where"; "" if folklore */
     const char *cost;    /* "O(k) after one pass over the vocabulary" */
-    const char *neutral; /* the setting that changes nothing, bit for bit: "p=1"; NULL if none */
+    /* The setting that changes nothing, bit for bit: "p=1", "always" if there are no parameters to set; words may follow a ';'.
+     * NULL if there is none. */
+    const char *neutral;
+    const char *card;    /* the description it follows, "decoding/top-h"; NULL: none */
+    const char *example; /* a pipeline with it; NULL: jt_method_example writes one */
     const jt_param *param;
     int n_param;
     size_t param_size;
@@ -366,6 +375,10 @@ JT_API const jt_method *jt_method_at(const jt_methods *m, int i);
 JT_API const jt_method *jt_method_find(const jt_methods *m, const char *name);
 /* The method whose name is most like `name`, for "did you mean"; NULL if there are none. */
 JT_API const jt_method *jt_method_nearest(const jt_methods *m, const char *name);
+/* A pipeline that shows the method: the row's own, or one from its parameters. As jt_param_range returns it. */
+JT_API size_t jt_method_example(const jt_method *m, char *out, size_t cap);
+/* The setting in the row's `neutral`, without the words behind it; "" if there is none, or it is always neutral. */
+JT_API size_t jt_method_neutral(const jt_method *m, char *out, size_t cap);
 
 #ifdef __cplusplus
 }

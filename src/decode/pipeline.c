@@ -6,7 +6,7 @@
  *
  * Quoted texts and parentheses hide "|" and ">". Without a strategy it is sample;
  * the empty text is greedy. A parameter may hold stages in parentheses: a pipeline
- * without strategies, owned by the one around it. */
+ * without strategies, owned by the one around it. What begins with "[" is JSON. */
 #include "decode/pipeline.h"
 
 #include <string.h>
@@ -157,15 +157,36 @@ static jt_status pipeline_stages(void *self, const char *text, size_t from, size
     return JT_OK;
 }
 
-jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
+static jt_status pipeline_parse_text(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
     pipeline_reader r = {.how = {.extra = extra}};
-    if (!text) return jt_error_set(err, JT_INVALID, "a pipeline is text, not NULL; \"\" is greedy");
     jt_status e = pipeline_make(&r, text, 0, strlen(text), err);
     if (e != JT_OK)
         jt_pipeline_free(r.p);
     else
         *out = r.p;
     return e;
+}
+
+static jt_status pipeline_parse_json(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
+    jt_json *v = NULL;
+    jt_str as = {0};
+    jt_status e = jt_json_parse(text, strlen(text), &v, err);
+    if (e != JT_OK) return jt_error_in(err, e, "pipeline");
+    e = jt_pipeline_json_text(v, extra, &as, err);
+    if (e == JT_OK) {
+        e = pipeline_parse_text(jt_str_c(&as), extra, out, err);
+        if (e != JT_OK) jt_error_in(err, e, "%.200s%s", jt_str_c(&as), as.n > 200 ? "..." : "");
+    }
+    jt_str_free(&as);
+    jt_json_free(v);
+    return e;
+}
+
+jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt_pipeline **out, jt_error *err) {
+    size_t at = 0;
+    if (!text) return jt_error_set(err, JT_INVALID, "a pipeline is text, not NULL; \"\" is greedy");
+    while (pipeline_space(text[at])) at++;
+    return text[at] == '[' ? pipeline_parse_json(text, extra, out, err) : pipeline_parse_text(text, extra, out, err);
 }
 
 void jt_pipeline_free(jt_pipeline *p) {

@@ -2,6 +2,7 @@
 #ifndef JT_DECODE_PIPELINE_H
 #define JT_DECODE_PIPELINE_H
 
+#include "core/json.h"
 #include "core/mem.h"
 #include "core/str.h"
 #include "jeton/decode.h"
@@ -22,5 +23,11 @@ struct jt_pipeline {
     jt_str text;                /* canonical */
     jt_pipeline *inside, *next; /* values of parameters, which it owns; they have no strategies */
 };
+
+/* The JSON form (docs/pipelines.md) as pipeline text, which says what is unknown or out of range; here only what text cannot
+ * say is refused. In pipeline_json.c. */
+jt_status jt_pipeline_json_text(const jt_json *v, const jt_methods *extra, jt_str *out, jt_error *err);
+/* The pipeline in its JSON form, every parameter written out. */
+void jt_pipeline_put_json(const jt_pipeline *p, jt_str *out);
 
 #endif

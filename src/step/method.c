@@ -120,3 +120,48 @@ const jt_method *jt_method_nearest(const jt_methods *m, const char *name) {
     }
     return best;
 }
+
+/* ---- rows in words ---- */
+
+const char *jt_need_name(uint32_t bit) {
+    static const char *const name[] = {"history",  "tokenizer", "raw",    "hidden",  "a second model",
+                                       "siblings", "gradients", "stream", "raw keys"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++)
+        if (bit == (uint32_t)1 << i) return name[i];
+    return NULL;
+}
+
+static size_t method_give(jt_str *b, char *out, size_t cap) {
+    size_t n = b->failed ? 0 : b->n, k = n < cap ? n : cap ? cap - 1 : 0;
+    if (k) memcpy(out, b->s, k);
+    if (cap) out[k] = 0;
+    jt_str_free(b);
+    return n;
+}
+
+size_t jt_method_neutral(const jt_method *m, char *out, size_t cap) {
+    jt_str b = {0};
+    size_t n = m->neutral ? strcspn(m->neutral, ";") : 0;
+    if (n != 6 || strncmp(m->neutral, "always", 6) != 0) jt_str_add(&b, m->neutral ? m->neutral : "", n);
+    return method_give(&b, out, cap);
+}
+
+/* Required parameters have no default to show, so there the neutral setting stands. */
+size_t jt_method_example(const jt_method *m, char *out, size_t cap) {
+    jt_str b = {0};
+    char text[256] = "";
+    bool must = false;
+    for (int i = 0; i < m->n_param; i++) must |= isnan(m->param[i].def) != 0;
+    if (m->example) return jt_str_puts(&b, m->example), method_give(&b, out, cap);
+    if (m->kind == JT_SCORER) {
+        jt_str_printf(&b, "best-of-n:by=%s > sample", m->name);
+        return method_give(&b, out, cap);
+    }
+    if (must)
+        jt_method_neutral(m, text, sizeof text);
+    else if (m->n_param && m->param->type != JT_PARAM_TEXT && m->param->type != JT_PARAM_BIAS)
+        jt_param_default(m->param, text, sizeof text);
+    jt_str_printf(&b, "%s%s%s", m->name, *text ? ":" : "", text);
+    if (m->kind == JT_STRATEGY && m->strategy.inner) jt_str_puts(&b, " > sample");
+    return method_give(&b, out, cap);
+}

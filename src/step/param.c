@@ -17,8 +17,12 @@ jt_status jt_pipeline_error(jt_error *err, jt_status code, size_t byte, const ch
 
 /* ---- ranges and defaults in words ---- */
 
-/* Item number i of "a|b|c"; false past the end. */
-static bool param_choice_at(const char *list, int i, const char **s, size_t *n) {
+const char *jt_param_type_name(jt_param_type t) {
+    static const char *const name[] = {"real", "int", "choice", "text", "bias", "stages", "method"};
+    return (unsigned)t < sizeof name / sizeof *name ? name[t] : "unknown-type";
+}
+
+bool jt_param_choice(const char *list, int i, const char **s, size_t *n) {
     for (; i > 0 && list; i--) {
         list = strchr(list, '|');
         if (list) list++;
@@ -51,7 +55,7 @@ size_t jt_param_range(const jt_param *p, char *out, size_t cap) {
     size_t n;
     switch (p->type) {
     case JT_PARAM_CHOICE:
-        for (int i = 0; param_choice_at(p->choices, i, &s, &n); i++) {
+        for (int i = 0; jt_param_choice(p->choices, i, &s, &n); i++) {
             if (i) jt_str_puts(&b, " or ");
             jt_str_add(&b, s, n);
         }
@@ -72,7 +76,7 @@ size_t jt_param_default(const jt_param *p, char *out, size_t cap) {
     size_t n;
     if (isnan(p->def))
         jt_str_puts(&b, "required");
-    else if (p->type == JT_PARAM_CHOICE && param_choice_at(p->choices, (int)p->def, &s, &n))
+    else if (p->type == JT_PARAM_CHOICE && jt_param_choice(p->choices, (int)p->def, &s, &n))
         jt_str_add(&b, s, n);
     else if (p->type == JT_PARAM_REAL || p->type == JT_PARAM_INT)
         param_put_number(&b, p->def);
@@ -208,7 +212,7 @@ static jt_status param_choice(param_reader *r, const jt_param *p, const char *ke
     char mine[65] = "", best[65] = "";
     int least = -1;
     memcpy(mine, text, len < 64 ? len : 64);
-    for (int i = 0; param_choice_at(p->choices, i, &s, &n); i++) {
+    for (int i = 0; jt_param_choice(p->choices, i, &s, &n); i++) {
         char c[65] = "";
         if (n == len && !memcmp(s, text, n)) return *out = i, JT_OK;
         memcpy(c, s, n < 64 ? n : 64);
@@ -489,7 +493,7 @@ jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, siz
 
 /* ---- writing ---- */
 
-static void param_put_quoted(jt_str *b, const char *s, size_t n) {
+void jt_params_quote(jt_str *b, const char *s, size_t n) {
     jt_str_putc(b, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
@@ -522,7 +526,7 @@ void jt_params_print(const jt_method *m, const void *par, jt_str *out) {
             for (int32_t j = 0; j < list.n; j++, join = ",") {
                 jt_str_puts(out, join);
                 if (list.b[j].text)
-                    param_put_quoted(out, list.b[j].text, list.b[j].n_text);
+                    jt_params_quote(out, list.b[j].text, list.b[j].n_text);
                 else
                     jt_str_printf(out, "%d", (int)list.b[j].id);
                 jt_str_putc(out, '=');
@@ -543,7 +547,7 @@ void jt_params_print(const jt_method *m, const void *par, jt_str *out) {
             param_put_number(out, x);
         } else if (p->type == JT_PARAM_TEXT) {
             memcpy(&s, field, sizeof s);
-            param_put_quoted(out, s, strlen(s));
+            jt_params_quote(out, s, strlen(s));
         } else if (p->type == JT_PARAM_STAGES) {
             jt_str_printf(out, "(%s)", stages.text);
         } else if (p->type == JT_PARAM_METHOD) {
@@ -552,7 +556,7 @@ void jt_params_print(const jt_method *m, const void *par, jt_str *out) {
             jt_str_putc(out, ')');
         } else {
             memcpy(&whole, field, sizeof whole);
-            if (p->type == JT_PARAM_CHOICE && param_choice_at(p->choices, (int)whole, &s, &n))
+            if (p->type == JT_PARAM_CHOICE && jt_param_choice(p->choices, (int)whole, &s, &n))
                 jt_str_add(out, s, n);
             else
                 jt_str_printf(out, "%d", (int)whole);

@@ -31,6 +31,11 @@ jt_status jt_params_parse(const jt_method *m, const char *text, size_t from, siz
 /* Appends ":p=0.9,min-keep=2", every parameter written out; nothing for a method without parameters. */
 void jt_params_print(const jt_method *m, const void *par, jt_str *out);
 
+/* Item number i of "a|b|c"; false past the end. */
+bool jt_param_choice(const char *list, int i, const char **s, size_t *n);
+/* Appends s[0..n) in quotes, as a pipeline has texts. */
+void jt_params_quote(jt_str *out, const char *s, size_t n);
+
 /* Sets the message "pipeline, byte N: ..." and returns `code`. */
 jt_status jt_pipeline_error(jt_error *err, jt_status code, size_t byte, const char *fmt, ...) JT_PRINTF(4, 5);
 /* The end of the quoted text that begins at text[at] == '"', past the closing quote; 0 if it is never closed. */

@@ -27,6 +27,7 @@ JT_METHOD(temp) = {.name = "temp",
                    .paper = "Ackley, Hinton, Sejnowski 1985, Cognitive Science 9",
                    .cost = "one pass over the candidates",
                    .neutral = "t=1",
+                   .card = "decoding/common-samplers",
                    JT_PARAMETERS(temp),
                    .stage = {.run = temp_run}};
 

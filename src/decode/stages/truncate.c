@@ -41,6 +41,7 @@ JT_METHOD(top_k) = {.name = "top-k",
                     .paper = "Fan, Lewis, Dauphin 2018, arXiv:1805.04833",
                     .cost = "one pass over the candidates and a sort of about k",
                     .neutral = "k=0",
+                    .card = "decoding/common-samplers",
                     JT_PARAMETERS(top_k),
                     .stage = {.run = top_k_run}};
 
@@ -63,6 +64,7 @@ JT_METHOD(top_p) = {.name = "top-p",
                     .paper = "Holtzman et al. 2020, arXiv:1904.09751",
                     .cost = "two passes over the candidates and a sort of those kept",
                     .neutral = "p=1",
+                    .card = "decoding/common-samplers",
                     JT_PARAMETERS(top_p),
                     .stage = {.run = top_p_run}};
 
@@ -83,6 +85,7 @@ JT_METHOD(min_p) = {.name = "min-p",
                     .paper = "Nguyen et al. 2024, arXiv:2407.01082",
                     .cost = "one pass over the candidates",
                     .neutral = "m=0",
+                    .card = "decoding/common-samplers",
                     JT_PARAMETERS(min_p),
                     .stage = {.run = min_p_run}};
 
