@@ -37,6 +37,9 @@ JT_API jt_status jt_pipeline_parse(const char *text, const jt_methods *extra, jt
 JT_API void jt_pipeline_free(jt_pipeline *p);
 /* The pipeline in its canonical spelling, every parameter written out; owned by the pipeline. */
 JT_API const char *jt_pipeline_text(const jt_pipeline *p);
+/* The preset number i, NULL past the end: its name, and the stages that preset:NAME stands for into *text (may be NULL), in which
+ * {parameter=value} is what preset:NAME,parameter=value changes. Stages that then change nothing are left out. */
+JT_API const char *jt_preset_at(int i, const char **text);
 
 typedef enum jt_on_full {
     JT_FULL_STOP,  /* the answer ends with reason "context" when the declared context is full (default) */

@@ -3,6 +3,7 @@
  *   pipeline = [ strategies "|" ] stage { "|" stage } | strategies | ""
  *   strategies = method { ">" method }          outermost first
  *   method = name [ ":" list ]                  the list is step/param.h's
+ *          | "preset:" name { "," key "=" number } the stages that the preset stands for (presets.c)
  *
  * Quoted texts and parentheses hide "|" and ">". Without a strategy it is sample;
  * the empty text is greedy. A parameter may hold stages in parentheses: a pipeline
@@ -11,6 +12,7 @@
 
 #include <string.h>
 
+#include "decode/presets.h"
 #include "step/param.h"
 
 static bool pipeline_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -41,13 +43,34 @@ static jt_status pipeline_method_end(const char *t, size_t at, size_t n, size_t 
 typedef struct pipeline_reader {
     jt_param_reading how; /* self: this */
     jt_pipeline *p;
-    bool inner; /* stages alone */
+    bool inner;  /* stages alone */
+    bool preset; /* reading what one stands for */
+    bool stages; /* there were some, be they neutral ones of a preset */
 } pipeline_reader;
 
 static jt_status pipeline_unknown(const jt_methods *extra, const char *name, size_t at, bool shown_whole, jt_error *err) {
     const jt_method *near = jt_method_nearest(extra, name);
     return jt_pipeline_error(err, JT_UNKNOWN, at, "unknown method \"%s%s\"; the nearest is \"%s\"", name, shown_whole ? "" : "...",
                              near ? near->name : "");
+}
+
+static jt_status pipeline_preset(pipeline_reader *r, const char *t, size_t at, size_t from, size_t end, char after, jt_error *err);
+
+/* Whether the parameters that the row's neutral setting names are as it says. */
+static jt_status pipeline_neutral(pipeline_reader *r, const jt_method *m, const void *par, bool *is, jt_error *err) {
+    const char *t = m->neutral;
+    void *off;
+    jt_status e = jt_params_parse(m, t, 0, strlen(t), &r->p->arena, &r->how, &off, err);
+    *is = e == JT_OK;
+    for (int i = 0; *is && i < m->n_param; i++) {
+        const jt_param *p = &m->param[i];
+        size_t n = strlen(p->name);
+        for (const char *s = t; s; s = strchr(s, ','), s = s ? s + 1 : NULL)
+            if (!strncmp(s, p->name, n) && s[n] == '=' &&
+                memcmp((const char *)par + p->offset, (const char *)off + p->offset, p->type == JT_PARAM_REAL ? 8 : 4) != 0)
+                *is = false;
+    }
+    return e;
 }
 
 /* One method, t[at..end), into the pipeline. `after`: the mark before it, 0 for the first. */
@@ -66,6 +89,7 @@ static jt_status pipeline_method(pipeline_reader *r, const char *t, size_t at, s
     }
     char name[50] = "";
     memcpy(name, t + at, stop - at < sizeof name ? stop - at : sizeof name - 1);
+    if (!strcmp(name, "preset")) return pipeline_preset(r, t, at, list < end ? list + 1 : end, end, after, err);
     const jt_method *m = stop - at < sizeof name ? jt_method_find(extra, name) : NULL;
     if (!m) return pipeline_unknown(extra, name, at, stop - at < sizeof name, err);
     if (list < end && t[list] != ':')
@@ -91,11 +115,34 @@ static jt_status pipeline_method(pipeline_reader *r, const char *t, size_t at, s
     if (list < end && list + 1 == end) return jt_pipeline_error(err, JT_INVALID, end, "%s: a value is missing after \":\"", m->name);
     void *par = NULL;
     jt_status e = jt_params_parse(m, t, list < end ? list + 1 : end, end, &p->arena, &r->how, &par, err);
+    bool neutral = false;
+    if (e == JT_OK && r->preset) e = pipeline_neutral(r, m, par, &neutral, err);
     if (e != JT_OK) return e;
+    r->stages |= !strategy;
+    if (neutral) return JT_OK;
     node[*n] = (jt_node){.m = m, .par = par};
     for (int i = 0; i < *n; i++) node[*n].occurrence += node[i].m == m;
     ++*n;
     return JT_OK;
+}
+
+/* What the preset that is named in t[from..end) stands for, into the pipeline. */
+static jt_status pipeline_preset(pipeline_reader *r, const char *t, size_t at, size_t from, size_t end, char after, jt_error *err) {
+    jt_str text = {0};
+    jt_error inner = {.message = ""};
+    if (after == '>') return jt_pipeline_error(err, JT_INVALID, at, "a preset is stages; write \"|\" before it, not \">\"");
+    jt_status e = jt_preset_expand(t, from, end, &text, err);
+    r->preset = true;
+    for (size_t k = 0, stop; e == JT_OK && k < text.n; k = stop + 1) {
+        e = pipeline_method_end(text.s, k, text.n, &stop, err);
+        if (e == JT_OK && (e = pipeline_method(r, text.s, k, stop, '|', &inner)) != JT_OK) {
+            const char *say = strstr(inner.message, ": "); /* past the byte, which is none of t */
+            e = jt_pipeline_error(err, e, at, "%.*s: %s", (int)(end - at < 60 ? end - at : 60), t + at, say ? say + 2 : inner.message);
+        }
+    }
+    r->preset = false;
+    jt_str_free(&text);
+    return e;
 }
 
 static jt_status pipeline_read(pipeline_reader *r, const char *t, size_t at, size_t n, jt_error *err) {
@@ -107,13 +154,13 @@ static jt_status pipeline_read(pipeline_reader *r, const char *t, size_t at, siz
         jt_status e = pipeline_method_end(t, at, n, &end, err);
         if (e == JT_OK) e = pipeline_method(r, t, at, end, after, err);
         if (e != JT_OK) return e;
-        if (end < n && t[end] == '>' && p->n_stage)
+        if (end < n && t[end] == '>' && r->stages)
             return jt_pipeline_error(err, JT_INVALID, end, "\">\" joins strategies; after a stage stands \"|\"");
         after = end < n ? t[end] : 0;
         at = end < n ? end + 1 : n;
     }
     if (!p->n_strategy && !r->inner) {
-        const jt_method *m = jt_method_find(NULL, p->n_stage ? "sample" : "greedy");
+        const jt_method *m = jt_method_find(NULL, r->stages ? "sample" : "greedy");
         void *par;
         jt_status e = jt_params_parse(m, t, n, n, &p->arena, &r->how, &par, err);
         if (e != JT_OK) return e;
