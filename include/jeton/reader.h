@@ -30,6 +30,9 @@ typedef void jt_reader_fn(void *self, jt_reader_part part, size_t call, const ch
 JT_API jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt, jt_reader_fn *fn, void *self, jt_reader **out,
                                jt_error *err);
 JT_API void jt_reader_free(jt_reader *r);
+/* 1 if a special token that is written s[0..n) may be part of a mark here. Those that are not mark nothing and are left out by
+ * callers who show no special tokens. */
+JT_API int jt_reader_knows(const jt_reader *r, const char *s, size_t n);
 /* JT_NOMEM, JT_LIMIT (an answer of more than 64 MiB). */
 JT_API jt_status jt_reader_push(jt_reader *r, const char *s, size_t n, jt_error *err);
 /* The answer has ended: what was held back is decided. */

@@ -161,15 +161,20 @@ jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_
 /* One event; *failed is set when output cannot be written, and the job is then cancelled by the caller. */
 static jt_status take_event(const jt_tokenizer *t, const jt_event *e, const jt_request *r, const jt_answer_sink *sink, jt_answer *out,
                             bool *output_failed, jt_error *err) {
+    jt_status s = JT_OK;
     if (e->kind == JT_EVENT_TOKEN && e->answer_tokens == 1 && out->n) { /* one more answer of a strategy that gives several */
         jt_str_puts(&out->text, "\n\n");
         if (sink->print && !jt_answer_print("\n\n", 2)) *output_failed = true;
+        if (sink->parts) s = jt_parts_again(sink->parts, err);
     }
     if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0 && sink->trace && write_trace(t, e, out->n, sink->trace, err)) {
         *output_failed = true;
         return err->code;
     }
-    jt_status s = jt_answer_take(t, e, r->top_logprobs > 0, out, err);
+    if (!s) s = jt_answer_take(t, e, r->top_logprobs > 0, out, err);
+    if (!s && sink->parts) s = jt_parts_take(sink->parts, e, err);
+    if (!s && sink->parts && e->kind == JT_EVENT_END) s = jt_parts_end(sink->parts, err);
+    if (!s && sink->show && sink->show->failed) *output_failed = true;
     if (!s && e->n_text && sink->print && !(jt_answer_print(e->text, e->n_text) && jt_out_flush())) *output_failed = true;
     if (e->kind == JT_EVENT_END && e->reason == JT_END_ERROR)
         s = jt_error_set(err, JT_INVALID, "%s", e->message ? e->message : "the answer failed");
@@ -180,7 +185,8 @@ int jt_answer_run(jt_driver *d, const jt_tokenizer *t, const jt_request *r, cons
     jt_error err;
     jt_job job;
     jt_answer_clear(out);
-    jt_status s = jt_driver_submit(d, r, &job, &err);
+    jt_status s = sink->parts ? jt_parts_begin(sink->parts, t, r, &err) : JT_OK;
+    if (!s) s = jt_driver_submit(d, r, &job, &err);
     if (s == JT_LIMIT) {
         jt_say("%s", err.message);
         return JT_EXIT_FAILURE;

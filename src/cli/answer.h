@@ -3,6 +3,7 @@
 #define JT_CLI_ANSWER_H
 
 #include "cli/command.h"
+#include "cli/parts.h"
 #include "cli/session.h"
 #include "core/file.h"
 #include "jeton/decode.h"
@@ -48,8 +49,10 @@ jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_
 
 /* Where things go while the answer is made. */
 typedef struct jt_answer_sink {
-    bool print;       /* the text, to standard output, as it comes */
-    jt_writer *trace; /* a JSON object and a newline for each token; NULL: none */
+    bool print;          /* the text, to standard output, as it comes */
+    jt_writer *trace;    /* a JSON object and a newline for each token; NULL: none */
+    jt_parts *parts;     /* the answer's parts, begun by jt_answer_run; NULL: none are told apart */
+    jt_parts_show *show; /* prints them as they come, in place of the text; NULL: none is printed */
 } jt_answer_sink;
 
 /* Runs one request to its end and gives a JT_EXIT code, having said what failed. A signal ends the answer

@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "cli/chat_json.h"
 #include "cli/command.h"
 #include "core/json.h"
 
-static const char *const keys[] = {"id",         "prompt",  "messages",   "system",  "raw",      "decode",
-                                   "seed",       "choice",  "max_tokens", "stop",    "stop_ids", "max_seconds",
-                                   "ignore_end", "special", "logprobs",   "adapter", NULL};
+static const char *const keys[] = {"id",       "prompt",     "messages", "system",    "raw",           "decode",     "seed",
+                                   "choice",   "max_tokens", "stop",     "stop_ids",  "max_seconds",   "ignore_end", "special",
+                                   "logprobs", "adapter",    "tools",    "documents", "template_args", NULL};
 
 static jt_status check_names(const jt_json *v, const char *const *known, const char *where, jt_error *err) {
     void *iter = NULL;
@@ -146,16 +147,90 @@ static jt_status add_message(jt_batch_line *l, jt_message *list, const char *rol
     return m->role && m->content ? JT_OK : jt_nomem(err, "a message", strlen(content), 1);
 }
 
+/* Checks a message: its content is text, or null beside calls. */
+static jt_status check_message(const jt_json *v, size_t i, const char **role, const char **content, jt_error *err) {
+    static const char *const names[] = {"role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name", NULL};
+    const jt_json *said = jt_json_member(v, "content"), *calls = jt_json_member(v, "tool_calls");
+    bool none = (!said || jt_json_kind_of(said) == JT_JSON_NULL) && jt_json_count(calls);
+    *role = jt_json_string(jt_json_member(v, "role"), NULL);
+    *content = none ? "" : jt_json_string(said, NULL);
+    if (!*role || !*content) return jt_error_set(err, JT_FORMAT, "message %zu is no object with the texts \"role\" and \"content\"", i + 1);
+    jt_status s = check_names(v, names, "a message", err);
+    if (!s && calls && jt_json_kind_of(calls) != JT_JSON_ARRAY) s = bad_value("tool_calls", "a list of calls", calls, err);
+    for (size_t k = 0; !s && k < jt_json_count(calls); k++) {
+        const jt_json *f = jt_json_member(jt_json_item(calls, k), "function");
+        if (!jt_json_string(jt_json_member(f, "name"), NULL))
+            s = jt_error_set(err, JT_FORMAT, "call %zu of message %zu is no object {\"function\": {\"name\": ..., \"arguments\": ...}}",
+                             k + 1, i + 1);
+    }
+    return s;
+}
+
+static void write_messages(const jt_json *list, const jt_message *m, size_t n, jt_str *o) {
+    size_t own = n - jt_json_count(list); /* messages that are not in the list */
+    jt_str_puts(o, "{\"messages\": [");
+    for (size_t i = 0; i < n; i++) {
+        if (i) jt_str_puts(o, ", ");
+        if (i < own) {
+            jt_str_puts(o, "{\"role\": ");
+            jt_str_json(o, m[i].role, strlen(m[i].role));
+            jt_str_puts(o, ", \"content\": ");
+            jt_str_json(o, m[i].content, strlen(m[i].content));
+            jt_str_putc(o, '}');
+        } else {
+            jt_json_write(jt_json_item(list, i - own), o);
+        }
+    }
+    jt_str_putc(o, ']');
+}
+
+/* The tokens of messages m[0..n), of which the last are those of the list, with whatever else the line gives the template. */
+static jt_status encode_chat(const jt_json *v, const jt_json *list, const jt_message *m, size_t n, const jt_tokenizer *t, jt_tokens *out,
+                             jt_error *err) {
+    static const char *const more[] = {"tools", "documents", NULL};
+    const jt_json *args = jt_json_member(v, "template_args");
+    jt_str o = {0};
+    jt_json *root = NULL;
+    write_messages(list, m, n, &o);
+    for (const char *const *k = more; *k; k++) {
+        if (!jt_json_member(v, *k)) continue;
+        jt_str_printf(&o, ", \"%s\": ", *k);
+        jt_json_write(jt_json_member(v, *k), &o);
+    }
+    void *iter = NULL;
+    const char *name;
+    const jt_json *value;
+    while (args && jt_json_each(args, &iter, &name, &value)) {
+        jt_str_puts(&o, ", ");
+        jt_str_json(&o, name, strlen(name));
+        jt_str_puts(&o, ": ");
+        jt_json_write(value, &o);
+    }
+    jt_str_puts(&o, ", \"add_generation_prompt\": true}");
+    jt_status s = jt_str_check(&o, err);
+    if (!s) s = jt_json_parse(o.s, o.n, &root, err);
+    if (!s) s = jt_chat_json_encode(t, root, out, err);
+    jt_json_free(root);
+    jt_str_free(&o);
+    return s;
+}
+
+static jt_status check_template(const jt_json *v, jt_error *err) {
+    const jt_json *args = jt_json_member(v, "template_args"), *documents = jt_json_member(v, "documents");
+    static const char *const taken[] = {"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", NULL};
+    jt_status s = jt_json_member(v, "tools") ? jt_chat_json_tools(jt_json_member(v, "tools"), err) : JT_OK;
+    if (!s && documents && jt_json_kind_of(documents) != JT_JSON_ARRAY) s = bad_value("documents", "a list of documents", documents, err);
+    if (!s && args && jt_json_kind_of(args) != JT_JSON_OBJECT) s = bad_value("template_args", "an object", args, err);
+    for (const char *const *k = taken; !s && *k; k++)
+        if (jt_json_member(args, *k)) s = jt_error_set(err, JT_FORMAT, "\"template_args\" cannot set \"%s\"", *k);
+    return s;
+}
+
 static jt_status read_messages(const jt_json *list, const char *system, jt_batch_line *l, jt_message *m, jt_error *err) {
-    static const char *const names[] = {"role", "content", NULL};
     jt_status s = JT_OK;
     for (size_t i = 0; !s && i < jt_json_count(list); i++) {
-        const jt_json *v = jt_json_item(list, i);
-        const char *role = jt_json_string(jt_json_member(v, "role"), NULL), *content = jt_json_string(jt_json_member(v, "content"), NULL);
-        if (!role || !content)
-            s = jt_error_set(err, JT_FORMAT, "message %zu is no object with the texts \"role\" and \"content\"", i + 1);
-        else
-            s = check_names(v, names, "a message", err);
+        const char *role, *content;
+        s = check_message(jt_json_item(list, i), i, &role, &content, err);
         if (!s && !i && system && strcmp(role, "system") != 0) s = add_message(l, m, "system", system, err);
         if (!s) s = add_message(l, m, role, content, err);
     }
@@ -169,6 +244,7 @@ static jt_status encode(const jt_json *v, const jt_json *prompt, const jt_json *
     if (!t) return jt_error_set(err, JT_UNSUPPORTED, "the model's files carry no tokenizer; give \"prompt\" as a list of token ids");
     if (raw && messages) return jt_error_set(err, JT_FORMAT, "\"messages\" need the chat format that \"raw\" turns off");
     if (raw && system) return jt_error_set(err, JT_FORMAT, "a system message needs the chat format that \"raw\" turns off");
+    if ((s = check_template(v, err))) return s;
     if (messages && jt_json_member(v, "system") && jt_json_kind_of(messages) == JT_JSON_ARRAY) {
         const char *role = jt_json_string(jt_json_member(jt_json_item(messages, 0), "role"), NULL);
         if (role && strcmp(role, "system") == 0)
@@ -190,7 +266,8 @@ static jt_status encode(const jt_json *v, const jt_json *prompt, const jt_json *
         if (system) s = add_message(l, m, "system", system, err);
         if (!s) s = add_message(l, m, "user", text, err);
     }
-    return s ? s : jt_chat_encode(t, m, (int)l->request.n_messages, 1, out, err);
+    l->parted = true;
+    return s ? s : encode_chat(v, messages, m, l->request.n_messages, t, out, err);
 }
 
 static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard, const jt_tokenizer *t, jt_batch_line *l, jt_error *err) {
@@ -199,8 +276,12 @@ static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard
     int raw = 0;
     jt_tokens tokens = {0};
     if (!prompt == !messages) return jt_error_set(err, JT_FORMAT, "give \"prompt\" or \"messages\"%s", prompt ? ", not both" : "");
+    static const char *const chat[] = {"tools", "documents", "template_args", NULL};
     jt_status s = read_flag(v, "raw", &raw, err);
     if (!s) s = read_text(v, "system", &system, err);
+    bool plain = raw || (prompt && jt_json_kind_of(prompt) == JT_JSON_ARRAY);
+    for (const char *const *k = chat; !s && plain && *k; k++)
+        if (jt_json_member(v, *k)) s = jt_error_set(err, JT_FORMAT, "\"%s\" needs the chat format, which this prompt is not put into", *k);
     if (s) return s;
     if (prompt && jt_json_kind_of(prompt) == JT_JSON_ARRAY) {
         if (system) return jt_error_set(err, JT_FORMAT, "a system message cannot stand beside a prompt of token ids");

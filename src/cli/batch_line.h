@@ -19,6 +19,7 @@ typedef struct jt_batch_line {
     int32_t *prompt;
     jt_arena arena;
     bool logprobs;
+    bool parted; /* the prompt is of the chat format: the answer has parts */
 } jt_batch_line;
 
 /* Reads the line s[0..n). JT_FORMAT or JT_UNKNOWN name the key that is wrong; `id` is set as soon as it is known, also on

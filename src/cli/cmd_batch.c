@@ -147,9 +147,8 @@ static int put_error(batch *b, size_t i, const jt_batch_line *l, const char *mes
 
 static int put_result(batch *b, const live *v) {
     jt_str o = {0};
-    const jt_request *r = &v->line.request;
     jt_batch_result_begin(v->item, jt_str_c(&v->line.id), b->item[v->item].key, &o);
-    jt_batch_result_write(&v->result, v->line.logprobs, r->top_logprobs > 0, &o);
+    jt_batch_result_write(&v->result, &v->line, &o);
     b->tokens += (uint64_t)v->result.answer_tokens;
     return put(b, v->item, &o);
 }
@@ -207,7 +206,7 @@ static int take(batch *b, size_t k, const jt_event *e) {
     live *v = &b->live[k];
     bool end = e->kind == JT_EVENT_END;
     int code = JT_EXIT_OK;
-    if (!b->stopping && jt_batch_result_take(b->tokenizer, e, v->line.request.top_logprobs > 0, &v->result, &err)) code = jt_fail(&err);
+    if (!b->stopping && jt_batch_result_take(b->tokenizer, e, &v->line, &v->result, &err)) code = jt_fail(&err);
     if (!end) return code;
     if (!code && !b->stopping && e->reason == JT_END_ERROR)
         code = put_error(b, v->item, &v->line, e->message ? e->message : "the answer failed");
@@ -349,12 +348,16 @@ const jt_command jt_cmd_batch = {
     .name = "batch",
     .summary = "answer the requests of a file together, resumable",
     .about =
-        "A line of IN is a JSON object: \"prompt\" (text, or a list of token ids) or \"messages\" (a list of {\"role\", \"content\"}), "
+        "A line of IN is a JSON object: \"prompt\" (text, or a list of token ids) or \"messages\" (a list of {\"role\", \"content\"}, with "
+        "reasoning_content, tool_calls, tool_call_id and name as in the OpenAI interface), what the chat template takes besides "
+        "(\"tools\", \"documents\", and in \"template_args\" any other variable, such as {\"enable_thinking\": false}), "
         "and if they differ from the options here: id, system, raw, decode, seed, choice, max_tokens, stop, stop_ids, max_seconds, "
         "ignore_end, special, adapter (the name of one given with --lora NAME=PATH; \"\": none), "
         "logprobs (true, or the number of best candidates). What is unknown is refused. A line has the same text whatever "
         "runs beside it.\n\n"
-        "A line of OUT holds index (of the line in IN, from 0, blank lines not counted), id, request (a checksum), text, ids, "
+        "A line of OUT holds index (of the line in IN, from 0, blank lines not counted), id, request (a checksum), text, message (the "
+        "answer as a message: "
+        "content, reasoning_content, tool_calls), ids, "
         "stop_reason, answers (if the strategy gives several), timings; or error for a line that could not be answered, which stops "
         "no other. Results come as they end and are written at once. After a kill the same command goes on: lines whose result is in "
         "OUT are left out, a cut last line is dropped, and results of other requests or settings are refused. The exit code is 1 when "

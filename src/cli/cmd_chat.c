@@ -22,6 +22,10 @@ typedef struct chat {
     jt_pipeline *pipeline;
     jt_branches branches;
     jt_answer answer;
+    jt_parts parts;
+    jt_str results; /* of tools, JSON texts separated by commas, until each call of the last answer has one */
+    size_t n_results;
+    const char *reasoning; /* auto, show or hide */
     jt_request request;
     bool person, colour;
     int code; /* what the program will end with */
@@ -73,11 +77,16 @@ static bool give_answer(chat *c) {
     jt_interrupt_clear();
     int code = jt_conversation_messages(talk(c), &messages, &c->request.n_messages, &err) ? jt_fail(&err) : JT_EXIT_OK;
     c->request.messages = messages;
-    if (!code) code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &(jt_answer_sink){.print = true}, &c->answer);
+    jt_parts_show show = jt_parts_show_new(c->reasoning, &c->parts);
+    c->parts.fn = jt_parts_print, c->parts.self = &show;
+    c->parts.number = 100 * talk(c)->n_turn;
+    c->n_results = 0, jt_str_clear(&c->results);
+    const jt_answer_sink sink = {.parts = &c->parts, .show = &show};
+    if (!code) code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &sink, &c->answer);
     jt_free(messages);
     jt_interrupt_clear();
     const jt_answer *w = &c->answer;
-    if (w->text.n == 0 || w->text.s[w->text.n - 1] != '\n') jt_out("\n");
+    jt_parts_show_end(&show);
     if (c->person) jt_out("\n");
     if (!jt_out_flush()) {
         c->code = JT_EXIT_OUTPUT;
@@ -90,7 +99,13 @@ static bool give_answer(chat *c) {
     }
     if (why_ended(w->reason)) tell(c, "(%s)", why_ended(w->reason));
     if (jt_arg_flag(c->args, "timings")) jt_answer_say_timings(w, "");
-    if (jt_conversation_answer(talk(c), w->id, w->n, jt_str_c(&w->text), w->text.n, &err)) tell_error(c, &err);
+    if (c->parts.reasoning.n && !c->parts.content.n && !c->parts.n_calls && show.hide)
+        tell(c, "(the answer is reasoning only; /reasoning show lets it be seen)");
+    if (c->parts.n_calls && c->person)
+        tell(c, c->parts.n_calls > 1 ? "(%zu calls; /result TEXT answers each in turn)" : "(a call; /result TEXT answers it)",
+             c->parts.n_calls);
+    if (jt_conversation_answer_parts(talk(c), w->id, w->n, &c->parts.content, &c->parts.reasoning, &c->parts.calls, &err))
+        tell_error(c, &err);
     return !jt_interrupt_to_end();
 }
 
@@ -170,6 +185,45 @@ static act do_system(chat *c, const char *argument) {
     jt_conversation_clear(talk(c));
     tell(c, s.n ? "a new conversation with this system message" : "a new conversation with the model's own system message");
     return ACT_DONE;
+}
+
+static act do_reasoning(chat *c, const char *argument) {
+    static const char *const ways[] = {"auto", "show", "hide"};
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(argument, ways[i]) == 0) c->reasoning = ways[i];
+    if (*argument && strcmp(argument, c->reasoning) != 0) {
+        tell(c, "/reasoning takes show, hide, or auto, which shows it at a terminal");
+        return ACT_FAILED;
+    }
+    tell(c, "reasoning %s", c->reasoning);
+    return ACT_DONE;
+}
+
+static act do_result(chat *c, const char *argument) {
+    jt_error err;
+    size_t calls = jt_conversation_calls(talk(c));
+    if (!calls) {
+        tell(c, "the last answer calls no tool");
+        return ACT_FAILED;
+    }
+    if (c->n_results) jt_str_puts(&c->results, ", ");
+    jt_str_json(&c->results, argument, strlen(argument));
+    if (++c->n_results < calls && !c->results.failed) {
+        tell(c, "%zu of %zu results", c->n_results, calls);
+        return ACT_DONE;
+    }
+    jt_str list = {0};
+    jt_str_printf(&list, "[%s]", jt_str_c(&c->results));
+    list.failed = list.failed || c->results.failed;
+    jt_status s = jt_str_check(&list, &err);
+    if (!s) s = jt_conversation_results(talk(c), jt_str_c(&list), &err);
+    jt_str_free(&list), jt_str_free(&c->results);
+    c->n_results = 0;
+    if (s) {
+        tell_error(c, &err);
+        return ACT_FAILED;
+    }
+    return give_answer(c) ? ACT_DONE : ACT_LEAVE;
 }
 
 static act do_save(chat *c, const char *argument) {
@@ -284,6 +338,8 @@ static const chat_command commands[] = {
     {"undo", "", "take back the last question and its answer", do_undo},
     {"retry", "", "answer the last question again, with other random numbers", do_retry},
     {"set", "[NAME VALUE]", "set decode, seed, tokens or max-seconds; alone: show them", do_set},
+    {"reasoning", "[show|hide]", "whether the model's reasoning is shown; alone: how it is", do_reasoning},
+    {"result", "TEXT", "what the tool says that the answer calls", do_result},
     {"system", "[TEXT]", "begin anew with a system message; without text: the model's own", do_system},
     {"clear", "", "begin anew", do_clear},
     {"fork", "", "go on in a copy of the conversation, a new branch", do_fork},
@@ -370,6 +426,18 @@ static void loop(chat *c) {
     jt_str_free(&q);
 }
 
+/* The tools of --tools. */
+static int take_tools(chat *c) {
+    const char *file = jt_arg_text(c->args, "tools");
+    jt_error err;
+    jt_str text = {0};
+    if (!file) return JT_EXIT_OK;
+    jt_status s = jt_file_read(file, &text, &err);
+    if (!s && (s = jt_conversation_tools(talk(c), jt_str_c(&text), text.n, &err))) jt_error_in(&err, s, "%s", file);
+    jt_str_free(&text);
+    return s ? jt_fail(&err) : JT_EXIT_OK;
+}
+
 static int prepare(chat *c) {
     jt_error err;
     const jt_args *a = c->args;
@@ -386,6 +454,8 @@ static int prepare(chat *c) {
     }
     if (jt_branches_begin(&c->branches, t, &err)) return jt_fail(&err);
     if (jt_arg_text(a, "system")) jt_str_puts(&talk(c)->system, jt_arg_text(a, "system"));
+    code = take_tools(c);
+    if (code) return code;
     if (jt_str_check(&talk(c)->system, &err) || jt_driver_new(c->session.model, &c->driver, &err) || jt_line_new(&c->line, &err))
         return jt_fail(&err);
     /* A conversation that was evaluated is worth more than the memory it takes: a page is shared by all that begin with it. */
@@ -402,7 +472,7 @@ static int prepare(chat *c) {
 
 static int run(const jt_args *a) {
     jt_interrupt_install();
-    chat c = {.args = a, .colour = jt_colour(STDERR_FILENO)};
+    chat c = {.args = a, .colour = jt_colour(STDERR_FILENO), .reasoning = jt_arg_text(a, "reasoning")};
     c.code = prepare(&c);
     if (!c.code) {
         jt_model_info info;
@@ -413,6 +483,8 @@ static int run(const jt_args *a) {
     }
     jt_line_free(c.line);
     jt_answer_free(&c.answer);
+    jt_parts_free(&c.parts);
+    jt_str_free(&c.results);
     jt_branches_free(&c.branches);
     jt_driver_free(c.driver);
     jt_pipeline_free(c.pipeline);
@@ -426,6 +498,8 @@ static const jt_pos pos[] = {
 };
 static const jt_opt opts[] = {
     JT_ANSWER_OPTS("temp:0.2 | top-p:0.9", "0"),
+    JT_REASONING_OPT,
+    {"tools", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "what the model may call: JSON, a list of tools as in the OpenAI interface"},
     {"load", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "go on with a conversation that /save wrote"},
     {"timings", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
      "say on standard error after each answer how long it took, and how much of the conversation had to be evaluated"},
@@ -446,6 +520,9 @@ const jt_command jt_cmd_chat = {
              "and not the "
              "program; at the prompt it drops the line, and twice in a row it leaves, as Ctrl-D does. Lines are kept in "
              "~/.local/state/jeton/history (XDG_STATE_HOME is respected).\n\n"
+             "Where the model reasons first, that is shown dim at a terminal (--reasoning, /reasoning). A tool call is shown as "
+             "\"-> name(arguments)\"; /result gives what the tool says. Reasoning, calls and content go back into the model's template as "
+             "such.\n\n"
              "Without a terminal on standard input, its lines are questions and commands, and only answers are printed to standard output.",
     .opt = opts,
     .model_options = true,

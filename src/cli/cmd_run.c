@@ -87,12 +87,16 @@ static void json_timing(const char *what, int tokens, double seconds, jt_str *o)
     jt_str_number(o, seconds > 0 ? tokens / seconds : 0);
 }
 
-static int print_json(const jt_session *s, const jt_request *r, const jt_answer *w, double load_seconds) {
+static int print_json(const jt_session *s, const jt_request *r, const jt_answer *w, const jt_parts *parts, double load_seconds) {
     jt_str o = {0};
     jt_model_info info;
     jt_model_get_info(s->model, &info);
     jt_str_puts(&o, "{\"text\": ");
     jt_str_json(&o, jt_str_c(&w->text), w->text.n);
+    if (parts) {
+        jt_str_puts(&o, ", \"message\": ");
+        jt_parts_write(parts, &o);
+    }
     jt_str_puts(&o, ", \"ids\": [");
     for (size_t i = 0; i < w->n; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", w->id[i]);
     jt_str_puts(&o, "], \"prompt_ids\": [");
@@ -126,16 +130,21 @@ static void say_timings(const jt_answer *w, double load_seconds) {
 }
 
 /* What is said once the answer is complete. */
-static int report(const jt_args *a, const jt_session *s, const jt_request *r, const jt_answer *w, double load_seconds) {
+static int report(const jt_args *a, const jt_session *s, const jt_request *r, const jt_answer *w, const jt_parts *parts,
+                  jt_parts_show *show, double load_seconds) {
     int code = JT_EXIT_OK;
     bool json = jt_arg_flag(a, "json"), limit = w->reason == JT_END_LENGTH || w->reason == JT_END_TIME || w->reason == JT_END_CONTEXT;
     if (json)
-        code = print_json(s, r, w, load_seconds);
-    else if (w->text.n && w->text.s[w->text.n - 1] != '\n')
+        code = print_json(s, r, w, parts, load_seconds);
+    else if (parts && show->said)
+        jt_parts_show_end(show);
+    else if (!parts && w->text.n && w->text.s[w->text.n - 1] != '\n')
         jt_out("\n");
     jt_out_flush();
     if (jt_arg_flag(a, "timings")) say_timings(w, load_seconds);
     if (w->reason == JT_END_DEAD) jt_say("the pipeline left no candidate token, so the answer ends here");
+    if (parts && !json && show->hide && parts->reasoning.n && !show->said)
+        jt_say("the answer is reasoning only; --reasoning show prints it");
     if (limit && !json && isatty(STDERR_FILENO) && !jt_arg_given(a, "tokens"))
         jt_say("the answer was ended by a limit (%s)", jt_end_reason_name(w->reason));
     return code ? code : w->reason == JT_END_CANCELLED ? JT_EXIT_INTERRUPTED : JT_EXIT_OK;
@@ -168,8 +177,17 @@ static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const j
         r.trace = trace_to != NULL;
         r.top_logprobs = (int)jt_arg_int(a, "logprobs");
         if (r.trace && !r.top_logprobs) r.top_logprobs = TRACE_CANDIDATES;
-        code = jt_answer_run(d, t, &r, &(jt_answer_sink){.print = !jt_arg_flag(a, "json"), .trace = trace_to ? &trace : NULL}, &w);
-        if (!code) code = report(a, s, &r, &w, load_seconds);
+        bool parted = !jt_arg_flag(a, "raw") && !r.special, print = !jt_arg_flag(a, "json");
+        jt_parts parts = {0};
+        jt_parts_show show = jt_parts_show_new(jt_arg_text(a, "reasoning"), &parts);
+        if (print) parts.fn = jt_parts_print, parts.self = &show;
+        const jt_answer_sink sink = {.print = print && !parted,
+                                     .trace = trace_to ? &trace : NULL,
+                                     .parts = parted ? &parts : NULL,
+                                     .show = print && parted ? &show : NULL};
+        code = jt_answer_run(d, t, &r, &sink, &w);
+        if (!code) code = report(a, s, &r, &w, parted ? &parts : NULL, &show, load_seconds);
+        jt_parts_free(&parts);
         if (trace.f && jt_file_commit(&trace, &err) && code != JT_EXIT_OUTPUT) {
             jt_say("%s", err.message);
             code = JT_EXIT_OUTPUT;
@@ -208,8 +226,9 @@ static const jt_opt opts[] = {
     {"file", 'f', JT_OPT_FILE, "FILE", NULL, 0, 0, "read the prompt from a file; without -p and -f it is read from standard input"},
     JT_ANSWER_OPTS("greedy", "512"),
     {"raw", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "continue the prompt as it stands: no chat format, special tokens written in it count"},
-    {"special", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print special tokens too"},
-    {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object: text, ids, prompt_ids, logprobs, timings, stop_reason ..."},
+    {"special", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print special tokens too, and the answer as it stands, reasoning and calls in it"},
+    JT_REASONING_OPT,
+    {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object: text, message, ids, prompt_ids, logprobs, timings, stop_reason ..."},
     {"logprobs", 0, JT_OPT_INT, "N", "0", 0, 20, "with --json or --trace, the N best candidates of each token"},
     {"trace", 0, JT_OPT_FILE, "FILE", NULL, 0, 0,
      "write a JSON object a token: candidates, what each stage did, the random number, the cost"},
@@ -231,7 +250,8 @@ const jt_command jt_cmd_run = {
              "model's chat format unless --raw is given. The same request gives the same text on every machine.\n\n"
              "Why the answer ended is in stop_reason: end (the model ended it), stop, length, time, context, dead (the pipeline left "
              "nothing) or "
-             "cancelled. 'jeton methods' lists what a pipeline can hold.",
+             "cancelled. Where the model reasons first, a pipe gets the answer alone (--reasoning); a tool call is printed as "
+             "\"-> name(arguments)\". 'jeton methods' lists what a pipeline can hold.",
     .opt = opts,
     .model_options = true,
     .pos = pos,

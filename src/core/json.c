@@ -125,3 +125,48 @@ const char *jt_json_string(const jt_json *v, size_t *n) {
     if (n) *n = s ? json_string_length(json_of(v)) : 0;
     return s;
 }
+
+/* As a real reads back as one: 2.0 and not 2. */
+static void json_write_real(double x, jt_str *o) {
+    size_t from = o->n;
+    jt_str_number(o, x);
+    if (!o->failed && strspn(o->s + from, "-0123456789") == o->n - from) jt_str_puts(o, ".0");
+}
+
+void jt_json_write(const jt_json *v, jt_str *o) {
+    int64_t i;
+    double x;
+    bool b;
+    size_t n;
+    void *iter = NULL;
+    const char *name, *s;
+    const jt_json *member;
+    switch (jt_json_kind_of(v)) {
+    case JT_JSON_NULL: jt_str_puts(o, "null"); return;
+    case JT_JSON_BOOL: jt_str_puts(o, jt_json_bool(v, &b) && b ? "true" : "false"); return;
+    case JT_JSON_INT:
+        if (jt_json_i64(v, &i)) jt_str_printf(o, "%lld", (long long)i);
+        return;
+    case JT_JSON_REAL:
+        if (jt_json_double(v, &x)) json_write_real(x, o);
+        return;
+    case JT_JSON_STRING: s = jt_json_string(v, &n), jt_str_json(o, s, n); return;
+    case JT_JSON_ARRAY:
+        jt_str_putc(o, '[');
+        for (size_t k = 0; k < jt_json_count(v); k++) {
+            if (k) jt_str_puts(o, ", ");
+            jt_json_write(jt_json_item(v, k), o);
+        }
+        jt_str_putc(o, ']');
+        return;
+    case JT_JSON_OBJECT: break;
+    }
+    jt_str_putc(o, '{');
+    for (bool first = true; jt_json_each(v, &iter, &name, &member); first = false) {
+        if (!first) jt_str_puts(o, ", ");
+        jt_str_json(o, name, strlen(name));
+        jt_str_puts(o, ": ");
+        jt_json_write(member, o);
+    }
+    jt_str_putc(o, '}');
+}

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/str.h"
 #include "jeton/status.h"
 
 typedef struct jt_json jt_json;
@@ -47,5 +48,8 @@ bool jt_json_double(const jt_json *v, double *out);
 bool jt_json_bool(const jt_json *v, bool *out);
 /* NULL when it is no string; *n (may be NULL) gets its length. */
 const char *jt_json_string(const jt_json *v, size_t *n);
+
+/* Appends a value as text, members in order, with a space behind commas and colons. */
+void jt_json_write(const jt_json *v, jt_str *o);
 
 #endif

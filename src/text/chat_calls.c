@@ -25,45 +25,6 @@ static void call_trim(const char **s, size_t *n) {
     while (*n && call_space((*s)[*n - 1])) --*n;
 }
 
-/* JSON as text again, members in order. */
-static void write_json(const jt_json *v, jt_str *o) {
-    int64_t i;
-    double x;
-    bool b;
-    size_t n;
-    void *iter = NULL;
-    const char *name, *s;
-    const jt_json *member;
-    switch (jt_json_kind_of(v)) {
-    case JT_JSON_NULL: jt_str_puts(o, "null"); return;
-    case JT_JSON_BOOL: jt_str_puts(o, jt_json_bool(v, &b) && b ? "true" : "false"); return;
-    case JT_JSON_INT:
-        if (jt_json_i64(v, &i)) jt_str_printf(o, "%lld", (long long)i);
-        return;
-    case JT_JSON_REAL:
-        if (jt_json_double(v, &x)) jt_str_number(o, x);
-        return;
-    case JT_JSON_STRING: s = jt_json_string(v, &n), jt_str_json(o, s, n); return;
-    case JT_JSON_ARRAY:
-        jt_str_putc(o, '[');
-        for (size_t k = 0; k < jt_json_count(v); k++) {
-            if (k) jt_str_puts(o, ", ");
-            write_json(jt_json_item(v, k), o);
-        }
-        jt_str_putc(o, ']');
-        return;
-    case JT_JSON_OBJECT: break;
-    }
-    jt_str_putc(o, '{');
-    for (bool first = true; jt_json_each(v, &iter, &name, &member); first = false) {
-        if (!first) jt_str_puts(o, ", ");
-        jt_str_json(o, name, strlen(name));
-        jt_str_puts(o, ": ");
-        write_json(member, o);
-    }
-    jt_str_putc(o, '}');
-}
-
 static jt_status call_push(jt_call_list *out, const char *name, size_t n_name, const jt_str *arguments, const char *id, jt_error *err) {
     jt_status s = jt_grow((void **)&out->call, &out->cap, out->n + 1, sizeof *out->call, err);
     if (s) return s;
@@ -85,7 +46,7 @@ jt_status jt_calls_add(const char *name, size_t n_name, const char *arguments, s
     jt_status s = jt_json_parse(arguments, n, &v, err);
     *ok = !s && n_name;
     if (s == JT_FORMAT) s = JT_OK;
-    if (*ok) write_json(v, &text);
+    if (*ok) jt_json_write(v, &text);
     if (*ok && !(s = jt_str_check(&text, err))) s = call_push(out, name, n_name, &text, id, err);
     jt_json_free(v);
     jt_str_free(&text);
@@ -113,7 +74,7 @@ static jt_status call_object(const jt_json *v, jt_call_list *out, bool *ok, jt_e
     const char *i = id ? jt_json_string(id, NULL) : NULL;
     if (written) return jt_calls_add(s, n, written, k, i, out, ok, err);
     jt_str text = {0};
-    write_json(args, &text);
+    jt_json_write(args, &text);
     jt_status st = jt_str_check(&text, err);
     if (!st) st = call_push(out, s, n, &text, i, err);
     jt_str_free(&text);
@@ -172,7 +133,7 @@ static jt_status add_value(jt_str *o, const char *s, size_t n, jt_error *err) {
     if (st)
         jt_str_json(o, s, n);
     else
-        write_json(v, o);
+        jt_json_write(v, o);
     jt_json_free(v);
     return JT_OK;
 }

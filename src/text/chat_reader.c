@@ -16,7 +16,7 @@ struct jt_reader {
     jt_str held;                /* not decided yet */
     jt_str head;                /* Harmony: of the message being read */
     jt_str said[2];             /* content and reasoning */
-    bool fresh[2];              /* nothing but white space since the part began: it is left out */
+    bool fresh[2];              /* nothing but white space since a mark: it is left out */
     jt_str call;                /* Harmony: arguments of the call being read */
     bool in_call;
     size_t scanned; /* of what is held, without the end of the calls in it */
@@ -43,7 +43,7 @@ jt_status jt_reader_new(const char *family, const char *prompt, size_t n_prompt,
     if (!f->name) return jt_error_set(err, JT_UNKNOWN, "no family of answers is called \"%.60s\"", family);
     jt_reader *r = jt_alloc(1, sizeof *r);
     if (!r) return jt_nomem(err, "a reader of answers", 1, sizeof *r);
-    *r = (jt_reader){.family = f, .fn = fn, .self = self, .fresh = {true, true}};
+    *r = (jt_reader){.family = f, .fn = fn, .self = self, .fresh = {false, true}};
     while (n_prompt && reader_space(prompt[n_prompt - 1])) n_prompt--;
     for (const jt_reader_mark *m = f->marks; m->open; m++) {
         size_t n = strlen(m->open);
@@ -60,6 +60,13 @@ void jt_reader_free(jt_reader *r) {
     jt_str_free(&r->said[0]), jt_str_free(&r->said[1]);
     jt_call_list_free(&r->calls);
     jt_free(r);
+}
+
+int jt_reader_knows(const jt_reader *r, const char *s, size_t n) {
+    if (r->state == READ_CALLS || r->state == READ_HEAD) return 1;
+    for (const jt_reader_mark *m = r->family->marks; m->open; m++)
+        if (memmem(m->open, strlen(m->open), s, n) || (m->close && memmem(m->close, strlen(m->close), s, n))) return 1;
+    return 0;
 }
 
 /* Content or reasoning; white space at the beginning of a part is left out where a mark stands before it. */

@@ -44,6 +44,14 @@ static void prompts(void **state) {
                   "{\"content\": \"c\", \"role\": \"user\"}], \"system\": \"S\"}",
                   "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc"
                   "<|im_end|>\n<|im_start|>assistant\n");
+    /* The template asks for content, which a message of calls has not; what it does not ask for changes nothing. */
+    expect_prompt(
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"\", \"reasoning_content\": "
+        "\"r\", \"tool_calls\": [{\"id\": \"1\", \"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{}\"}}]}, "
+        "{\"role\": "
+        "\"tool\", \"content\": \"b\", \"tool_call_id\": \"1\", \"name\": \"f\"}], \"tools\": [{\"type\": \"function\", \"function\": "
+        "{\"name\": \"f\"}}], \"template_args\": {\"enable_thinking\": false}}",
+        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n<|im_start|>tool\nb<|im_end|>\n<|im_start|>assistant\n");
     jt_batch_line l;
     jt_error e;
     static const char *const said[] = {"system", "S", "user", "a"};
@@ -95,6 +103,16 @@ static void refusals(void **state) {
         const char *line, *says;
     } row[] = {
         {"{\"promt\": \"x\"}", "did you mean \"prompt\""},
+        {"{\"prompt\": \"x\", \"tools\": {}}", "a list of tools"},
+        {"{\"prompt\": \"x\", \"tools\": [{\"function\": {}}]}", "tool 1 is no object"},
+        {"{\"prompt\": \"x\", \"raw\": true, \"tools\": []}", "\"tools\" needs the chat format"},
+        {"{\"prompt\": [1], \"template_args\": {}}", "\"template_args\" needs the chat format"},
+        {"{\"prompt\": \"x\", \"template_args\": {\"tools\": 1}}", "cannot set \"tools\""},
+        {"{\"prompt\": \"x\", \"template_args\": []}", "\"template_args\" takes an object"},
+        {"{\"prompt\": \"x\", \"documents\": 1}", "a list of documents"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": null}]}", "message 1"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": 1}]}", "a list of calls"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [{}]}]}", "call 1 of message 1"},
         {"{\"prompt\": \"x\", \"zzzzzzzz\": 1}", "no key \"zzzzzzzz\""},
         {"5", "object"},
         {"{", "JSON"},

@@ -17,8 +17,14 @@
 static void exchange(jt_branches *b, const char *user) {
     jt_error e;
     jt_conversation *c = &b->talk[b->at];
+    jt_tokens yes = {0};
+    int32_t ids[8];
     assert_int_equal(jt_conversation_ask(c, user, &e), JT_OK);
-    assert_int_equal(jt_conversation_answer(c, &c->id[0], 1, "yes", 3, &e), JT_OK);
+    assert_int_equal(jt_encode(tokenizer, "yes", 3, 0, &yes, &e), JT_OK);
+    assert_true(yes.n && yes.n <= 8);
+    for (size_t i = 0; i < yes.n; i++) ids[i] = yes.t[i].id;
+    assert_int_equal(jt_conversation_answer(c, ids, yes.n, "yes", 3, &e), JT_OK);
+    jt_tokens_free(&yes);
 }
 
 static void same_talk(const jt_conversation *a, const jt_conversation *b) {
