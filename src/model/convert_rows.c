@@ -80,6 +80,7 @@ static void convert_expand(const jt_convert_piece *p, uint64_t i, float *out, ui
 }
 
 struct convert_chunk {
+    const jt_kernels *kernels;
     const jt_convert_tensor *t;
     const jt_convert_piece *piece;
     uint64_t first, base, rows; /* rows of the piece; the number in the tensor of its first */
@@ -112,7 +113,7 @@ static void convert_share(void *arg, int thread, int threads) {
         if (w && c->t->expert_rows) w += (c->base + c->first + i) / c->t->expert_rows * c->t->cols;
         uint8_t *room = c->room + (size_t)thread * (size_t)c->t->cols;
         for (size_t k = 0; k < (c->t->beside ? c->t->n_piece : 1); k++) convert_expand(&c->piece[k], c->first + i, x, room);
-        if (jt_quantise_row(c->t->format, x, (size_t)c->t->cols, w, out, &c->err[thread])) return;
+        if (jt_quantise_row(c->kernels, c->t->format, x, (size_t)c->t->cols, w, out, &c->err[thread])) return;
     }
 }
 
@@ -126,7 +127,7 @@ jt_status jt_convert_stream(const jt_convert_tensor *t, jt_pool *pool, jt_conver
     if (!most) most = 1;
     if (most > t->rows) most = t->rows;
     if (!jt_mul((size_t)most, (size_t)row_bytes, &bytes)) return jt_nomem(err, t->name, (size_t)most, (size_t)row_bytes);
-    struct convert_chunk c = {.t = t, .row_bytes = row_bytes};
+    struct convert_chunk c = {.kernels = jt_kernels_pick(NULL, NULL), .t = t, .row_bytes = row_bytes};
     c.out = jt_alloc(bytes, 1);
     c.row = jt_alloc((size_t)threads * (size_t)t->cols, sizeof *c.row);
     c.room = jt_alloc((size_t)threads * (size_t)t->cols, 1);

@@ -69,6 +69,8 @@ typedef struct jt_recur {
     float *y; /* [dim]; NULL: not wanted */
 } jt_recur;
 
+typedef struct jt_quant_plan jt_quant_plan; /* quant/block.h */
+
 typedef struct jt_kernels {
     const char *name;
 
@@ -89,6 +91,8 @@ typedef struct jt_kernels {
     void (*panel_expand)(jt_panel_kind kind, const void *panel, int cols, float *out);
     /* 16 rows of `f` (rows[i] may be NULL: zeros) to a packed panel. */
     void (*pack_panel)(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
+    /* Blocks of a format with scales, from floats (quant/block.h). */
+    void (*quant_write)(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out);
     /* One row of activations to 8 bits (docs/numbers.md). cols is a multiple of 32. */
     void (*quantise)(const float *x, int cols, int8_t *q, float *d, float *s);
     /* `by` times the sum of each block of 16 q: the bias of jt_acts. */

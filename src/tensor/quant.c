@@ -22,7 +22,8 @@ static jt_status quant_plain(const jt_format *f, const float *x, size_t n, unsig
     return JT_OK;
 }
 
-jt_status jt_quantise_row(const jt_format *f, const float *x, size_t n, const float *importance, void *out, jt_error *err) {
+jt_status jt_quantise_row(const jt_kernels *k, const jt_format *f, const float *x, size_t n, const float *importance, void *out,
+                          jt_error *err) {
     if (n % f->block)
         return jt_error_set(err, JT_INVALID, "a row of %zu weights cannot be in format %s, whose blocks have %d", n, f->name, f->block);
     if (quant_is_plain(f)) return quant_plain(f, x, n, out, err);
@@ -32,7 +33,7 @@ jt_status jt_quantise_row(const jt_format *f, const float *x, size_t n, const fl
         if (!(fabsf(x[i]) <= 65504))
             return jt_error_set(err, JT_INVALID, "weight %zu is %g, which %s cannot hold; use bf16 or f32", i, (double)x[i], f->name);
     if (plan)
-        jt_quant_write(plan, x, importance, n / f->block, out);
+        k->quant_write(plan, x, importance, n / f->block, out);
     else
         jt_quant_write_mxfp4(x, importance, n / f->block, out);
     return JT_OK;

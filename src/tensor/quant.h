@@ -8,6 +8,7 @@
 
 #include "jeton/status.h"
 #include "tensor/format.h"
+#include "tensor/kernels.h"
 
 /* Whether rows can be written in the format: F32, F16, BF16, Q*_0, Q*_1, Q*_K, IQ4_NL, IQ4_XS and MXFP4. */
 bool jt_format_is_written(const jt_format *f);
@@ -17,7 +18,8 @@ bool jt_format_is_written(const jt_format *f);
  * positive, finite one is written as if all were equal. Formats without scales ignore it.
  * JT_UNSUPPORTED: the format is not written. JT_INVALID: n does not fit it, or a weight is not finite (formats with scales),
  * or too large: in F16, and in formats with scales, magnitudes above 65504. */
-jt_status jt_quantise_row(const jt_format *f, const float *x, size_t n, const float *importance, void *out, jt_error *err);
+jt_status jt_quantise_row(const jt_kernels *k, const jt_format *f, const float *x, size_t n, const float *importance, void *out,
+                          jt_error *err);
 
 /* The format that a tensor with rows of `cols` weights gets when `f` is asked for: f itself where its blocks divide the row,
  * else what llama.cpp takes, the next larger format in blocks of 32 (Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K, IQ4_NL below,

@@ -11,6 +11,7 @@ const jt_kernels jt_kernels_neon = {
     .to_bf16 = jt_ref_to_bf16,
     .panel_expand = jt_neon_panel_expand,
     .pack_panel = jt_neon_pack_panel,
+    .quant_write = jt_ref_quant_write,
     .quantise = jt_neon_quantise,
     .block_sums = jt_neon_block_sums,
     .rms_norm = jt_neon_rms_norm,

@@ -1,12 +1,12 @@
 /* block.h: how a block format with scales is written.
  *
- * A plan says what a block is made of; a search (scaled.c, affine.c) finds scales and quants; the plan's `pack` lays
+ * A plan says what a block is made of; a search (scaled.h, affine.h) finds scales and quants; the plan's `pack` lays
  * them out. A sub-block's weights are read back as d * scale * value (scaled), or d * scale * quant - dmin * min
  * (affine), value and quant chosen per weight. Where a block has one sub-block, its scale is d alone. */
 #ifndef JT_TENSOR_QUANT_BLOCK_H
 #define JT_TENSOR_QUANT_BLOCK_H
 
-#include "tensor/format.h"
+#include "tensor/kernels.h"
 
 enum {
     JT_QUANT_MOST = 256, /* weights of a block */
@@ -23,7 +23,7 @@ typedef struct jt_quant_block {
     uint8_t q[JT_QUANT_MOST];     /* the value's number, from 0 */
 } jt_quant_block;
 
-typedef struct jt_quant_plan {
+struct jt_quant_plan {
     uint32_t type;
     uint8_t subs, len;             /* sub-blocks of a block, weights of a sub-block: 16 or 32 */
     bool affine;                   /* with minima */
@@ -31,7 +31,7 @@ typedef struct jt_quant_plan {
     int16_t low, high;             /* the integers that q stands for, q = 0 for low; affine: low is 0 */
     const int8_t *values;          /* 16 ascending values from low to high in their stead; NULL: none */
     void (*pack)(const jt_quant_block *b, unsigned char *out);
-} jt_quant_plan;
+};
 
 /* The values of a plan and how to find the nearest one; made once for many blocks. */
 typedef struct jt_quant_levels {
@@ -55,11 +55,6 @@ const jt_quant_plan *jt_quant_plan_of(uint32_t type);
 void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p);
 
 /* n blocks; x is finite, of magnitudes up to 65504; importance may be NULL. */
-void jt_quant_write(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out);
 void jt_quant_write_mxfp4(const float *x, const float *importance, size_t blocks, unsigned char *out);
-
-/* The searches: what they find is in b. */
-void jt_quant_scaled(const jt_quant_job *job, jt_quant_block *b);
-void jt_quant_affine(const jt_quant_job *job, jt_quant_block *b);
 
 #endif

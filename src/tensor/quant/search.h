@@ -1,7 +1,7 @@
 /* search.h: the inner loops of the searches for scales.
  *
- * Loops run over a constant number of weights, sums four side by side, so that compilers can use vectors and still give
- * the same bits. */
+ * Loops run over a constant number of weights, eight sums side by side or eight tries side by side, so that the vectors of
+ * any processor can be used and give the same bits. */
 #ifndef JT_TENSOR_QUANT_SEARCH_H
 #define JT_TENSOR_QUANT_SEARCH_H
 
@@ -24,16 +24,23 @@ static inline float jt_quant_clamp(float x, float low, float high) {
     return x > high ? high : x;
 }
 
-/* Four sums side by side, the same in every compiler and processor. */
-typedef float jt_quant_four __attribute__((vector_size(16)));
+/* Eight numbers side by side. No function takes or gives them by value: how that is done depends on the instruction set. */
+enum { JT_QUANT_LANES = 8 };
+typedef float jt_quant_lanes __attribute__((vector_size(32)));
+typedef float jt_quant_at __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t jt_quant_mask __attribute__((vector_size(32)));
 
-static inline jt_quant_four jt_quant_load(const float *p) {
-    jt_quant_four v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline float jt_quant_sum(jt_quant_four s) { return (s[0] + s[2]) + (s[1] + s[3]); }
+#define JT_QUANT_LOAD(p) (*(const jt_quant_at *)(p))
+#define JT_QUANT_SUM(s) ((((s)[0] + (s)[4]) + ((s)[2] + (s)[6])) + (((s)[1] + (s)[5]) + ((s)[3] + (s)[7])))
+/* a where it is below b (or above it), else b. */
+#define JT_QUANT_PICK(mask, a, b) ((jt_quant_lanes)(((mask) & (jt_quant_mask)(a)) | (~(mask) & (jt_quant_mask)(b))))
+#ifdef __AVX2__
+#define JT_QUANT_MIN(a, b) ((jt_quant_lanes)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define JT_QUANT_MAX(a, b) ((jt_quant_lanes)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#else
+#define JT_QUANT_MIN(a, b) JT_QUANT_PICK((a) < (b), a, b)
+#define JT_QUANT_MAX(a, b) JT_QUANT_PICK((a) > (b), a, b)
+#endif
 
 /* The half nearest to d * 2^exponent, within the finite ones; *value is what it is worth, divided by that power. */
 static inline uint16_t jt_quant_half(float d, int exponent, float *value) {
@@ -72,12 +79,12 @@ static inline __attribute__((always_inline)) void jt_quant_round(int n, const jt
 /* The sum of w * (x - b - a * v)^2. */
 static inline __attribute__((always_inline)) float jt_quant_distance(int n, const float *x, const float *w, const float *v, float a,
                                                                      float b) {
-    jt_quant_four sum = {0};
-    for (int i = 0; i < n; i += 4) {
-        jt_quant_four e = jt_quant_load(x + i) - b - a * jt_quant_load(v + i);
-        sum += jt_quant_load(w + i) * e * e;
+    jt_quant_lanes sum = {0};
+    for (int i = 0; i < n; i += 8) {
+        jt_quant_lanes e = JT_QUANT_LOAD(x + i) - b - a * JT_QUANT_LOAD(v + i);
+        sum += JT_QUANT_LOAD(w + i) * e * e;
     }
-    return jt_quant_sum(sum);
+    return JT_QUANT_SUM(sum);
 }
 
 /* The same with the best values. */
@@ -94,14 +101,40 @@ typedef struct jt_quant_sums {
 } jt_quant_sums;
 
 static inline __attribute__((always_inline)) jt_quant_sums jt_quant_moments(int n, const float *x, const float *w, const float *v) {
-    jt_quant_four a = {0}, b = {0}, c = {0};
-    for (int i = 0; i < n; i += 4) {
-        jt_quant_four value = jt_quant_load(v + i), p = jt_quant_load(w + i) * value;
+    jt_quant_lanes a = {0}, b = {0}, c = {0};
+    for (int i = 0; i < n; i += 8) {
+        jt_quant_lanes value = JT_QUANT_LOAD(v + i), p = JT_QUANT_LOAD(w + i) * value;
         a += p;
         b += p * value;
-        c += p * jt_quant_load(x + i);
+        c += p * JT_QUANT_LOAD(x + i);
     }
-    return (jt_quant_sums){jt_quant_sum(a), jt_quant_sum(b), jt_quant_sum(c)};
+    return (jt_quant_sums){JT_QUANT_SUM(a), JT_QUANT_SUM(b), JT_QUANT_SUM(c)};
+}
+
+/* The same sums for the values nearest to (x - b) * r, of eight pairs of b and r side by side. */
+typedef struct jt_quant_tries {
+    jt_quant_lanes v, vv, xv;
+} jt_quant_tries;
+
+static inline __attribute__((always_inline)) void jt_quant_try(int n, const jt_quant_levels *l, const float *x, const float *w,
+                                                               const jt_quant_lanes *b, const jt_quant_lanes *r, jt_quant_tries *s) {
+    const jt_quant_lanes zero = {0}, low = zero + l->low, high = zero + l->high, at_b = *b, by = *r;
+    jt_quant_lanes sum = zero, squares = zero, products = zero;
+    for (int i = 0; i < n; i++) {
+        jt_quant_lanes v = (x[i] - at_b) * by;
+        v = JT_QUANT_MAX(v, low);
+        v = JT_QUANT_MIN(v, high);
+        if (l->values) {
+            for (int k = 0; k < JT_QUANT_LANES; k++) v[k] = l->value[(int)(2 * (v[k] - l->low))];
+        } else {
+            v = (v + 0x1.8p23f) - 0x1.8p23f; /* jt_quant_rint */
+        }
+        jt_quant_lanes p = w[i] * v;
+        sum += p;
+        squares += p * v;
+        products += p * x[i];
+    }
+    s->v = sum, s->vv = squares, s->xv = products;
 }
 
 #endif

@@ -1,8 +1,11 @@
-/* write.c: blocks made ready for the search, and MXFP4, whose scales are powers of two and need none. */
+/* write.c: the searches on any processor, and MXFP4, whose scales are powers of two and need none. */
 #include <string.h>
 
 #include "tensor/formats/formats.h"
-#include "tensor/quant/search.h"
+#include "tensor/ref/ref.h"
+
+#define QUANT(name) name##_ref
+#include "tensor/quant/blocks.h"
 
 void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p) {
     int count = p->values ? 16 : p->high - p->low + 1;
@@ -15,55 +18,11 @@ void jt_quant_levels_init(jt_quant_levels *l, const jt_quant_plan *p) {
     }
 }
 
-/* What an error of each weight counts: the importance of its column (in ratio to the mean, and never nothing, so that what
- * was not seen is not lost). Where that is not known it is sqrt(mean of x^2 + x^2): large weights lie where inputs are large
- * more often than not, so that their errors cost more than errors of small ones. */
-static void quant_counts(const float *x, const float *importance, int n, float *w) {
-    double sum = 0, squares = 0;
-    for (int i = 0; i < n; i++) {
-        sum += importance && importance[i] > 0 ? (double)importance[i] : 0;
-        squares += (double)x[i] * (double)x[i];
-    }
-    double mean = sum / n;
-    bool known = importance && mean > 0 && !isinf(mean);
-    for (int i = 0; i < n; i++) {
-        double ratio = known && importance[i] > 0 ? (double)importance[i] / mean : 0;
-        w[i] = !known ? sqrtf((float)(squares / n) + x[i] * x[i]) : ratio > 1e-4 ? (float)ratio : 1e-4f;
-    }
+void jt_ref_quant_write(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out) {
+    QUANT(quant_write)(p, x, importance, blocks, out);
 }
 
-/* Divides by a power of two; false when all are zero. */
-static bool quant_normalise(const float *x, int n, float *out, int *exponent) {
-    float top = 0;
-    for (int i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-    if (top == 0) return false;
-    frexpf(top, exponent);
-    for (int i = 0; i < n; i++) out[i] = ldexpf(x[i], -*exponent);
-    return true;
-}
-
-void jt_quant_write(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out) {
-    jt_quant_levels levels;
-    jt_quant_levels_init(&levels, p);
-    int n = p->subs * p->len;
-    size_t bytes = jt_format_of(p->type)->bytes;
-    float unit[JT_QUANT_MOST], w[JT_QUANT_MOST];
-    for (size_t i = 0; i < blocks; i++, x += n, out += bytes) {
-        jt_quant_block b;
-        memset(&b, 0, sizeof b);
-        jt_quant_job job = {.plan = p, .levels = &levels, .x = unit, .w = w};
-        if (quant_normalise(x, n, unit, &job.exponent)) {
-            quant_counts(unit, importance ? importance + i * (size_t)n : NULL, n, w);
-            if (p->affine)
-                jt_quant_affine(&job, &b);
-            else
-                jt_quant_scaled(&job, &b);
-        } else {
-            memset(b.q, jt_quant_index(&levels, 0), sizeof b.q);
-        }
-        p->pack(&b, out);
-    }
-}
+#undef QUANT
 
 /* The number of the nearest of 0, 1, 2, 3, 4, 6, 8, 12, with 8 added for negative ones. */
 static unsigned nearest_fp4(float t) {

@@ -10,6 +10,7 @@ void jt_ref_panel_bf16(const void *panel, const jt_acts *a, int row, int rows, f
 void jt_ref_panel_pairs(jt_panel_kind kind, const void *panel, int cols, void *out);
 void jt_ref_to_bf16(const float *x, int n, uint16_t *y);
 void jt_ref_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
+void jt_ref_quant_write(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out);
 void jt_ref_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
 void jt_ref_quantise(const float *x, int cols, int8_t *q, float *d, float *s);
 void jt_ref_block_sums(const int8_t *q, int cols, int by, int32_t *out);

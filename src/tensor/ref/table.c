@@ -10,6 +10,7 @@ const jt_kernels jt_kernels_scalar = {
     .to_bf16 = jt_ref_to_bf16,
     .panel_expand = jt_ref_panel_expand,
     .pack_panel = jt_ref_pack_panel,
+    .quant_write = jt_ref_quant_write,
     .quantise = jt_ref_quantise,
     .block_sums = jt_ref_block_sums,
     .rms_norm = jt_ref_rms_norm,

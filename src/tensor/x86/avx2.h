@@ -24,6 +24,7 @@ void jt_avx2_to_bf16(const float *x, int n, uint16_t *y);
 void jt_avx2_panel_expand(jt_panel_kind kind, const void *panel, int cols, float *out);
 void jt_avx2_pack_panel(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
 void jt_avx2_pack_codes(const jt_format *f, const void *const rows[JT_PANEL], int cols, void *panel);
+void jt_avx2_quant_write(const jt_quant_plan *p, const float *x, const float *importance, size_t blocks, unsigned char *out);
 void jt_avx2_quantise(const float *x, int cols, int8_t *q, float *d, float *s);
 void jt_avx2_block_sums(const int8_t *q, int cols, int by, int32_t *out);
 

@@ -10,6 +10,7 @@ const jt_kernels jt_kernels_avx2 = {
     .to_bf16 = jt_avx2_to_bf16,
     .panel_expand = jt_avx2_panel_expand,
     .pack_panel = jt_avx2_pack_panel,
+    .quant_write = jt_avx2_quant_write,
     .quantise = jt_avx2_quantise,
     .block_sums = jt_avx2_block_sums,
     .rms_norm = jt_avx2_rms_norm,

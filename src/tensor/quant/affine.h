@@ -1,9 +1,14 @@
-/* affine.c: the search for scales and minima where a weight is read back as d * scale * quant - dmin * min.
+/* affine.h: the search for scales and minima where a weight is read back as d * scale * quant - dmin * min.
  *
  * For given quants scale and minimum of least weighted squared error solve two linear equations; for given ones the best
  * quants are the nearest. Each sub-block starts from several ranges and takes these two steps from each. In formats with
  * integer scales the minimum cannot be negative. A super-block compares integers near each sub-block's own fit by their
- * error, then fits d and dmin to the whole block, again two equations, as long as that lowers the error. */
+ * error, then fits d and dmin to the whole block, again two equations, as long as that lowers the error.
+ *
+ * Included once for each instruction set, which QUANT(name) names. */
+#ifndef JT_TENSOR_QUANT_AFFINE_H
+#define JT_TENSOR_QUANT_AFFINE_H
+
 #include "tensor/quant/search.h"
 
 typedef struct affine_line {
@@ -11,7 +16,7 @@ typedef struct affine_line {
 } affine_line;
 
 /* The best line for given quants, and by how much it lowers the error from that of zeros. wx, ww: sums of w x and of w. */
-static inline affine_line affine_solve(jt_quant_sums s, float wx, float ww, bool below, float *gain) {
+static inline __attribute__((always_inline)) affine_line affine_solve(jt_quant_sums s, float wx, float ww, bool below, float *gain) {
     float det = ww * s.vv - s.v * s.v;
     affine_line f = {0, 0};
     if (det > 1e-6f * ww * s.vv) f = (affine_line){(ww * s.xv - s.v * wx) / det, (s.vv * wx - s.v * s.xv) / det};
@@ -22,14 +27,24 @@ static inline affine_line affine_solve(jt_quant_sums s, float wx, float ww, bool
     return f;
 }
 
-enum { AFFINE_TRIES = 15, AFFINE_KEPT = 3, AFFINE_STEPS = 3 };
+enum { AFFINE_TRIES = 16, AFFINE_KEPT = 3, AFFINE_STEPS = 3 };
+
+/* Keeps the lines of the largest gains. */
+static inline __attribute__((always_inline)) void affine_keep(affine_line f, float gain, affine_line *kept, float *gains) {
+    for (int i = 0; i < AFFINE_KEPT; i++)
+        if (gain > gains[i]) {
+            affine_line g = kept[i];
+            float was = gains[i];
+            gains[i] = gain, kept[i] = f, gain = was, f = g;
+        }
+}
 
 /* Sums of w and of w x. */
 static inline __attribute__((always_inline)) float affine_weight(int n, const float *x, const float *w, float *wx) {
-    jt_quant_four a = {0}, b = {0};
-    for (int i = 0; i < n; i += 4) a += jt_quant_load(w + i), b += jt_quant_load(w + i) * jt_quant_load(x + i);
-    *wx = jt_quant_sum(b);
-    return jt_quant_sum(a);
+    jt_quant_lanes a = {0}, b = {0};
+    for (int i = 0; i < n; i += 8) a += JT_QUANT_LOAD(w + i), b += JT_QUANT_LOAD(w + i) * JT_QUANT_LOAD(x + i);
+    *wx = JT_QUANT_SUM(b);
+    return JT_QUANT_SUM(a);
 }
 
 static inline __attribute__((always_inline)) affine_line affine_fit(int n, const jt_quant_levels *l, const float *x, const float *w,
@@ -42,18 +57,21 @@ static inline __attribute__((always_inline)) affine_line affine_fit(int n, const
     affine_line best = {0, below && wx > 0 ? 0 : wx / ww};
     if (high - low < JT_QUANT_TINY) return best;
     float wide = top < 8 ? 1.0f : 2.0f;
-    for (int k = 0; k < AFFINE_TRIES; k++) {
+    for (int k = 0; k < AFFINE_TRIES; k += JT_QUANT_LANES) {
         /* The whole range on more or fewer steps than there are: the middle stays, or the lower end. */
-        bool middle = k < 10;
-        float steps = middle ? top + ((float)k * 0.2f - 0.25f) * wide : top + (float)(k - 11) * 0.4f * wide, a = (high - low) / steps;
-        jt_quant_round(n, l, x, middle ? (high + low - top * a) / 2 : low, 1 / a, v);
-        affine_line f = affine_solve(jt_quant_moments(n, x, w, v), wx, ww, below, &gain);
-        for (int i = 0; i < AFFINE_KEPT; i++)
-            if (gain > gains[i]) {
-                affine_line g = kept[i];
-                float was = gains[i];
-                gains[i] = gain, kept[i] = f, gain = was, f = g;
-            }
+        jt_quant_lanes from, r;
+        jt_quant_tries t;
+        for (int i = 0; i < JT_QUANT_LANES; i++) {
+            bool middle = k + i < 10;
+            float steps = middle ? top + ((float)(k + i) * 0.2f - 0.25f) * wide : top + (float)(k + i - 11) * 0.4f * wide;
+            from[i] = middle ? (high + low - top * (high - low) / steps) / 2 : low;
+            r[i] = steps / (high - low);
+        }
+        jt_quant_try(n, l, x, w, &from, &r, &t);
+        for (int i = 0; i < JT_QUANT_LANES; i++) {
+            affine_line f = affine_solve((jt_quant_sums){t.v[i], t.vv[i], t.xv[i]}, wx, ww, below, &gain);
+            affine_keep(f, gain, kept, gains);
+        }
     }
     float least = jt_quant_error(n, l, x, w, 0, best.b);
     for (int i = 0; i < AFFINE_KEPT; i++) {
@@ -79,16 +97,32 @@ static inline __attribute__((always_inline)) float affine_offset(int n, const jt
                                                                  float b) {
     float v[JT_QUANT_LEN] = {0};
     if (a > JT_QUANT_TINY) jt_quant_round(n, l, x, b, 1 / a, v);
-    jt_quant_four p = {0}, q = {0};
-    for (int i = 0; i < n; i += 4) {
-        p += jt_quant_load(w + i) * (jt_quant_load(x + i) - a * jt_quant_load(v + i));
-        q += jt_quant_load(w + i);
+    jt_quant_lanes p = {0}, q = {0};
+    for (int i = 0; i < n; i += 8) {
+        p += JT_QUANT_LOAD(w + i) * (JT_QUANT_LOAD(x + i) - a * JT_QUANT_LOAD(v + i));
+        q += JT_QUANT_LOAD(w + i);
     }
-    return jt_quant_sum(p) / jt_quant_sum(q);
+    return JT_QUANT_SUM(p) / JT_QUANT_SUM(q);
 }
 
+/* Sums over a block for d and dmin: of (scale v)^2, scale v min, min^2, x scale v, x min. */
+typedef struct affine_sums {
+    float vv, vm, mm, xv, xm;
+} affine_sums;
+
+static inline __attribute__((always_inline)) void affine_add(int n, const jt_quant_job *job, int j, const affine_state *now,
+                                                             affine_sums *t) {
+    const float *x = job->x + j * n, *w = job->w + j * n, s = now->scale[j], m = now->min[j];
+    float v[JT_QUANT_LEN] = {0}, a = now->d * s, wx, ww = affine_weight(n, x, w, &wx);
+    if (a > JT_QUANT_TINY) jt_quant_round(n, job->levels, x, -now->dmin * m, 1 / a, v);
+    jt_quant_sums z = jt_quant_moments(n, x, w, v);
+    t->vv += s * s * z.vv, t->vm += s * m * z.v, t->xv += s * z.xv, t->mm += m * m * ww, t->xm += m * wx;
+}
+
+#endif
+
 /* The best integers of sub-block j near its own fit. */
-static float affine_choose(const jt_quant_job *job, int j, affine_line fit, affine_state *now) {
+static float QUANT(affine_choose)(const jt_quant_job *job, int j, affine_line fit, affine_state *now) {
     const jt_quant_plan *p = job->plan;
     const float *x = job->x + j * p->len, *w = job->w + j * p->len;
     if (p->scale_low == p->scale_high) {
@@ -110,22 +144,8 @@ static float affine_choose(const jt_quant_job *job, int j, affine_line fit, affi
     return least;
 }
 
-/* Sums over a block for d and dmin: of (scale v)^2, scale v min, min^2, x scale v, x min. */
-typedef struct affine_sums {
-    float vv, vm, mm, xv, xm;
-} affine_sums;
-
-static inline __attribute__((always_inline)) void affine_add(int n, const jt_quant_job *job, int j, const affine_state *now,
-                                                             affine_sums *t) {
-    const float *x = job->x + j * n, *w = job->w + j * n, s = now->scale[j], m = now->min[j];
-    float v[JT_QUANT_LEN] = {0}, a = now->d * s, wx, ww = affine_weight(n, x, w, &wx);
-    if (a > JT_QUANT_TINY) jt_quant_round(n, job->levels, x, -now->dmin * m, 1 / a, v);
-    jt_quant_sums z = jt_quant_moments(n, x, w, v);
-    t->vv += s * s * z.vv, t->vm += s * m * z.v, t->xv += s * z.xv, t->mm += m * m * ww, t->xm += m * wx;
-}
-
 /* From d and dmin on: the integers, then d and dmin again. */
-static void affine_descend(const jt_quant_job *job, const affine_line *fit, float d, float dmin, affine_state *best) {
+static void QUANT(affine_descend)(const jt_quant_job *job, const affine_line *fit, float d, float dmin, affine_state *best) {
     const jt_quant_plan *p = job->plan;
     for (int round = 0; round < 4; round++) {
         affine_state now = {.error = 0};
@@ -133,7 +153,7 @@ static void affine_descend(const jt_quant_job *job, const affine_line *fit, floa
         now.half[0] = jt_quant_half(d, job->exponent, &now.d);
         now.half[1] = jt_quant_half(dmin, job->exponent, &now.dmin);
         for (int j = 0; j < p->subs; j++) {
-            now.error += affine_choose(job, j, fit[j], &now);
+            now.error += QUANT(affine_choose)(job, j, fit[j], &now);
             if (p->len == 16)
                 affine_add(16, job, j, &now, &t);
             else
@@ -152,7 +172,7 @@ static void affine_descend(const jt_quant_job *job, const affine_line *fit, floa
 
 /* Where d and dmin stand alone: the halfs next to d, each with those next to its best offset; and next to the offset one
  * quant higher or lower, where halfs may lie closer. */
-static void affine_polish(const jt_quant_job *job, affine_state *best) {
+static void QUANT(affine_polish)(const jt_quant_job *job, affine_state *best) {
     const affine_state from = *best;
     int len = job->plan->len;
     for (int k = -3; k <= 3; k++) {
@@ -174,7 +194,7 @@ static void affine_polish(const jt_quant_job *job, affine_state *best) {
     }
 }
 
-void jt_quant_affine(const jt_quant_job *job, jt_quant_block *b) {
+static void QUANT(quant_affine)(const jt_quant_job *job, jt_quant_block *b) {
     const jt_quant_plan *p = job->plan;
     bool whole = p->scale_low == p->scale_high;
     affine_line fit[JT_QUANT_SUBS] = {{0, 0}};
@@ -185,15 +205,15 @@ void jt_quant_affine(const jt_quant_job *job, jt_quant_block *b) {
     }
     affine_state best = {.error = INFINITY};
     if (whole) {
-        affine_descend(job, fit, fit[0].a, fit[0].b, &best);
-        affine_polish(job, &best);
+        QUANT(affine_descend)(job, fit, fit[0].a, fit[0].b, &best);
+        QUANT(affine_polish)(job, &best);
     } else {
         float top = p->scale_high;
-        affine_descend(job, fit, scale / top, min / top, &best);
-        affine_descend(job, fit, scale / (top - 0.7f), min / (top - 0.7f), &best);
+        QUANT(affine_descend)(job, fit, scale / top, min / top, &best);
+        QUANT(affine_descend)(job, fit, scale / (top - 0.7f), min / (top - 0.7f), &best);
         if (top < 16)
             for (int k = 1; k < 4; k++)
-                affine_descend(job, fit, scale / (top - (float)(k & 1) * 1.5f), min / (top - (float)(k & 2) * 0.75f), &best);
+                QUANT(affine_descend)(job, fit, scale / (top - (float)(k & 1) * 1.5f), min / (top - (float)(k & 2) * 0.75f), &best);
     }
     double xx = 0, xy = 0;
     for (int j = 0; j < p->subs; j++) {
