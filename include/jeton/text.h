@@ -130,6 +130,54 @@ JT_API const char *jt_chat_format(const jt_tokenizer *t);
 /* The source of the template; NULL if the model has none that can be read. The tokenizer's. */
 JT_API const char *jt_chat_template(const jt_tokenizer *t, size_t *n);
 
+/* ---- training ---- */
+
+enum { JT_TRAIN_BPE = 0, JT_TRAIN_UNIGRAM = 1 };
+
+/* All zero is: byte-level BPE of 30,000 tokens, cut as GPT-2 cuts, by the rules of Hugging Face's BpeTrainer. */
+typedef struct jt_train_options {
+    int model;    /* JT_TRAIN_* */
+    size_t vocab; /* tokens, specials included; 0: 30,000 for BPE, 8,000 for unigram */
+    /* How text is cut into pieces: a pre-tokeniser by the name that GGUF files use ("gpt-2", "llama-bpe", "qwen2", "gpt-4o",
+     * "superbpe" ...), or a regular expression whose matches, and what lies between them, are the pieces. With neither,
+     * byte-level BPE is cut as "gpt-2" does. */
+    const char *pre, *regex;
+    int chars;                  /* BPE: symbols are characters, not bytes, and spaces become U+2581 (Metaspace); unigram is always so */
+    const char *const *special; /* become the first ids, in this order */
+    size_t n_special;
+    /* BPE */
+    uint64_t min_frequency;  /* a pair that occurs less often is not merged */
+    size_t max_token_length; /* 0: none; a merged token has fewer symbols than this */
+    size_t limit_alphabet;   /* 0: none; at most so many single symbols, the most frequent ones; of equals the smaller */
+    const char *alphabet;    /* characters (UTF-8) that are in the vocabulary whether seen or not; may be NULL */
+    int seen_bytes;          /* byte-level: only bytes that occur are tokens; else all 256 are */
+    /* unigram */
+    const char *unk;    /* the unknown token: one of the specials, or a new one before them; NULL: "<unk>" */
+    size_t max_piece;   /* characters; 0: 16 */
+    size_t seeds;       /* pieces to begin with; 0: 1,000,000 */
+    double shrink;      /* part of the pieces that a round keeps; 0: 0.75 */
+    int sub_iterations; /* of EM in a round; 0: 2 */
+
+    const char *field; /* files are JSON lines, and this member of each record is a text; NULL: files are text */
+    int threads;       /* 0: one per processor; the result is the same on any number */
+    /* Called now and then from the calling thread with what is being done and the fraction done; anything but 0 cancels. */
+    int (*progress)(void *self, const char *what, double fraction);
+    void *self;
+} jt_train_options;
+
+typedef struct jt_train_info {
+    uint64_t bytes, pieces, words; /* of text; pieces counted, and different ones */
+    size_t vocab, merges;
+    double seconds_count, seconds_train;
+} jt_train_info;
+
+/* Learns a vocabulary from files ("-" is standard input) and writes it as a tokenizer.json at `out`, whole or not at all. Files are read as
+ * streams: what is held is the different pieces. A text is a line with its line break, as Hugging Face reads files, or a
+ * record of JSON lines; no token goes over its end. `info` may be NULL. Errors: JT_INVALID (an option), JT_UNSUPPORTED (no
+ * such pre-tokeniser), JT_FORMAT (a record that is no JSON), JT_LIMIT, JT_IO, JT_NOTFOUND, JT_NOMEM, JT_CANCELLED. */
+JT_API jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const char *out, const jt_train_options *o,
+                                    jt_train_info *info, jt_error *err);
+
 #ifdef __cplusplus
 }
 #endif

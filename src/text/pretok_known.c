@@ -368,3 +368,10 @@ jt_status jt_pretok_named(const char *name, size_t n, int policy, jt_pretok **ou
     const known_cut *c = &known[policy == JT_PRETOK_LLAMACPP ? k->llamacpp : k->cut];
     return jt_pretok_new(c->step, known_steps(c), out, err);
 }
+
+const jt_cut *jt_pretok_steps(const char *name, size_t n, size_t *count) {
+    const known_name *k = name_find(name, n);
+    if (!k) return NULL;
+    *count = known_steps(&known[k->cut]);
+    return known[k->cut].step;
+}
