@@ -33,7 +33,7 @@ void jt_counted_sort(jt_counted *c);
 /* How text becomes pieces. */
 typedef struct jt_count_how {
     const jt_pretok *pretok; /* NULL: Metaspace: spaces become U+2581, one stands at the front, and each begins a piece; what is
-                                not UTF-8 becomes U+FFFD */
+                                not UTF-8 becomes U+FFFD, NUL is left out */
     const char *field;       /* not NULL: text is JSON lines, and this member of each record is the text */
     int (*progress)(void *self, double fraction); /* of all texts; may be NULL; anything but 0 cancels */
     void *self;

@@ -141,7 +141,6 @@ static jt_status alphabet_make(bpe_trainer *t, const jt_counted *c, uint32_t *id
             at += symbol_next(o, c->p[i].s + at, c->p[i].n - at, &cp);
             count[cp] += c->p[i].count;
         }
-    if (o->chars) count[0] = 0;
     alphabet_given(o, count);
     for (size_t i = 0; i < TRAIN_CODES; i++) n += count[i] != 0;
     t->token_cap = o->n_special + n;

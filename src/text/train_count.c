@@ -97,7 +97,7 @@ static jt_status count_metaspace(count_worker *w, const char *s, size_t n, jt_er
             jt_str_clear(&w->spelt);
             jt_str_puts(&w->spelt, space);
         }
-        if (!cut && k) jt_str_add(&w->spelt, s + i, (size_t)k);
+        if (!cut && k && s[i]) jt_str_add(&w->spelt, s + i, (size_t)k);
         if (!k) jt_str_puts(&w->spelt, bad);
         i += k ? (size_t)k : 1;
     }

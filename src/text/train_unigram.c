@@ -481,13 +481,12 @@ static jt_status words_take(uni_trainer *t, const jt_counted *c, uint64_t *count
         uint32_t from = 0, at = 0;
         while (at < p->n) {
             uint32_t w = (uint32_t)jt_utf8_next(p->s + at, p->n - at, &cp);
-            bool cut = !cp || at + w - from > WORD_MOST; /* pieces longer than any word are taken in parts; NUL is none */
-            if (cut && at > from) t->word[t->words++] = (uni_word){p->s + from, at - from, p->count};
-            if (cut) from = cp ? at : at + w;
-            if (cp) count[cp] += p->count;
+            bool cut = at + w - from > WORD_MOST; /* pieces longer than any word are taken in parts */
+            if (cut) t->word[t->words++] = (uni_word){p->s + from, at - from, p->count}, from = at;
+            count[cp] += p->count;
             at += w;
         }
-        if (at > from) t->word[t->words++] = (uni_word){p->s + from, at - from, p->count};
+        t->word[t->words++] = (uni_word){p->s + from, at - from, p->count};
         t->total += p->count;
         most += (double)p->count * p->n;
     }

@@ -345,7 +345,7 @@ static void refused(void **state) {
         {{.seeds = 10}, JT_INVALID},
         {{.unk = "<unk>"}, JT_INVALID},
         {{.model = JT_TRAIN_UNIGRAM, .shrink = 1}, JT_INVALID},
-        {{.model = JT_TRAIN_UNIGRAM, .vocab = 20}, JT_INVALID},
+        {{.model = JT_TRAIN_UNIGRAM, .vocab = 8}, JT_INVALID},
         {{.special = empty, .n_special = 1}, JT_INVALID},
         {{.special = bad, .n_special = 1}, JT_INVALID},
         {{.alphabet = "\xff"}, JT_INVALID},
