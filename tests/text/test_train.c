@@ -312,7 +312,8 @@ static void hostile(void **state) {
         put(s, kind == 1 ? n / 10 : n);
         for (int model = 0; model < 3; model++) {
             jt_tokenizer *t = NULL;
-            jt_train_options o = {.model = model == 2 ? JT_TRAIN_UNIGRAM : JT_TRAIN_BPE, .chars = model == 1, .vocab = 400, .threads = 2};
+            jt_train_options o = {
+                .model = model == 2 ? JT_TRAIN_UNIGRAM : JT_TRAIN_BPE, .chars = model == 1, .vocab = model == 2 ? 4000 : 400, .threads = 2};
             if (train(in, &o, &e)) fail_msg("kind %d, model %d: %s", kind, model, e.message);
             if (jt_tokenizer_open(out, &t, &e)) fail_msg("kind %d, model %d: %s", kind, model, e.message);
             jt_tokenizer_free(t);
