@@ -72,7 +72,12 @@ typedef struct uni_trainer {
 /* ---- the lattice of a word ---- */
 
 static uint32_t trie_child(const jt_trie *t, uint32_t node, uint8_t c) {
-    for (uint32_t k = t->first[node]; k < t->first[node + 1]; k++)
+    uint32_t lo = t->first[node], hi = t->first[node + 1];
+    if (hi - lo > 8) {
+        const uint8_t *p = memchr(t->label + lo, c, hi - lo);
+        return p ? (uint32_t)(p - t->label) : 0;
+    }
+    for (uint32_t k = lo; k < hi; k++)
         if (t->label[k] == c) return k;
     return 0;
 }
