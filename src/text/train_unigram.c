@@ -12,7 +12,7 @@
 #include "text/train.h"
 #include "text/trie.h"
 
-enum { WORD_MOST = 4096, PARTS_LEAST = 64 };
+enum { WORD_MOST = 4096, PARTS_LEAST = 64, UNI_CODES = 0x110000 };
 #define UNKNOWN_PENALTY 10.0 /* below the least score */
 #define LEAST_COUNT 0.5
 
@@ -266,13 +266,12 @@ static jt_status words_symbols(const uni_trainer *t, uint32_t **out, size_t *n, 
 
 static jt_status seeds_letters(uni_trainer *t, const uint64_t *count, jt_error *err) {
     size_t n = 0;
-    uint32_t cps = 0x110000;
-    for (uint32_t i = 0; i < cps; i++) n += count[i] != 0;
+    for (uint32_t i = 0; i < UNI_CODES; i++) n += count[i] != 0;
     seed_rank *r = jt_alloc(n, sizeof *r);
     uint32_t *cp = jt_alloc(n, sizeof *cp);
     jt_status st = r && cp ? JT_OK : jt_nomem(err, "the alphabet", n, sizeof *r);
     n = 0;
-    for (uint32_t i = 0; i < cps && !st; i++)
+    for (uint32_t i = 0; i < UNI_CODES && !st; i++)
         if (count[i]) cp[n] = i, r[n] = (seed_rank){cp, {count[i], (uint32_t)n, 1}}, n++;
     if (!st && n) qsort(r, n, sizeof *r, seed_order);
     for (size_t i = 0; i < n && !st; i++) st = piece_put(t, cp + r[i].seed.at, 1, (double)r[i].seed.score, err);
@@ -433,9 +432,8 @@ static int score_order(const void *a, const void *b) {
 /* All characters, then pieces in their order until the vocabulary is full; sorted by score. */
 static jt_status vocab_make(uni_trainer *t, const uint64_t *count, jt_trained *out, jt_error *err) {
     const jt_train_options *o = t->o;
-    size_t letters = 0, k = 0, room = o->vocab - o->n_special;
+    size_t k = 0, room = o->vocab - o->n_special;
     double least = t->unknown + UNKNOWN_PENALTY, more = 0;
-    for (uint32_t i = 0; i < 0x110000; i++) letters += count[i] != 0;
     jt_words have = {0};
     uni_piece *final = jt_alloc(o->vocab, sizeof *final);
     out->token = jt_alloc(o->vocab, sizeof *out->token);
@@ -443,7 +441,7 @@ static jt_status vocab_make(uni_trainer *t, const uint64_t *count, jt_trained *o
     jt_status st = final && out->token && out->score ? jt_words_init(&have, t->names, t->n, err)
                                                      : jt_nomem(err, "the vocabulary", o->vocab, sizeof *final);
     for (size_t i = 1; i < t->n && !st; i++) jt_words_put(&have, (uint32_t)i);
-    for (uint32_t i = 0; i < 0x110000 && !st; i++) {
+    for (uint32_t i = 0; i < UNI_CODES && !st; i++) {
         char s[4];
         if (!count[i]) continue;
         size_t n = (size_t)jt_utf8_put(i, s);
@@ -510,10 +508,10 @@ jt_status jt_train_unigram(const jt_counted *words, const jt_train_options *o, j
     uni_trainer t = {.o = o, .pool = pool, .threads = jt_pool_threads(pool)};
     size_t letters = 0;
     *out = (jt_trained){.unk = -1};
-    uint64_t *count = jt_alloc(0x110000, sizeof *count);
+    uint64_t *count = jt_alloc(UNI_CODES, sizeof *count);
     t.worker = jt_alloc((size_t)t.threads, sizeof *t.worker);
-    jt_status st = count && t.worker ? words_take(&t, words, count, err) : jt_nomem(err, "the alphabet", 0x110000, sizeof *count);
-    for (uint32_t i = 0; i < 0x110000 && !st; i++) letters += count[i] != 0;
+    jt_status st = count && t.worker ? words_take(&t, words, count, err) : jt_nomem(err, "the alphabet", UNI_CODES, sizeof *count);
+    for (uint32_t i = 0; i < UNI_CODES && !st; i++) letters += count[i] != 0;
     if (!st && letters + o->n_special > o->vocab)
         st = jt_error_set(err, JT_INVALID, "a vocabulary of %zu tokens has no room for %zu characters and %zu special tokens", o->vocab,
                           letters, o->n_special);

@@ -139,6 +139,24 @@ expect "an unknown model" 2 "pull --list"
 try "$jeton" pull --list
 expect "the list of models" 0 "smollm2" "Apache-2.0"
 
+# Learning a vocabulary.
+printf 'to be or not to be, that is the question\nthat is it\n' >text.txt
+try "$jeton" tokenizer train text.txt --vocab 270 --special "<s>" -o t.json
+expect "training" 0 "t.json: 270 tokens from" "different"
+try "$jeton" tokenizer train text.txt -o t.json
+expect "training over a file that exists" 2 "t.json: exists already" "--force"
+try "$jeton" tokenizer train text.txt text.txt --model unigram --vocab 30 --json -f -o t.json
+expect "training a unigram model" 0 '"vocab": 30'
+try "$jeton" tokenizer train missing.txt -o other.json
+expect "training on what is not there" 3 "missing.txt"
+try "$jeton" tokenizer train text.txt --pre gpt-3 -o other.json
+expect "training with an unknown pre-tokeniser" 2 "gpt-2"
+try "$jeton" tokenizer train text.txt --seeds 5 -o other.json
+expect "an option of the other model" 2 "unigram"
+try "$jeton" tokenizer train text.txt --json-field text -o other.json
+expect "records that are none" 3 "text.txt, byte 0"
+[ ! -e other.json ] || { failed=$((failed + 1)); echo "[  FAILED  ] a failed training left a file"; }
+
 echo "[  PASSED  ] $passed tests."
 [ "$failed" = 0 ] || echo "[  FAILED  ] $failed tests."
 [ "$failed" = 0 ]
