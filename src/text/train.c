@@ -77,6 +77,13 @@ static jt_status specials_make(jt_train_options *o, const char ***list, jt_error
     return JT_OK;
 }
 
+/* What is wrong with an option and not with a file. */
+static jt_status option_failed(jt_status st, jt_status found, jt_status code, jt_error *err) {
+    if (st != found) return st;
+    if (err) err->code = code;
+    return code;
+}
+
 /* The steps that cut text; none for Metaspace. `own` is room for one. */
 static jt_status cut_find(const jt_train_options *o, jt_cut *own, const jt_cut **cut, size_t *n, jt_pretok **pretok, jt_error *err) {
     *cut = NULL, *n = 0;
@@ -85,11 +92,11 @@ static jt_status cut_find(const jt_train_options *o, jt_cut *own, const jt_cut *
         *own = (jt_cut){.kind = JT_CUT_REGEX, .pattern = {o->regex, strlen(o->regex)}, .behaviour = JT_CUT_ISOLATED};
         *cut = own, *n = 1;
         jt_status st = jt_pretok_new(*cut, *n, pretok, err);
-        return st ? jt_error_in(err, st, "the regular expression") : JT_OK;
+        return st ? jt_error_in(err, option_failed(st, JT_FORMAT, JT_INVALID, err), "the regular expression") : JT_OK;
     }
     const char *pre = o->pre ? o->pre : "gpt-2";
     *cut = jt_pretok_steps(pre, strlen(pre), n);
-    return jt_pretok_named(pre, strlen(pre), JT_PRETOK_HF, pretok, err);
+    return option_failed(jt_pretok_named(pre, strlen(pre), JT_PRETOK_HF, pretok, err), JT_UNSUPPORTED, JT_UNKNOWN, err);
 }
 
 static void files_close(train_files *f) {

@@ -351,8 +351,8 @@ static void refused(void **state) {
         {{.special = bad, .n_special = 1}, JT_INVALID},
         {{.alphabet = "\xff"}, JT_INVALID},
         {{.vocab = (size_t)1 << 30}, JT_LIMIT},
-        {{.pre = "gpt-3"}, JT_UNSUPPORTED},
-        {{.regex = "("}, JT_FORMAT},
+        {{.pre = "gpt-3"}, JT_UNKNOWN},
+        {{.regex = "("}, JT_INVALID},
         {{.progress = cancel}, JT_CANCELLED},
         {{.model = JT_TRAIN_UNIGRAM, .progress = cancel}, JT_CANCELLED},
     };
