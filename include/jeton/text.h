@@ -171,10 +171,10 @@ typedef struct jt_train_info {
     double seconds_count, seconds_train;
 } jt_train_info;
 
-/* Learns a vocabulary from files ("-" is standard input) and writes it as a tokenizer.json at `out`, whole or not at all. Files are read as
- * streams: what is held is the different pieces. A text is a line with its line break, as Hugging Face reads files, or a
- * record of JSON lines; no token goes over its end. `info` may be NULL. Errors: JT_INVALID (an option), JT_UNKNOWN (no
- * such pre-tokeniser), JT_FORMAT (a record that is no JSON), JT_LIMIT, JT_IO, JT_NOTFOUND, JT_NOMEM, JT_CANCELLED. */
+/* Learns a vocabulary from files ("-" is standard input) and writes it as a tokenizer.json at `out`, whole or not at all. Of files
+ * what is held is the different pieces; standard input is held whole. A text is a line with its line break, as Hugging Face reads files, or
+ * a record of JSON lines; no token goes over its end. `info` may be NULL. Errors: JT_INVALID (an option), JT_UNKNOWN (no such
+ * pre-tokeniser), JT_FORMAT (a record that is no JSON), JT_LIMIT, JT_IO, JT_NOTFOUND, JT_NOMEM, JT_CANCELLED. */
 JT_API jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const char *out, const jt_train_options *o,
                                     jt_train_info *info, jt_error *err);
 

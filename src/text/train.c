@@ -11,7 +11,7 @@
 typedef struct train_files {
     jt_map *map;
     jt_str *read; /* of standard input */
-    jt_view *text;
+    jt_count_text *text;
     size_t n;
 } train_files;
 
@@ -115,7 +115,8 @@ static jt_status files_open(train_files *f, const char *const *files, size_t n, 
         bool in = !strcmp(files[i], "-");
         jt_status st = in ? jt_file_read("-", &f->read[i], err) : jt_map_open(files[i], &f->map[i], err);
         if (st) return st;
-        f->text[i] = in ? (jt_view){jt_str_c(&f->read[i]), f->read[i].n} : (jt_view){(const char *)f->map[i].p, f->map[i].n};
+        jt_view v = in ? (jt_view){jt_str_c(&f->read[i]), f->read[i].n} : (jt_view){(const char *)f->map[i].p, f->map[i].n};
+        f->text[i] = (jt_count_text){v, files[i], !in};
     }
     return JT_OK;
 }
@@ -151,12 +152,12 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
     if (!st) {
         train_watch w = {&o};
         jt_count_how how = {.pretok = pretok, .field = o.field, .progress = o.progress ? watch_count : NULL, .self = &w};
-        st = jt_count_texts(f.text, files, n_files, &how, pool, &counted, err);
+        st = jt_count_texts(f.text, n_files, &how, pool, &counted, err);
     }
     double mid = jt_seconds();
     if (!st) {
         jt_counted_sort(&counted);
-        for (size_t i = 0; i < n_files; i++) note.bytes += f.text[i].n;
+        for (size_t i = 0; i < n_files; i++) note.bytes += f.text[i].text.n;
         for (size_t i = 0; i < counted.n; i++) note.pieces += counted.p[i].count;
         st = o.model == JT_TRAIN_UNIGRAM ? jt_train_unigram(&counted, &o, pool, &trained, err) : jt_train_bpe(&counted, &o, &trained, err);
     }

@@ -39,9 +39,14 @@ typedef struct jt_count_how {
     void *self;
 } jt_count_how;
 
-/* Adds the pieces of the texts, which are mapped files: bytes that were counted are released from memory. */
-jt_status jt_count_texts(const jt_view *text, const char *const *name, size_t n, const jt_count_how *how, jt_pool *pool, jt_counted *out,
-                         jt_error *err);
+typedef struct jt_count_text {
+    jt_view text;
+    const char *name; /* for messages */
+    bool mapped;      /* it is a mapped file: bytes that were counted are released from memory */
+} jt_count_text;
+
+/* Adds the pieces of the texts. */
+jt_status jt_count_texts(const jt_count_text *text, size_t n, const jt_count_how *how, jt_pool *pool, jt_counted *out, jt_error *err);
 
 /* ---- vocabularies ---- */
 

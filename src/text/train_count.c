@@ -145,9 +145,7 @@ static jt_status count_record(count_worker *w, const jt_count_how *how, const ch
 /* ---- all threads ---- */
 
 typedef struct count_job {
-    const jt_view *text;
-    const char *const *name;
-    size_t n;
+    const jt_count_text *text;
     const jt_count_how *how;
     count_worker *worker;
     jt_turns turns;
@@ -164,18 +162,18 @@ static size_t count_begin(jt_view t, size_t at) {
 
 static jt_status count_block(const count_job *j, count_worker *w, size_t block, jt_error *err) {
     size_t k = 0, blocks;
-    while (block >= (blocks = (j->text[k].n + COUNT_BLOCK - 1) / COUNT_BLOCK)) block -= blocks, k++;
-    jt_view t = j->text[k];
+    while (block >= (blocks = (j->text[k].text.n + COUNT_BLOCK - 1) / COUNT_BLOCK)) block -= blocks, k++;
+    jt_view t = j->text[k].text;
     size_t at = count_begin(t, block * COUNT_BLOCK), end = count_begin(t, (block + 1) * COUNT_BLOCK), from = at;
     jt_status st = JT_OK;
     while (at < end && !st) {
         const char *p = memchr(t.s + at, '\n', t.n - at);
         size_t next = p ? (size_t)(p - t.s) + 1 : t.n;
         st = j->how->field ? count_record(w, j->how, t.s + at, next - at, err) : count_sequence(w, j->how, t.s + at, next - at, err);
-        if (st) return jt_error_in(err, st, "%s, byte %zu", j->name[k], at);
+        if (st) return jt_error_in(err, st, "%s, byte %zu", j->text[k].name, at);
         at = next;
     }
-    jt_map_release(t.s + from, at - from);
+    if (j->text[k].mapped) jt_map_release(t.s + from, at - from);
     return st;
 }
 
@@ -216,13 +214,12 @@ static jt_status count_gather(count_job *j, int threads, jt_counted *out, jt_err
     return st;
 }
 
-jt_status jt_count_texts(const jt_view *text, const char *const *name, size_t n, const jt_count_how *how, jt_pool *pool, jt_counted *out,
-                         jt_error *err) {
+jt_status jt_count_texts(const jt_count_text *text, size_t n, const jt_count_how *how, jt_pool *pool, jt_counted *out, jt_error *err) {
     int threads = jt_pool_threads(pool);
     size_t blocks = 0;
-    for (size_t i = 0; i < n; i++) blocks += (text[i].n + COUNT_BLOCK - 1) / COUNT_BLOCK;
+    for (size_t i = 0; i < n; i++) blocks += (text[i].text.n + COUNT_BLOCK - 1) / COUNT_BLOCK;
     if (blocks > INT32_MAX) return jt_error_set(err, JT_LIMIT, "more text than 2^51 bytes");
-    count_job j = {.text = text, .name = name, .n = n, .how = how, .blocks = (int)blocks};
+    count_job j = {.text = text, .how = how, .blocks = (int)blocks};
     j.worker = jt_alloc((size_t)threads, sizeof *j.worker);
     if (!j.worker) return jt_nomem(err, "the threads that count", (size_t)threads, sizeof *j.worker);
     jt_turns_reset(&j.turns);
