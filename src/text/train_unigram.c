@@ -313,7 +313,10 @@ static jt_status seeds_make(uni_trainer *t, const uint64_t *count, jt_error *err
 /* By its asymptotic series from 7 on. */
 static double digamma(double x) {
     double r = 0;
-    for (; x < 7; x += 1) r -= 1 / x;
+    while (x < 7) {
+        r -= 1 / x;
+        x += 1;
+    }
     x -= 0.5;
     double y = 1 / (x * x);
     return r + log(x) + y * (1.0 / 24 + y * (-7.0 / 960 + y * (31.0 / 8064 - y * (127.0 / 30720))));
