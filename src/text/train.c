@@ -15,13 +15,9 @@ typedef struct train_files {
     size_t n;
 } train_files;
 
-typedef struct train_watch {
-    const jt_train_options *o;
-} train_watch;
-
 static int watch_count(void *self, double fraction) {
-    const train_watch *w = self;
-    return w->o->progress(w->o->self, "counting", fraction);
+    const jt_train_options *o = self;
+    return o->progress(o->self, "counting", fraction);
 }
 
 static jt_status invalid(jt_error *err, const char *what) { return jt_error_set(err, JT_INVALID, "training a tokenizer: %s", what); }
@@ -31,6 +27,18 @@ static bool utf8(const char *s) {
     for (int k = 1; i < n; i += (size_t)k)
         if (!(k = jt_utf8_next(s + i, n - i, NULL))) return false;
     return true;
+}
+
+static jt_status specials_check(const jt_train_options *o, jt_error *err) {
+    if (o->n_special > 4096) return invalid(err, "more than 4096 special tokens");
+    for (size_t i = 0; i < o->n_special; i++) {
+        if (!*o->special[i] || strlen(o->special[i]) > JT_TOKEN_MOST_BYTES || !utf8(o->special[i]))
+            return jt_error_set(err, JT_INVALID, "training a tokenizer: special token number %zu is empty, too long or not UTF-8", i + 1);
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(o->special[i], o->special[k]))
+                return jt_error_set(err, JT_INVALID, "training a tokenizer: the special token %.60s is given twice", o->special[i]);
+    }
+    return JT_OK;
 }
 
 /* Options with their defaults put in. */
@@ -50,10 +58,9 @@ static jt_status options_read(const jt_train_options *given, jt_train_options *o
     if (o->sub_iterations < 0 || o->sub_iterations > 1000) return invalid(err, "sub_iterations is from 1 to 1000");
     if (o->vocab > JT_VOCAB_MOST) return jt_error_set(err, JT_LIMIT, "a vocabulary has at most %d tokens", JT_VOCAB_MOST);
     if (o->alphabet && !utf8(o->alphabet)) return invalid(err, "the alphabet is not UTF-8");
-    if (o->n_special > 65536) return invalid(err, "more than 65536 special tokens");
-    for (size_t i = 0; i < o->n_special; i++)
-        if (!*o->special[i] || strlen(o->special[i]) > JT_TOKEN_MOST_BYTES || !utf8(o->special[i]))
-            return invalid(err, "a special token is empty, too long or not UTF-8");
+    if (o->max_piece > 256) return invalid(err, "max_piece is at most 256 characters");
+    jt_status st = specials_check(o, err);
+    if (st) return st;
     if (!o->vocab) o->vocab = unigram ? 8000 : 30000;
     if (!o->max_piece) o->max_piece = 16;
     if (!o->seeds) o->seeds = 1000000;
@@ -121,11 +128,12 @@ static jt_status files_open(train_files *f, const char *const *files, size_t n, 
     return JT_OK;
 }
 
-static jt_status train_save(const jt_trained *t, const jt_train_options *o, const jt_cut *cut, size_t n_cut, const char *out,
-                            jt_error *err) {
+static jt_status train_save(const jt_trained *t, const jt_train_options *o, const jt_cut *cut, size_t n_cut, jt_writer *to, jt_error *err) {
     jt_str text = {0};
     jt_trained_json(t, o, cut, n_cut, &text);
-    jt_status st = jt_file_save(out, &text, err);
+    jt_status st = jt_str_check(&text, err);
+    if (!st) st = jt_file_write(to, jt_str_c(&text), text.n, err);
+    if (!st) st = jt_file_commit(to, err);
     jt_str_free(&text);
     return st;
 }
@@ -143,15 +151,16 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
     jt_counted counted = {0};
     jt_trained trained = {0};
     jt_train_info note = {0};
+    jt_writer to = {0};
     jt_status st = options_read(given, &o, err);
     if (!st) st = specials_make(&o, &special, err);
     if (!st) st = cut_find(&o, &own, &cut, &n_cut, &pretok, err);
     if (!st) st = files_open(&f, files, n_files, err);
+    if (!st) st = jt_file_create(out, &to, err); /* now, so that a folder that cannot be written is told before the work */
     if (!st) st = jt_pool_new(o.threads, &pool, err);
     double start = jt_seconds();
     if (!st) {
-        train_watch w = {&o};
-        jt_count_how how = {.pretok = pretok, .field = o.field, .progress = o.progress ? watch_count : NULL, .self = &w};
+        jt_count_how how = {.pretok = pretok, .field = o.field, .progress = o.progress ? watch_count : NULL, .self = &o};
         st = jt_count_texts(f.text, n_files, &how, pool, &counted, err);
     }
     double mid = jt_seconds();
@@ -161,12 +170,13 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
         for (size_t i = 0; i < counted.n; i++) note.pieces += counted.p[i].count;
         st = o.model == JT_TRAIN_UNIGRAM ? jt_train_unigram(&counted, &o, pool, &trained, err) : jt_train_bpe(&counted, &o, &trained, err);
     }
-    if (!st) st = train_save(&trained, &o, cut, n_cut, out, err);
+    if (!st) st = train_save(&trained, &o, cut, n_cut, &to, err);
     if (!st && info) {
         note.words = counted.n, note.vocab = trained.n, note.merges = trained.merges;
         note.seconds_count = mid - start, note.seconds_train = jt_seconds() - mid;
         *info = note;
     }
+    jt_file_abandon(&to);
     jt_trained_free(&trained);
     jt_counted_free(&counted);
     jt_pool_free(pool);

@@ -299,7 +299,7 @@ static void records(void **state) {
 
 static void hostile(void **state) {
     (void)state;
-    size_t n = 1000000;
+    size_t n = getenv("JETON_TEST_LONG") ? 1000000 : 60000;
     char *s = malloc(n);
     assert_non_null(s);
     jt_error e = {0};
@@ -309,7 +309,7 @@ static void hostile(void **state) {
             x = x * 1664525 + 1013904223;
             s[i] = kind == 0 ? 'a' : kind == 1 ? (char)(x >> 24) : kind == 2 ? "\xf0\x9f\xe2\x80"[x >> 30] : '\0';
         }
-        put(s, kind == 1 ? n / 10 : n);
+        put(s, kind == 1 ? n / 3 : n);
         for (int model = 0; model < 3; model++) {
             jt_tokenizer *t = NULL;
             jt_train_options o = {
@@ -334,7 +334,7 @@ static int cancel(void *self, const char *what, double fraction) {
 
 static void refused(void **state) {
     (void)state;
-    static const char *const empty[] = {""}, *const bad[] = {"\xff"};
+    static const char *const empty[] = {""}, *const bad[] = {"\xff"}, *const twice[] = {"<s>", "<s>"};
     const struct {
         jt_train_options o;
         jt_status st;
@@ -349,6 +349,8 @@ static void refused(void **state) {
         {{.model = JT_TRAIN_UNIGRAM, .vocab = 8}, JT_INVALID},
         {{.special = empty, .n_special = 1}, JT_INVALID},
         {{.special = bad, .n_special = 1}, JT_INVALID},
+        {{.special = twice, .n_special = 2}, JT_INVALID},
+        {{.model = JT_TRAIN_UNIGRAM, .max_piece = 257}, JT_INVALID},
         {{.alphabet = "\xff"}, JT_INVALID},
         {{.vocab = (size_t)1 << 30}, JT_LIMIT},
         {{.pre = "gpt-3"}, JT_UNKNOWN},
@@ -366,6 +368,10 @@ static void refused(void **state) {
     }
     jt_error e = {0};
     assert_int_equal(train("/nowhere/at/all", NULL, &e), JT_NOTFOUND);
+    const char *file = in;
+    assert_int_not_equal(jt_tokenizer_train(&file, 1, "/nowhere/at/all", NULL, NULL, &e), JT_OK);
+    assert_non_null(strstr(e.message, "/nowhere/at"));
+    assert_int_equal(jt_tokenizer_train(&file, 1, "/dev/full", NULL, NULL, &e), JT_IO);
 }
 
 static void without_memory(void **state) {
