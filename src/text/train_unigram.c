@@ -445,13 +445,15 @@ static jt_status vocab_make(uni_trainer *t, const uint64_t *count, jt_trained *o
                                                      : jt_nomem(err, "the vocabulary", o->vocab, sizeof *final);
     for (size_t i = 1; i < t->n && !st; i++) jt_words_put(&have, (uint32_t)i);
     for (uint32_t i = 0; i < UNI_CODES && !st; i++) {
-        char s[4];
         if (!count[i]) continue;
-        size_t n = (size_t)jt_utf8_put(i, s);
-        uint32_t id = jt_words_get(&have, s, n);
-        char *copy = id == JT_NO_TOKEN ? jt_arena_copy(&t->strings, s, n) : NULL;
-        if (id == JT_NO_TOKEN && !copy) st = jt_nomem(err, "the vocabulary", n, 1);
-        final[k++] = id == JT_NO_TOKEN ? (uni_piece){{copy, n}, least + more} : t->piece[id];
+        char *c = jt_arena_alloc(&t->strings, 4, 1);
+        if (!c) {
+            st = jt_nomem(err, "the vocabulary", 4, 1);
+            break;
+        }
+        size_t n = (size_t)jt_utf8_put(i, c);
+        uint32_t id = jt_words_get(&have, c, n);
+        final[k++] = id == JT_NO_TOKEN ? (uni_piece){{c, n}, least + more} : t->piece[id];
         if (id == JT_NO_TOKEN) more += 0.0001;
     }
     for (size_t i = 1; i < t->n && k < room && !st; i++) {
