@@ -9,12 +9,18 @@
 
 #define MIN_KEEP(X, T) X(T, INT, min_keep, 1, JT_RANGE(1, 1048576), "candidates kept in any case")
 
+/* Logits are rounded to floats. What their rounding can move over a border counts as being on it: logits and ln p within
+ * NEAR_LN, masses within NEAR_MASS; so a probability of 0.1 reaches a border of 0.1. */
+#define NEAR_LN 1e-6
+#define NEAR_MASS 0x1p-23
+
 /* Predicates that compare what a candidate says of itself with a border. */
 static bool logit_reaches(const jt_walk *w, const void *border) { return (double)w->logit >= *(const double *)border; }
 static bool lnp_reaches(const jt_walk *w, const void *border) { return w->lnp >= *(const double *)border; }
 
 static void keep_logits_from(jt_dist *d, double border, int least) { jt_dist_trim(d, JT_WALK_OWN, least, logit_reaches, &border); }
 static void keep_lnp_from(jt_dist *d, double border, int least) {
+    border -= NEAR_LN;
     jt_dist_trim(d, JT_WALK_OWN | JT_WALK_MASS, least, lnp_reaches, &border);
 }
 
@@ -48,7 +54,7 @@ JT_METHOD(top_k) = {.name = "top-k",
 #define TOP_P(X, T) X(T, REAL, p, 0.95, JT_RANGE(0, 1), "probability mass kept; 1 keeps all") MIN_KEEP(X, T)
 JT_PARAMS(top_p, TOP_P)
 
-static bool top_p_keep(const jt_walk *w, const void *par) { return w->before < ((const struct top_p *)par)->p; }
+static bool top_p_keep(const jt_walk *w, const void *par) { return w->before < ((const struct top_p *)par)->p - NEAR_MASS; }
 
 static jt_status top_p_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
     const struct top_p *a = par;
@@ -74,7 +80,7 @@ JT_PARAMS(min_p, MIN_P)
 static jt_status min_p_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
     const struct min_p *a = par;
     (void)state, (void)s;
-    if (a->m > 0 && jt_dist_count(d)) keep_logits_from(d, (double)jt_dist_top(d, 1)->logit + jt_log(a->m), a->min_keep);
+    if (a->m > 0 && jt_dist_count(d)) keep_logits_from(d, (double)jt_dist_top(d, 1)->logit + jt_log(a->m) - NEAR_LN, a->min_keep);
     return JT_OK;
 }
 
@@ -278,7 +284,7 @@ JT_METHOD(tfs) = {.name = "tfs",
 #define TYPICAL(X, T) X(T, REAL, p, 0.95, JT_RANGE(0, 1), "probability mass kept; 1 keeps all") MIN_KEEP(X, T)
 JT_PARAMS(typical, TYPICAL)
 
-static bool typical_keep(const jt_walk *w, const void *par) { return w->before < ((const struct typical *)par)->p; }
+static bool typical_keep(const jt_walk *w, const void *par) { return w->before < ((const struct typical *)par)->p - NEAR_MASS; }
 
 static jt_status typical_run(const void *par, const void *state, jt_dist *d, jt_step *s) {
     const struct typical *a = par;
@@ -308,7 +314,7 @@ static jt_status xtc_run(const void *par, const void *state, jt_dist *d, jt_step
     const struct xtc *a = par;
     (void)state;
     if (a->probability == 0 || a->threshold > 0.5 || jt_step_u(s, "act", 0) > a->probability) return JT_OK;
-    double border = a->threshold > 0 ? jt_log(a->threshold) : -INFINITY;
+    double border = a->threshold > 0 ? jt_log(a->threshold) - NEAR_LN : -INFINITY;
     int n = jt_dist_walk(d, JT_WALK_MASS, lnp_reaches, &border);
     if (jt_dist_count(d) - (n - 1) >= a->min_keep) jt_dist_drop(d, n - 1);
     return JT_OK;
