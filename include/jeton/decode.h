@@ -46,6 +46,8 @@ typedef enum jt_on_full {
     JT_FULL_REFUSE /* a request that could reach the end of the context is refused when submitted */
 } jt_on_full;
 
+enum { JT_TRACE_ALL = -1 };
+
 typedef struct jt_request {
     const int32_t *prompt; /* token ids, copied; at least one */
     size_t n_prompt;
@@ -62,7 +64,8 @@ typedef struct jt_request {
     size_t n_stop_ids;
     int ignore_end;             /* 1: the tokenizer's end tokens do not end the answer */
     int special;                /* 1: special tokens are written in the text */
-    int trace;                  /* 1: events carry candidates and what each stage did */
+    int trace;                  /* 1: events carry candidates, what each stage did, and evidence */
+    int trace_candidates;       /* of the evidence, with `trace`: after each stage so many; 0: 20; JT_TRACE_ALL: all */
     const jt_message *messages; /* the conversation that the prompt was made from, copied, for strategies that write it anew */
     size_t n_messages;          /* 0: unknown */
     const char *adapter;        /* of jt_driver_add_adapter: evaluates prompt and answer; NULL: what new states of the model have */
@@ -96,6 +99,40 @@ typedef struct jt_stage_trace {
     float seconds;
 } jt_stage_trace;
 
+/* A random number that a stage asked for (jt_step_u). */
+typedef struct jt_drawn {
+    char purpose[24]; /* its first 23 bytes */
+    uint32_t index;
+    double u;
+} jt_drawn;
+
+/* What one stage drew, and what it left. */
+typedef struct jt_stage_evidence {
+    const char *method;
+    uint32_t occurrence;   /* of the random address */
+    int32_t before, after; /* candidates */
+    float mass, seconds;   /* as of jt_stage_trace */
+    const jt_cand *cand;   /* [n_cand]: the first of what is left, in order; then those of the list before it that are still candidates */
+    int32_t n_cand, n_first;
+    const jt_drawn *drawn; /* [n_drawn]: the first numbers */
+    int32_t n_drawn;
+    uint32_t draws;      /* all of them, and the hash of their bits */
+    uint64_t draws_hash; /* 0: there are none */
+} jt_stage_evidence;
+
+/* All that a decision follows from and that its replay compares (jeton/trace.h). */
+typedef struct jt_evidence {
+    uint64_t stream; /* of the random address of the ordinary draw, which is the request's seed, this, and the decision's position and
+                      * attempt under the method "sample" and the purpose "draw" */
+    uint64_t logits; /* hash of the bits of the model's logits */
+    double log_sum;  /* ln of the sum of their exp(), as the model gave it */
+    int32_t chain;   /* 0: the pipeline's stages; else those of a parameter of its strategies, in their order */
+    const jt_cand *raw;
+    int32_t n_raw;
+    const jt_stage_evidence *stage;
+    int32_t n_stage;
+} jt_evidence;
+
 typedef enum jt_event_kind {
     JT_EVENT_TOKEN, /* a decision, and the text it completes (may be empty). The token that ends the answer is one too */
     JT_EVENT_END,   /* the last event of a job; `text` is what was still held back */
@@ -114,7 +151,8 @@ typedef struct jt_event {
     int n_top;
     const jt_stage_trace *stage;
     int n_stage;
-    float eval_seconds; /* of the evaluation this token waited for */
+    const jt_evidence *evidence; /* of a traced request; NULL where the strategy gave a token that no pipeline decided */
+    float eval_seconds;          /* of the evaluation this token waited for */
     jt_end_reason reason;
     const char *message; /* of JT_END_ERROR */
     const int32_t *note; /* JT_EVENT_ANSWER: numbers that the strategy tells of the answer; the method says which */

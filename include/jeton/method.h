@@ -176,6 +176,13 @@ JT_API void *jt_step_shared(const jt_step *s); /* the object that all jobs of th
 /* Where a hook that fails leaves its message: return jt_error_set(jt_step_error(s), JT_INVALID, "..."). */
 JT_API jt_error *jt_step_error(jt_step *s);
 
+/* Who chose a token. */
+typedef enum jt_chosen {
+    JT_CHOSEN_DRAWN,   /* the ordinary draw */
+    JT_CHOSEN_BEST,    /* the first in order */
+    JT_CHOSEN_STRATEGY /* the strategy named it */
+} jt_chosen;
+
 /* How one token was chosen. */
 typedef struct jt_decision {
     int32_t id;        /* -1: dead, the pipeline left no candidate */
@@ -187,6 +194,7 @@ typedef struct jt_decision {
     int32_t candidates;        /* left after the pipeline */
     float entropy;             /* of the model's distribution, nats; NaN unless traced */
     float arrived[JT_ARRIVED]; /* of the job's stages that need it, in their order: jt_step_arrived */
+    jt_chosen by;
 } jt_decision;
 
 /* ---- parameters ---- */

@@ -27,6 +27,11 @@ jt_status jt_trail_reserve(const jt_live *j, jt_trail *t, size_t n, jt_error *er
         if (!(p = jt_realloc(t->stage, cap, stages * sizeof *t->stage))) return jt_nomem(err, "a trace", cap, stages * sizeof *t->stage);
         t->stage = p;
     }
+    if (j->trace) {
+        if (!(p = jt_realloc(t->sheet, cap, sizeof *t->sheet))) return jt_nomem(err, "a trace", cap, sizeof *t->sheet);
+        t->sheet = p;
+        memset(t->sheet + t->cap, 0, (cap - t->cap) * sizeof *t->sheet);
+    }
     t->cap = cap;
     return JT_OK;
 }
@@ -36,14 +41,17 @@ void jt_trail_copy(const jt_live *j, jt_trail *t, size_t to, const jt_trail *f, 
     if (!n) return;
     memcpy(t->made + to, f->made + from, n * sizeof *t->made);
     for (size_t i = 0; i < n; i++) {
-        if (!f->made[from + i].traced) continue;
+        bool traced = f->made[from + i].traced;
+        if (t->sheet) jt_sheet_set(&t->sheet[to + i], traced && f->sheet ? f->sheet[from + i] : NULL);
+        if (!traced) continue;
         if (top) memcpy(t->top + (to + i) * top, f->top + (from + i) * top, top * sizeof *t->top);
         if (stages) memcpy(t->stage + (to + i) * stages, f->stage + (from + i) * stages, stages * sizeof *t->stage);
     }
 }
 
 void jt_trail_free(jt_trail *t) {
-    jt_free(t->made), jt_free(t->top), jt_free(t->stage);
+    for (size_t i = 0; t->sheet && i < t->cap; i++) jt_sheet_put(t->sheet[i]);
+    jt_free(t->made), jt_free(t->top), jt_free(t->stage), jt_free(t->sheet);
     *t = (jt_trail){0};
 }
 

@@ -119,6 +119,7 @@ void jt_driver_free(jt_driver *d) {
     jt_pipeline_free(d->greedy);
     jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second), jt_dist_free(d->held);
     jt_free(d->seen), jt_free(d->count), jt_free(d->alike);
+    jt_ink_free(&d->ink);
     jt_free(d);
 }
 
@@ -160,6 +161,7 @@ static void give_token(const jt_live *j, jt_reply *a, jt_event *e) {
     e->n_top = r->n_top, e->n_stage = r->n_stage;
     if (r->n_top) e->top = a->top + r->top;
     if (r->n_stage) e->stage = a->stage + r->stage;
+    if (r->sheet) e->evidence = &r->sheet->e;
     e->eval_seconds = r->eval_seconds;
     e->answer_tokens = r->answer_tokens;
 }
@@ -219,6 +221,7 @@ jt_status jt_driver_next(jt_driver *d, jt_event *e, jt_error *err) {
                 jt_prefix_give_way(d, 0);
                 return JT_OK;
             }
+            jt_reply_release(j->main);
             j->main->n_record = j->main->handed = j->main->n_top = j->main->n_stage = 0;
             jt_str_clear(&j->main->text);
         }

@@ -24,6 +24,7 @@
  *   hold.c      dists that outlive the advance which read them
  *   shared.c    objects that outlive jobs
  *   shape.c     the pipeline over one row
+ *   evidence.c  what a traced decision follows from
  *   admit.c     the memory that jobs could need, and who waits for it
  *   prefix.c    branches that begin alike, and states kept after their jobs
  *   reply.c     text, stop strings and limits of one answer
@@ -90,6 +91,7 @@ enum {
     JT_ROWS_TREE = 256,   /* of one slot in one request */
     JT_KEPT_MOST = 64,    /* states kept after their jobs */
     JT_TOP_TRACED = 10,
+    JT_EVIDENCE = 20, /* candidates of a trace that does not say how many */
     JT_TOP_MOST = 20
 };
 
@@ -117,11 +119,21 @@ typedef struct jt_made {
     bool traced;
 } jt_made;
 
-/* Entry i: made[i], top[i * top of the job ...], stage[i * most_stage of the job ...]. */
+/* The evidence of a decision, in one block; shared by all that hold it. */
+typedef struct jt_sheet {
+    int refs;
+    jt_evidence e;
+} jt_sheet;
+void jt_sheet_put(jt_sheet *s);
+/* *at becomes s (NULL: nothing), one reference more. */
+void jt_sheet_set(jt_sheet **at, jt_sheet *s);
+
+/* Entry i: made[i], top[i * top of the job ...], stage[i * most_stage of the job ...], of a traced job sheet[i]. */
 typedef struct jt_trail {
     jt_made *made;
     jt_candidate *top;
     jt_stage_trace *stage;
+    jt_sheet **sheet;
     size_t cap;
 } jt_trail;
 jt_status jt_trail_reserve(const jt_live *j, jt_trail *t, size_t n, jt_error *err);
@@ -312,6 +324,7 @@ jt_status jt_branch_own_stages(const jt_live *j, jt_branch *b, jt_error *err);
 /* An emitted token that waits to be handed out; text, top and stage lie in the reply's arrays. */
 typedef struct jt_record {
     jt_decision decision;
+    jt_sheet *sheet;
     size_t text, n_text, top, stage;
     int n_top, n_stage, answer_tokens;
     float eval_seconds;
@@ -348,6 +361,8 @@ void jt_reply_end(jt_driver *d, const jt_live *j, jt_reply *a, jt_end_reason why
 jt_end_reason jt_reply_why(const jt_driver *d, const jt_live *j, const jt_decision *made, int n);
 jt_status jt_reply_copy(const jt_reply *from, jt_reply **out, jt_error *err); /* of a silent one */
 void jt_reply_free(jt_reply *a);
+/* Lets go of the evidence of its records. */
+void jt_reply_release(jt_reply *a);
 
 /* ---- instances ---- */
 
@@ -489,7 +504,7 @@ struct jt_live {
     const jt_pipeline *pipeline;
     uint64_t seed, stream;
     uint32_t choice;
-    int max_tokens, context, n_prompt, top, vocab, hidden; /* hidden: the widest model's */
+    int max_tokens, context, n_prompt, top, evidence, vocab, hidden; /* hidden: the widest model's */
     bool ignore_end, special, trace;
     double max_seconds, submitted, deadline; /* submitted: or admitted later */
     uint64_t need;                           /* bytes of caches that it could fill */
@@ -578,6 +593,23 @@ typedef struct jt_side {
     size_t n_row, cap_row;
 } jt_side;
 
+/* Evidence that is being written: lists one after another, the model's first. */
+typedef struct jt_ink {
+    jt_evidence e;
+    jt_stage_evidence stage[JT_PIPELINE_MOST];
+    jt_cand *cand;
+    jt_drawn *drawn;
+    size_t n_cand, cap_cand, n_drawn, cap_drawn;
+    size_t last; /* where the newest list begins */
+} jt_ink;
+/* The row's dist is d->raw, and b decides. */
+jt_status jt_ink_begin(jt_driver *d, const jt_live *j, const jt_asked *row, const jt_branch *b, jt_error *err);
+/* The stage has made d->staged what it is. */
+jt_status jt_ink_stage(jt_driver *d, const jt_live *j, const jt_node *node, const jt_stage_trace *t, const jt_draws *draws, jt_error *err);
+/* The row has the evidence. */
+jt_status jt_ink_end(const jt_driver *d, jt_asked *row, jt_error *err);
+void jt_ink_free(jt_ink *k);
+
 struct jt_driver {
     jt_side model[JT_MODELS]; /* the first is the main one */
     int n_model;
@@ -589,6 +621,7 @@ struct jt_driver {
     jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;
+    jt_ink ink;
     int32_t *alike; /* [the longest declared context of jobs whose stages read the history] */
     size_t cap_alike;
     uint32_t site;         /* of the ordinary draw */

@@ -280,6 +280,8 @@ void jt_inst_forget(jt_live *j, jt_inst *i) {
 /* What the advance asked for takes the place of what it read. */
 static void inst_turn(jt_live *j, jt_inst *i) {
     for (size_t k = 0; k < i->n_asked; k++) inst_room_back(j, &i->asked[k]);
+    for (size_t k = 0; k < i->n_asked; k++)
+        if (i->asked[k].trace.cap && i->asked[k].trace.sheet) jt_sheet_set(i->asked[k].trace.sheet, NULL);
     for (size_t k = 0; i->n_asked && k < i->n_late; k++) { /* traces stay with their entry's memory */
         jt_trail old = i->asked[k].trace, later = i->asked[i->n_asked + k].trace;
         i->asked[k] = i->asked[i->n_asked + k];

@@ -121,10 +121,12 @@ jt_status jt_reply_take(jt_driver *d, jt_live *j, jt_reply *a, const jt_trail *t
         reply_flush(j, a);
     r.n_text = a->text.n - r.text;
     jt_str_putc(&a->text, 0);
-    if (a->silent)
+    if (a->silent) {
         jt_str_clear(&a->text);
-    else
+    } else {
+        if (traced && t->sheet) jt_sheet_set(&r.sheet, t->sheet[at]);
         a->record[a->n_record++] = r;
+    }
     if (end != JT_END_NONE) jt_reply_end(d, j, a, end);
     return JT_OK;
 }
@@ -142,8 +144,13 @@ jt_status jt_reply_copy(const jt_reply *from, jt_reply **out, jt_error *err) {
     return e;
 }
 
+void jt_reply_release(jt_reply *a) {
+    for (size_t i = 0; i < a->n_record; i++) jt_sheet_set(&a->record[i].sheet, NULL);
+}
+
 void jt_reply_free(jt_reply *a) {
     if (!a) return;
+    jt_reply_release(a);
     jt_free(a->held), jt_free(a->record), jt_free(a->top), jt_free(a->stage), jt_free(a->note);
     jt_str_free(&a->text);
     jt_free(a);

@@ -148,6 +148,7 @@ static float shape_mass(jt_dist *before, jt_dist *after) {
 }
 
 static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *state, jt_stage_trace *trace) {
+    jt_draws draws;
     jt_driver *d = w->d;
     jt_live *j = w->j;
     const jt_node *node = &j->stage[i];
@@ -156,6 +157,7 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
     int before = jt_dist_count(d->staged);
     step.kin = j->kin, step.n_kin = j->siblings ? (int)j->n_kin : 0;
     if (trace) {
+        draws.n = 0, draws.hash = 0, step.draws = &draws;
         jt_dist_copy(d->before, d->staged);
         start = jt_driver_now(d);
     }
@@ -164,6 +166,7 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
     step.shared = shared ? shared->object : NULL;
     jt_status e = node->m->stage.run(node->par, state, d->staged, &step);
     jt_shared_leave(shared);
+    float took = trace ? (float)(jt_driver_now(d) - start) : 0;
     if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the stage failed without a message");
     if (e != JT_OK) return jt_error_in(&j->error, e, "stage %s, position %d", node->m->name, s->n);
     if (trace)
@@ -171,7 +174,8 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
                                   .before = before,
                                   .after = jt_dist_count(d->staged),
                                   .mass = shape_mass(d->before, d->staged),
-                                  .seconds = (float)(jt_driver_now(d) - start)};
+                                  .seconds = took};
+    if (trace) e = jt_ink_stage(d, j, node, trace, &draws, &j->error);
     return e;
 }
 
@@ -220,6 +224,11 @@ static jt_status shape_siblings(jt_live *j, const jt_branch *b) {
     return k.e;
 }
 
+/* Whether the row has its evidence: staging it again, after another row, gives the same. */
+static bool shape_told(const jt_live *j, const jt_asked *row, const jt_branch *b) {
+    return row->trace.cap && *row->trace.sheet && (*row->trace.sheet)->e.chain == b->chain && !j->siblings;
+}
+
 /* The stages over the row, once; up to the mark, if one is named. With `made` they run again, and what arrived of its token is
  * noted there. */
 static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark, jt_decision *made) {
@@ -230,11 +239,17 @@ static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark, jt_d
     jt_status e = shape_raw(w, o, &row, &b);
     if (e != JT_OK || (!mark && !made && w->staged == o->row)) return e;
     const jt_chain *c = jt_chain_of(j, b);
-    bool trace = j->trace && !mark && !made;
+    bool trace = j->trace && !mark && !made && !shape_told(j, row, b);
+    jt_asked *told = &w->i->asked[o->row];
     w->staged = -1;
     jt_dist_view(d->staged, d->raw);
-    if (c->first == c->end) return w->staged = o->row, JT_OK;
-    if (trace) e = jt_trail_reserve(j, &((jt_asked *)row)->trace, 1, &j->error);
+    if (trace) e = jt_trail_reserve(j, &told->trace, 1, &j->error);
+    if (trace && e == JT_OK) e = jt_ink_begin(d, j, row, b, &j->error);
+    if (c->first == c->end) {
+        if (trace && e == JT_OK) e = jt_ink_end(d, told, &j->error);
+        if (e == JT_OK) w->staged = o->row;
+        return e;
+    }
     if (e == JT_OK) e = shape_siblings(j, b);
     if (e != JT_OK) return e;
     e = shape_walk(w, row, b, &at);
@@ -245,6 +260,7 @@ static jt_status shape_stage(jt_work *w, const jt_out *o, const char *mark, jt_d
         e = shape_run(w, i, &s, at.stages->bytes + j->stage_at[i], trace ? &row->trace.stage[i - c->first] : NULL);
     }
     if (!--at.stages->refs) jt_free(at.stages);
+    if (trace && e == JT_OK) e = jt_ink_end(d, told, &j->error);
     if (e == JT_OK && !mark) w->staged = o->row;
     return e;
 }
@@ -283,16 +299,20 @@ static int shape_stages(const jt_work *w, const jt_asked *row) {
 
 static float shape_raw_logprob(const jt_asked *row, int32_t id) { return (float)((double)row->room->logits[id] - row->room->log_sum); }
 
+bool jt_shape_is_of(const jt_asked *row, const jt_decision *made) {
+    return row->room && row->room->logits && made->id >= 0 && shape_raw_logprob(row, made->id) == made->raw_logprob;
+}
+
 static const jt_decision shape_nothing = {.id = -1, .position = -1, .raw_logprob = NAN, .logprob = NAN, .u = NAN, .entropy = NAN};
 
 /* Fills in what is recorded of a decision for `id` at the row that is staged. */
-static jt_decision shape_record(jt_work *w, const jt_out *o, int32_t id, double u, uint32_t attempt) {
+static jt_decision shape_record(jt_work *w, const jt_out *o, int32_t id, double u, uint32_t attempt, jt_chosen by) {
     jt_driver *d = w->d;
     jt_live *j = w->j;
     jt_asked *row = &w->i->asked[o->row];
     int stages = shape_stages(w, row);
     jt_decision made = {
-        .id = id, .position = row->position, .raw_logprob = NAN, .logprob = NAN, .u = u, .attempt = attempt, .entropy = NAN};
+        .id = id, .position = row->position, .raw_logprob = NAN, .logprob = NAN, .u = u, .attempt = attempt, .entropy = NAN, .by = by};
     made.candidates = jt_dist_count(d->staged);
     if (j->trace) made.entropy = (float)row->room->entropy;
     if (id >= 0) {
@@ -324,13 +344,13 @@ jt_decision jt_work_decide(jt_work *w, const jt_out *o, uint32_t attempt) {
     if (!staged || shape_find(w, o, &row, &b) != JT_OK) return shape_nothing;
     double u = jt_random_u(&(jt_address){
         .seed = w->j->seed, .stream = b->stream, .position = (uint32_t)row->position, .site = w->d->site, .attempt = attempt});
-    return shape_record(w, o, jt_dist_draw(staged, u), u, attempt);
+    return shape_record(w, o, jt_dist_draw(staged, u), u, attempt, JT_CHOSEN_DRAWN);
 }
 
 jt_decision jt_work_best(jt_work *w, const jt_out *o) {
     jt_dist *staged = jt_work_staged(w, o);
     if (!staged) return shape_nothing;
-    return shape_record(w, o, jt_dist_count(staged) ? jt_dist_top(staged, 1)->id : -1, NAN, 0);
+    return shape_record(w, o, jt_dist_count(staged) ? jt_dist_top(staged, 1)->id : -1, NAN, 0, JT_CHOSEN_BEST);
 }
 
 jt_decision jt_work_choose(jt_work *w, const jt_out *o, int32_t id) {
@@ -340,5 +360,5 @@ jt_decision jt_work_choose(jt_work *w, const jt_out *o, int32_t id) {
                                  w->i->node->m->name, (int)id);
         return shape_nothing;
     }
-    return shape_record(w, o, id, NAN, 0);
+    return shape_record(w, o, id, NAN, 0, JT_CHOSEN_STRATEGY);
 }

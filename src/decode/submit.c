@@ -85,6 +85,8 @@ static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_
     if (!(r->max_seconds >= 0)) return jt_error_set(err, JT_INVALID, "max_seconds is %g; give 0 (no limit) or more", r->max_seconds);
     if (r->top_logprobs < 0 || r->top_logprobs > JT_TOP_MOST)
         return jt_error_set(err, JT_INVALID, "top_logprobs is %d; give 0 to %d", r->top_logprobs, JT_TOP_MOST);
+    if (r->trace_candidates < JT_TRACE_ALL)
+        return jt_error_set(err, JT_INVALID, "trace_candidates is %d; give 0 (%d), JT_TRACE_ALL or more", r->trace_candidates, JT_EVIDENCE);
     if (r->on_full != JT_FULL_STOP && r->on_full != JT_FULL_REFUSE)
         return jt_error_set(err, JT_INVALID, "on_full is %d; give JT_FULL_STOP or JT_FULL_REFUSE", (int)r->on_full);
     *context = r->context ? r->context : d->model->ev.context;
@@ -220,6 +222,9 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     j->ignore_end = r->ignore_end, j->special = r->special, j->trace = r->trace;
     j->top = r->trace && r->top_logprobs < JT_TOP_TRACED ? JT_TOP_TRACED : r->top_logprobs;
     if (j->top > d->model->ev.vocab) j->top = d->model->ev.vocab;
+    j->evidence = r->trace_candidates == JT_TRACE_ALL || r->trace_candidates > d->model->ev.vocab ? d->model->ev.vocab
+                  : r->trace_candidates                                                           ? r->trace_candidates
+                                                                                                  : JT_EVIDENCE;
     for (int i = 0; i < d->n_model; i++)
         if (d->model[i].ev.hidden > j->hidden) j->hidden = d->model[i].ev.hidden;
     for (int i = 0; i < j->pipeline->n_strategy; i++) j->raw_keys |= (j->pipeline->strategy[i].m->needs & JT_NEEDS_RAW_KEYS) != 0;

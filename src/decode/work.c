@@ -92,6 +92,13 @@ static const jt_trail *work_record(const jt_work *w, const jt_decision *d, jt_ma
         if (a->trace.cap && a->newest.position == d->position && a->newest.raw_logprob == d->raw_logprob && a->newest.id == d->id)
             return &a->trace;
     }
+    for (size_t k = 0; w->j->trace && k < w->i->n_asked; k++) { /* one of several picks of a row */
+        const jt_asked *a = &w->i->asked[k];
+        if (!a->trace.cap || !*a->trace.sheet || a->newest.position != d->position || !jt_shape_is_of(a, d)) continue;
+        *bare = *a->trace.made, bare->decision = *d;
+        *one = a->trace, one->made = bare;
+        return one;
+    }
     *bare = (jt_made){.decision = *d};
     for (size_t k = 0; k < w->i->n_asked; k++)
         if (w->i->asked[k].position == d->position) bare->eval_seconds = w->i->asked[k].eval_seconds;
@@ -121,6 +128,9 @@ void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) { jt_work_p
 void jt_work_say(jt_work *w, jt_slot slot, jt_decision made) {
     jt_work_push(w, slot, &made);
     jt_work_emit(w, &made);
+    const jt_branch *b = w->i->level ? NULL : jt_work_at(w, slot); /* what the outermost strategy has said is not given again */
+    if (b && b->past && b->past->refs == 1 && b->past->trail.sheet && b->n > b->prompt)
+        jt_sheet_set(&b->past->trail.sheet[b->n - b->prompt - 1], NULL);
 }
 
 jt_end_reason jt_work_ends(const jt_work *w, jt_slot slot, const jt_decision *made) {

@@ -1,6 +1,9 @@
 /* step.c: the accessors of a step. What a row does not declare is not there. */
 #include "step/step.h"
 
+#include <string.h>
+
+#include "core/hash.h"
 #include "core/random.h"
 
 static bool step_needs(const jt_step *s, uint32_t what) { return (s->method->needs & what) != 0; }
@@ -87,10 +90,25 @@ void *jt_step_self(const jt_step *s) { return s->method->self; }
 void *jt_step_shared(const jt_step *s) { return s->shared; }
 jt_error *jt_step_error(jt_step *s) { return s->err; }
 
+static void step_note(jt_draws *d, const char *purpose, uint32_t index, double u) {
+    uint64_t bits;
+    memcpy(&bits, &u, sizeof bits);
+    if (d->n < JT_DRAWS_KEPT) {
+        jt_drawn *k = &d->kept[d->n];
+        size_t len = strlen(purpose);
+        *k = (jt_drawn){.index = index, .u = u};
+        memcpy(k->purpose, purpose, len < sizeof k->purpose ? len : sizeof k->purpose - 1);
+    }
+    d->n++;
+    d->hash = jt_hash_u64(d->hash, bits);
+}
+
 double jt_step_u(const jt_step *s, const char *purpose, uint32_t index) {
-    return jt_random_u(&(jt_address){.seed = s->seed,
-                                     .stream = s->stream,
-                                     .position = (uint32_t)s->n,
-                                     .site = jt_random_site(s->method->name, s->occurrence, purpose),
-                                     .index = index});
+    double u = jt_random_u(&(jt_address){.seed = s->seed,
+                                         .stream = s->stream,
+                                         .position = (uint32_t)s->n,
+                                         .site = jt_random_site(s->method->name, s->occurrence, purpose),
+                                         .index = index});
+    if (s->draws) step_note(s->draws, purpose, index, u);
+    return u;
 }

@@ -3,7 +3,16 @@
 #ifndef JT_STEP_STEP_H
 #define JT_STEP_STEP_H
 
+#include "jeton/decode.h"
 #include "jeton/method.h"
+
+/* The numbers that one run of a stage draws. */
+enum { JT_DRAWS_KEPT = 16 };
+typedef struct jt_draws {
+    jt_drawn kept[JT_DRAWS_KEPT]; /* the first of them */
+    uint32_t n;
+    uint64_t hash;
+} jt_draws;
 
 /* All tokens of another branch. */
 typedef struct jt_kin {
@@ -30,6 +39,7 @@ struct jt_step {
     jt_count *count; /* [vocab] */
     int32_t *alike;  /* [n] at least */
     void *shared;
+    jt_draws *draws; /* NULL: nobody asks what is drawn */
     jt_error *err;
 };
 
