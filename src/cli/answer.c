@@ -90,41 +90,6 @@ static void json_candidates(const jt_tokenizer *t, const jt_event *e, jt_str *o)
     jt_str_putc(o, ']');
 }
 
-static jt_status write_trace(const jt_tokenizer *t, const jt_event *e, size_t step, jt_writer *w, jt_error *err) {
-    const jt_decision *d = &e->decision;
-    jt_str o = {0};
-    jt_str_printf(&o, "{\"step\": %zu, \"position\": %d, \"id\": %d, \"text\": ", step, d->position, d->id);
-    json_piece(t, d->id, &o);
-    jt_str_puts(&o, ", \"raw_logprob\": ");
-    jt_str_number(&o, (double)d->raw_logprob);
-    jt_str_puts(&o, ", \"logprob\": ");
-    jt_str_number(&o, (double)d->logprob);
-    jt_str_puts(&o, ", \"random\": ");
-    jt_str_number(&o, d->u);
-    jt_str_printf(&o, ", \"attempt\": %u, \"candidates\": %d, \"entropy\": ", d->attempt, d->candidates);
-    jt_str_number(&o, (double)d->entropy);
-    jt_str_puts(&o, ", \"eval_seconds\": ");
-    jt_str_number(&o, (double)e->eval_seconds);
-    jt_str_puts(&o, ", \"stages\": [");
-    for (int i = 0; i < e->n_stage; i++) {
-        const jt_stage_trace *s = &e->stage[i];
-        jt_str_puts(&o, i ? ", {\"method\": " : "{\"method\": ");
-        jt_str_json(&o, s->method, strlen(s->method));
-        jt_str_printf(&o, ", \"before\": %d, \"after\": %d, \"mass\": ", s->before, s->after);
-        jt_str_number(&o, (double)s->mass);
-        jt_str_puts(&o, ", \"seconds\": ");
-        jt_str_number(&o, (double)s->seconds);
-        jt_str_putc(&o, '}');
-    }
-    jt_str_puts(&o, "], \"top\": ");
-    json_candidates(t, e, &o);
-    jt_str_puts(&o, "}\n");
-    jt_status st = jt_str_check(&o, err);
-    if (!st) st = jt_file_write(w, o.s, o.n, err);
-    jt_str_free(&o);
-    return st;
-}
-
 static jt_status keep_token(const jt_tokenizer *t, const jt_event *e, bool top, jt_answer *out, jt_error *err) {
     jt_status s = jt_grow((void **)&out->id, &out->cap_id, out->n + 1, sizeof *out->id, err);
     if (!s) s = jt_grow((void **)&out->logprob, &out->cap_logprob, out->n + 1, sizeof *out->logprob, err);
@@ -167,7 +132,7 @@ static jt_status take_event(const jt_tokenizer *t, const jt_event *e, const jt_r
         if (sink->print && !jt_answer_print("\n\n", 2)) *output_failed = true;
         if (sink->parts) s = jt_parts_again(sink->parts, err);
     }
-    if (e->kind == JT_EVENT_TOKEN && e->decision.id >= 0 && sink->trace && write_trace(t, e, out->n, sink->trace, err)) {
+    if (sink->trace && jt_trace_write_event(sink->trace, e, err)) {
         *output_failed = true;
         return err->code;
     }
@@ -193,6 +158,11 @@ int jt_answer_run(jt_driver *d, const jt_tokenizer *t, const jt_request *r, cons
     }
     if (s) return jt_fail(&err);
     int code = JT_EXIT_OK;
+    if (sink->trace && jt_trace_write_request(sink->trace, job, r, &err)) {
+        jt_say("%s", err.message);
+        code = JT_EXIT_OUTPUT;
+        jt_driver_cancel(d, job);
+    }
     jt_interrupt_watch(d, job);
     for (bool ended = false; !ended;) {
         jt_event e = {0};

@@ -7,6 +7,7 @@
 #include "cli/session.h"
 #include "core/file.h"
 #include "jeton/decode.h"
+#include "jeton/trace.h"
 
 /* The option rows that say how an answer is made; `pipeline` and `tokens` are the command's own defaults. */
 #define JT_ANSWER_OPTS(pipeline, tokens)                                                                                                    \
@@ -49,10 +50,10 @@ jt_status jt_answer_take(const jt_tokenizer *t, const jt_event *e, bool top, jt_
 
 /* Where things go while the answer is made. */
 typedef struct jt_answer_sink {
-    bool print;          /* the text, to standard output, as it comes */
-    jt_writer *trace;    /* a JSON object and a newline for each token; NULL: none */
-    jt_parts *parts;     /* the answer's parts, begun by jt_answer_run; NULL: none are told apart */
-    jt_parts_show *show; /* prints them as they come, in place of the text; NULL: none is printed */
+    bool print;             /* the text, to standard output, as it comes */
+    jt_trace_writer *trace; /* of request and events; NULL: none */
+    jt_parts *parts;        /* the answer's parts, begun by jt_answer_run; NULL: none are told apart */
+    jt_parts_show *show;    /* prints them as they come, in place of the text; NULL: none is printed */
 } jt_answer_sink;
 
 /* Runs one request to its end and gives a JT_EXIT code, having said what failed. A signal ends the answer

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/out.h"
 #include "cli/progress.h"
+#include "cli/tracing.h"
 #include "core/hash.h"
 
 enum {
@@ -38,6 +39,7 @@ typedef struct batch {
     jt_driver *driver;
     jt_batch_defaults standard;
     jt_batch_file out;
+    jt_tracing trace;
     jt_str in;
     item *item;
     size_t n_item, cap_item;
@@ -170,10 +172,11 @@ static int start(batch *b, size_t i, size_t k, bool *later) {
     int code = JT_EXIT_OK;
     *v = (live){.item = i};
     jt_status e = jt_batch_line_read(b->item[i].s, b->item[i].n, &b->standard, b->tokenizer, &v->line, &err);
+    jt_tracing_request(&b->trace, &v->line.request);
     if (!e) e = jt_driver_submit(b->driver, &v->line.request, &job, &err);
     if (!e) {
         b->job[k] = job, b->n_live++;
-        return JT_EXIT_OK;
+        return b->trace.w && jt_trace_write_request(b->trace.w, job, &v->line.request, &err) ? output_failed(&err) : JT_EXIT_OK;
     }
     *later = e == JT_NOMEM && b->n_live > 0;
     if (!*later) code = put_error(b, i, &v->line, err.message);
@@ -206,7 +209,8 @@ static int take(batch *b, size_t k, const jt_event *e) {
     live *v = &b->live[k];
     bool end = e->kind == JT_EVENT_END;
     int code = JT_EXIT_OK;
-    if (!b->stopping && jt_batch_result_take(b->tokenizer, e, &v->line, &v->result, &err)) code = jt_fail(&err);
+    if (!b->stopping && b->trace.w && jt_trace_write_event(b->trace.w, e, &err)) code = output_failed(&err);
+    if (!code && !b->stopping && jt_batch_result_take(b->tokenizer, e, &v->line, &v->result, &err)) code = jt_fail(&err);
     if (!end) return code;
     if (!code && !b->stopping && e->reason == JT_END_ERROR)
         code = put_error(b, v->item, &v->line, e->message ? e->message : "the answer failed");
@@ -256,6 +260,8 @@ static int prepare(batch *b) {
     b->tokenizer = jt_model_tokenizer(b->session.model);
     if (jt_driver_new(b->session.model, &b->driver, &err)) return jt_fail(&err);
     code = jt_session_furnish(a, &b->session, b->driver);
+    if (code) return code;
+    code = jt_tracing_open(a, &b->session, jt_arg_pos(a, 2), &b->trace);
     if (code) return code;
     jt_answer_request(a, b->session.context, &b->standard.request);
     b->standard.decode = jt_arg_text(a, "decode");
@@ -309,7 +315,9 @@ static int run(const jt_args *a) {
         jt_interrupt_watch_all(NULL, NULL, 0);
         jt_progress_end(&b.progress);
         code = report(&b, jt_seconds() - begin, code);
+        if (code != JT_EXIT_OUTPUT && jt_tracing_end(&b.trace)) code = JT_EXIT_OUTPUT;
     }
+    jt_tracing_close(&b.trace);
     jt_batch_file_close(&b.out);
     for (size_t k = 0; b.job && b.live && k < b.jobs; k++)
         if (b.job[k]) drop(&b, k);
@@ -329,6 +337,7 @@ static const jt_pos pos[] = {
 };
 static const jt_opt opts[] = {
     JT_ANSWER_OPTS("greedy", "512"),
+    JT_TRACING_OPTS,
     {"jobs", 'j', JT_OPT_INT, "N", "0", 0, 4096,
      "lines answered together at most; 0: 64, or fewer by --cache-memory. Never changes results"},
     {"cache-memory", 0, JT_OPT_INT, "MIB", "0", 0, 1 << 30,

@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/line.h"
 #include "cli/out.h"
+#include "cli/tracing.h"
 #include "core/file.h"
 
 typedef struct chat {
@@ -27,6 +28,7 @@ typedef struct chat {
     size_t n_results;
     const char *reasoning; /* auto, show or hide */
     jt_request request;
+    jt_tracing trace;
     bool person, colour;
     int code; /* what the program will end with */
 } chat;
@@ -81,7 +83,7 @@ static bool give_answer(chat *c) {
     c->parts.fn = jt_parts_print, c->parts.self = &show;
     c->parts.number = 100 * talk(c)->n_turn;
     c->n_results = 0, jt_str_clear(&c->results);
-    const jt_answer_sink sink = {.parts = &c->parts, .show = &show};
+    const jt_answer_sink sink = {.trace = c->trace.w, .parts = &c->parts, .show = &show};
     if (!code) code = jt_answer_run(c->driver, talk(c)->tokenizer, &c->request, &sink, &c->answer);
     jt_free(messages);
     jt_interrupt_clear();
@@ -463,6 +465,9 @@ static int prepare(chat *c) {
     code = jt_session_furnish(a, &c->session, c->driver);
     if (code) return code;
     jt_answer_request(a, c->session.context, &c->request);
+    code = jt_tracing_open(a, &c->session, jt_arg_pos(a, 0), &c->trace);
+    if (code) return code;
+    jt_tracing_request(&c->trace, &c->request);
     if (jt_arg_text(a, "load")) {
         int again;
         if (jt_branches_load(&c->branches, jt_arg_text(a, "load"), c->model, &again, &err)) return jt_fail(&err);
@@ -480,7 +485,9 @@ static int run(const jt_args *a) {
         c.person = jt_line_person(c.line);
         if (c.person) tell(&c, "%s, a context of %d tokens\n/help lists commands; Ctrl-D leaves", info.name, c.session.context);
         loop(&c);
+        if (c.code != JT_EXIT_OUTPUT && jt_tracing_end(&c.trace)) c.code = JT_EXIT_OUTPUT;
     }
+    jt_tracing_close(&c.trace);
     jt_line_free(c.line);
     jt_answer_free(&c.answer);
     jt_parts_free(&c.parts);
@@ -500,6 +507,7 @@ static const jt_opt opts[] = {
     JT_ANSWER_OPTS("temp:0.2 | top-p:0.9", "0"),
     JT_REASONING_OPT,
     {"tools", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "what the model may call: JSON, a list of tools as in the OpenAI interface"},
+    JT_TRACING_OPTS,
     {"load", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "go on with a conversation that /save wrote"},
     {"timings", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
      "say on standard error after each answer how long it took, and how much of the conversation had to be evaluated"},

@@ -56,6 +56,7 @@ static int open_side(const jt_args *a, jt_engine *e, const char *arg, jt_model *
     jt_session_lora mine = {0};
     if (!code && lora) code = jt_session_adapt(a, *out, &mine);
     jt_adapter_free(mine.adapter);
+    jt_str_free(&mine.path);
     return code;
 }
 

@@ -6,8 +6,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
-
-enum { TRACE_CANDIDATES = 10 }; /* written of each token unless --logprobs says otherwise */
+#include "cli/tracing.h"
 
 /* The prompt's bytes: an argument, a file, or standard input. */
 static int read_prompt(const jt_args *a, jt_str *prompt) {
@@ -153,19 +152,15 @@ static int report(const jt_args *a, const jt_session *s, const jt_request *r, co
 /* Everything after the model is open. */
 static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const jt_pipeline *pipeline, double load_seconds) {
     const jt_tokenizer *t = jt_model_tokenizer(s->model);
-    const char *trace_to = jt_arg_text(a, "trace");
     int32_t *ids = NULL;
     size_t n = 0;
     jt_driver *d = NULL;
-    jt_writer trace = {0};
+    jt_tracing trace = {0};
     jt_error err;
     int code = encode_prompt(a, t, prompt, &ids, &n);
-    if (!code && trace_to && jt_file_create(trace_to, &trace, &err)) {
-        jt_say("%s", err.message);
-        code = JT_EXIT_OUTPUT;
-    }
     if (!code && jt_driver_new(s->model, &d, &err)) code = jt_fail(&err);
     if (!code) code = jt_session_furnish(a, s, d);
+    if (!code) code = jt_tracing_open(a, s, jt_arg_pos(a, 0), &trace);
     if (!code) {
         jt_answer w = {0};
         jt_request r;
@@ -174,27 +169,21 @@ static int answer(const jt_args *a, jt_session *s, const jt_str *prompt, const j
         r.prompt = ids, r.n_prompt = n, r.pipeline = pipeline;
         r.messages = m, r.n_messages = run_messages(a, prompt, m);
         r.special = jt_arg_flag(a, "special");
-        r.trace = trace_to != NULL;
         r.top_logprobs = (int)jt_arg_int(a, "logprobs");
-        if (r.trace && !r.top_logprobs) r.top_logprobs = TRACE_CANDIDATES;
+        jt_tracing_request(&trace, &r);
         bool parted = !jt_arg_flag(a, "raw") && !r.special, print = !jt_arg_flag(a, "json");
         jt_parts parts = {0};
         jt_parts_show show = jt_parts_show_new(jt_arg_text(a, "reasoning"), &parts);
         if (print) parts.fn = jt_parts_print, parts.self = &show;
-        const jt_answer_sink sink = {.print = print && !parted,
-                                     .trace = trace_to ? &trace : NULL,
-                                     .parts = parted ? &parts : NULL,
-                                     .show = print && parted ? &show : NULL};
+        const jt_answer_sink sink = {
+            .print = print && !parted, .trace = trace.w, .parts = parted ? &parts : NULL, .show = print && parted ? &show : NULL};
         code = jt_answer_run(d, t, &r, &sink, &w);
         if (!code) code = report(a, s, &r, &w, parted ? &parts : NULL, &show, load_seconds);
         jt_parts_free(&parts);
-        if (trace.f && jt_file_commit(&trace, &err) && code != JT_EXIT_OUTPUT) {
-            jt_say("%s", err.message);
-            code = JT_EXIT_OUTPUT;
-        }
+        if (code != JT_EXIT_OUTPUT && jt_tracing_end(&trace)) code = JT_EXIT_OUTPUT;
         jt_answer_free(&w);
     }
-    jt_file_abandon(&trace);
+    jt_tracing_close(&trace);
     jt_driver_free(d);
     jt_free(ids);
     return code;
@@ -229,9 +218,8 @@ static const jt_opt opts[] = {
     {"special", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print special tokens too, and the answer as it stands, reasoning and calls in it"},
     JT_REASONING_OPT,
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object: text, message, ids, prompt_ids, logprobs, timings, stop_reason ..."},
-    {"logprobs", 0, JT_OPT_INT, "N", "0", 0, 20, "with --json or --trace, the N best candidates of each token"},
-    {"trace", 0, JT_OPT_FILE, "FILE", NULL, 0, 0,
-     "write a JSON object a token: candidates, what each stage did, the random number, the cost"},
+    {"logprobs", 0, JT_OPT_INT, "N", "0", 0, 20, "with --json, the N best candidates of each token"},
+    JT_TRACING_OPTS,
     {"timings", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "say on standard error how long it took and why the answer ended"},
     {0},
 };

@@ -120,7 +120,10 @@ static int lora_open(const char *text, jt_model *m, jt_session_lora *out) {
     jt_status s = jt_str_check(&path, &err);
     if (!s) s = jt_adapter_open(m, jt_str_c(&path), &out->adapter, &err);
     out->scale = (float)scale;
-    jt_str_free(&path);
+    if (s)
+        jt_str_free(&path);
+    else
+        out->path = path;
     return s ? jt_fail(&err) : JT_EXIT_OK;
 }
 
@@ -204,8 +207,9 @@ int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {
 }
 
 void jt_session_close(jt_session *s) {
-    for (int i = 0; i < s->n_lora; i++) jt_adapter_free(s->lora[i].adapter);
+    for (int i = 0; i < s->n_lora; i++) jt_adapter_free(s->lora[i].adapter), jt_str_free(&s->lora[i].path);
     jt_adapter_free(s->plain.adapter);
+    jt_str_free(&s->plain.path);
     for (int i = 0; i < s->n_further; i++) jt_model_free(s->further[i]);
     jt_model_free(s->model);
     jt_engine_free(s->engine);

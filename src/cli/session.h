@@ -24,6 +24,7 @@ int jt_session_open_on(jt_engine *e, const char *name, const jt_model_options *o
 typedef struct jt_session_lora {
     char name[64]; /* "": the model's own */
     jt_adapter *adapter;
+    jt_str path;
     float scale;
 } jt_session_lora;
 /* Gives the model the adapter of --lora that has no name, if there is one; the caller frees `out` before the model. Names are

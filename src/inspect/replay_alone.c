@@ -137,6 +137,14 @@ static jt_decision alone_decide(const alone *x, const jt_results *r, jt_work *w,
     return t->decision.by == JT_CHOSEN_BEST ? jt_work_best(w, r->out) : jt_work_choose(w, r->out, t->decision.id);
 }
 
+/* Decides, compares, and pushes the trace's token. */
+static void alone_go_on(alone *x, const jt_results *r, jt_work *w, size_t at) {
+    jt_decision made = alone_decide(x, r, w, at);
+    alone_compare(x, w, at, made);
+    if (made.id != x->a->token[at].decision.id) made = jt_work_choose(w, r->out, x->a->token[at].decision.id);
+    jt_work_push(w, JT_MAIN, &made);
+}
+
 static jt_status alone_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
     alone *x = ((const alone_par *)par)->x;
     alone_state *s = state;
@@ -145,11 +153,11 @@ static jt_status alone_advance(const void *par, void *state, const jt_results *r
         if (x->a->token[s->token].evidence) {
             jt_work_next(w, JT_MAIN);
             JT_AWAIT(s);
-            alone_compare(x, w, s->token, alone_decide(x, r, w, s->token));
+            alone_go_on(x, r, w, s->token);
         } else {
             x->out->tokens++, x->out->same++; /* no pipeline decided it */
+            jt_work_push(w, JT_MAIN, &x->a->token[s->token].decision);
         }
-        jt_work_push(w, JT_MAIN, &x->a->token[s->token].decision);
     }
     JT_END(w);
 }
