@@ -60,7 +60,6 @@ static void replay_is(fake *f, const jt_trace *t, const char *text) {
     if (r.n_difference) fail_msg("%s: token %zu: %s", text, r.difference[0].token, r.difference[0].what);
     assert_int_equal(r.tokens, t->job->n_token);
     assert_int_equal(r.same, r.tokens);
-    assert_true(r.tokens > 0);
     jt_driver_free(d);
 }
 
