@@ -35,6 +35,7 @@ typedef struct jt_template_options {
     int32_t now_micro;     /* microseconds behind them */
     int hf;                /* 1: what transformers' apply_chat_template does to its input: absent tools and documents are None,
                               members of messages that are null are left out, reasoning has all its names */
+    int strict;            /* 1: writing a value that is not defined is an error, not an empty text */
     uint64_t steps;        /* 0: 20 million */
     size_t memory;         /* bytes; 0: 256 MiB and 64 times the conversation */
     size_t output;         /* bytes; 0: 64 MiB */

@@ -8,6 +8,7 @@
 #include "cli/config.h"
 #include "cli/help.h"
 #include "cli/out.h"
+#include "core/file.h"
 
 static int print_help(const jt_command *c, const char *group) {
     jt_str o = {0};
@@ -61,9 +62,12 @@ static int below_group(const jt_command_group *g, int argc, char **argv) {
     if (argc && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) return print_help(NULL, g->name);
     if (g->fallback && (!argc || argv[0][0] == '-')) return run_command(jt_command_find(g->fallback), argc, argv);
     char name[64];
-    if (argc && snprintf(name, sizeof name, "%s %s", g->name, argv[0]) < (int)sizeof name) {
-        const jt_command *c = jt_command_find(name), *other = g->fallback ? jt_command_find(g->fallback) : NULL;
-        if (!c && other && other->pos) return run_command(other, argc, argv); /* "methods top-p" */
+    if (argc) {
+        bool fits = snprintf(name, sizeof name, "%s %s", g->name, argv[0]) < (int)sizeof name;
+        const jt_command *c = fits ? jt_command_find(name) : NULL, *other = g->fallback ? jt_command_find(g->fallback) : NULL;
+        bool word = !strpbrk(argv[0], "./") && !jt_file_exists(argv[0]); /* "eval pppl" names no file */
+        if (!c && other && other->pos && !(word && other->pos->kind == JT_POS_FILE))
+            return run_command(other, argc, argv); /* "methods top-p" */
         return c ? run_command(c, argc - 1, argv + 1) : no_command(name);
     }
     jt_say("%s needs a command; 'jeton %s --help' lists them", g->name, g->name);

@@ -186,11 +186,10 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out) {
     return JT_EXIT_FILE;
 }
 
-int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {
+int jt_session_add_models(const char *const *list, int n, const jt_args *a, jt_session *s, jt_driver *d) {
     enum { MOST = sizeof s->further / sizeof *s->further };
     jt_model_options mo = jt_session_model_options(a);
-    int n, code = JT_EXIT_OK;
-    const char *const *list = jt_arg_list(a, "model2", &n);
+    int code = JT_EXIT_OK;
     if (n > MOST) return jt_fail_usage(a, "--model2 is given %d times; at most %d are taken", n, MOST);
     for (int i = 0; i < n && !code; i++) {
         const char *eq = strchr(list[i], '=');
@@ -203,6 +202,13 @@ int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {
         code = jt_session_open_on(s->engine, eq + 1, &mo, &s->further[s->n_further]);
         if (!code && jt_driver_add_model(d, role, s->further[s->n_further++], &err)) code = jt_fail(&err);
     }
+    return code;
+}
+
+int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d) {
+    int n;
+    const char *const *list = jt_arg_list(a, "model2", &n);
+    int code = jt_session_add_models(list, n, a, s, d);
     return code ? code : session_add_adapters(a, s, d);
 }
 

@@ -45,6 +45,8 @@ int jt_session_open(const jt_args *a, const char *name, jt_session *out);
 /* Opens the models of --model2 and the adapters of --lora NAME=PATH and adds each to the driver. The driver is freed before
  * the session is closed. */
 int jt_session_furnish(const jt_args *a, jt_session *s, jt_driver *d);
+/* The models alone, list[0..n) being "ROLE=MODEL". */
+int jt_session_add_models(const char *const *list, int n, const jt_args *a, jt_session *s, jt_driver *d);
 void jt_session_close(jt_session *s);
 
 #endif

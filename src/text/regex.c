@@ -16,7 +16,8 @@ enum {
     REGEX_MOST_STEPS = 50000000,  /* of one match */
     REGEX_MOST_DEPTH = 100000,
     REGEX_MOST_HEAP = 64 << 10, /* KiB */
-    REGEX_STACK = 1 << 20       /* bytes, for machine code */
+    REGEX_STACK = 1 << 20,      /* bytes, for machine code */
+    REGEX_GROUPS = 8            /* that are looked at, the whole match counted */
 };
 
 struct jt_regex {
@@ -88,7 +89,7 @@ void jt_regex_work_free(jt_regex_work *w) {
 static jt_status work_ready(jt_regex_work *w, jt_error *err) {
     if (w->match && w->context && w->stack) return JT_OK;
     pcre2_general_context *general = pcre2_general_context_create(regex_alloc, regex_free, NULL);
-    if (general && !w->match) w->match = pcre2_match_data_create(1, general);
+    if (general && !w->match) w->match = pcre2_match_data_create(REGEX_GROUPS, general);
     if (general && !w->context) w->context = pcre2_match_context_create(general);
     if (general && !w->stack) w->stack = pcre2_jit_stack_create(32 << 10, REGEX_STACK, general);
     pcre2_general_context_free(general);
@@ -121,6 +122,17 @@ jt_status jt_regex_text(jt_regex_work *w, const char *s, size_t n, const char **
     return JT_OK;
 }
 
+static void find_group(const jt_regex *r, const PCRE2_SIZE *o, uint32_t pairs, jt_regex_match *m) {
+    uint32_t groups = 0;
+    pcre2_pattern_info(r->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    m->group_begin = o[0], m->group_end = groups ? o[0] : o[1];
+    for (uint32_t k = 1; k < pairs; k++) {
+        if (o[2 * k] == PCRE2_UNSET || o[2 * k + 1] <= o[2 * k]) continue;
+        m->group_begin = o[2 * k], m->group_end = o[2 * k + 1];
+        return;
+    }
+}
+
 jt_status jt_regex_next(const jt_regex *r, jt_regex_work *w, const char *s, size_t n, size_t at, bool ask, jt_regex_match *m,
                         jt_error *err) {
     jt_status st = work_ready(w, err);
@@ -135,6 +147,7 @@ jt_status jt_regex_next(const jt_regex *r, jt_regex_work *w, const char *s, size
         if (got >= 0) {
             const PCRE2_SIZE *o = pcre2_get_ovector_pointer(w->match);
             m->begin = o[0], m->end = o[1], m->found = o[1] >= o[0];
+            find_group(r, o, got ? (uint32_t)got : REGEX_GROUPS, m);
         } else if (got == PCRE2_ERROR_NOMATCH) {
             m->open = m->open || ask;
         } else if (got == PCRE2_ERROR_NOMEMORY || got == PCRE2_ERROR_HEAPLIMIT) {

@@ -31,6 +31,7 @@ jt_status jt_regex_text(jt_regex_work *w, const char *s, size_t n, const char **
 
 typedef struct jt_regex_match {
     size_t begin, end;
+    size_t group_begin, group_end; /* the first of the pattern's groups (of the first seven) that is not empty; without groups, all of it */
     bool found;
     bool open; /* more text at the end could change the answer; found out if asked for */
 } jt_regex_match;

@@ -13,8 +13,8 @@ try "$jeton" help run
 expect "help of a command" 0 "--decode" "Exit codes:"
 try "$jeton" eval --help
 expect "help of a group" 0 "eval logits"
-try "$jeton" eval
-expect "a group needs a command" 2 "eval needs a command"
+try "$jeton" adapter
+expect "a group needs a command" 2 "adapter needs a command"
 try "$jeton" help --man run
 expect "man page" 0 ".TH"
 try "$jeton" help --completion bash

@@ -269,6 +269,7 @@ jt_status jt_template_render_json(const jt_template *t, const jt_json *conversat
     static const jt_template_options ordinary;
     if (!o) o = &ordinary;
     jt_jrun r = {.err = err, .steps = o->steps ? o->steps : 20000000, .output = o->output ? o->output : (size_t)64 << 20};
+    r.strict = o->strict;
     r.memory = o->memory ? o->memory : ((size_t)256 << 20) + 64 * longest_text(conversation, 0);
     set_clock(&r, o);
     render(&r, t, conversation, o, out);

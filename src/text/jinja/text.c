@@ -140,7 +140,7 @@ bool jt_jbuf_repr(jt_jbuf *b, jt_jval v) {
 
 bool jt_jbuf_text(jt_jbuf *b, jt_jval v) {
     if (v.kind == JT_J_STR) return jt_jbuf_str(b, v.s);
-    if (v.kind == JT_J_UNDEFINED) return true;
+    if (v.kind == JT_J_UNDEFINED) return !b->r->strict || jt_jundefined_used(b->r, v);
     return jt_jbuf_repr(b, v);
 }
 

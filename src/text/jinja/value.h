@@ -130,6 +130,7 @@ struct jt_jrun {
     uint64_t steps;        /* left */
     size_t memory;         /* bytes that the arena may have */
     size_t output;         /* bytes that may be written */
+    bool strict;           /* the text of an undefined value is an error */
     int depth;             /* nesting of evaluations, at most JT_J_DEEPEST */
     jt_jscope *root;       /* the template's own names */
     const jt_jdict *given; /* the variables of the conversation */
