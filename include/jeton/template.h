@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "jeton/status.h"
+#include "jeton/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -61,6 +62,16 @@ JT_API void jt_template_text_free(jt_template_text *t);
  * JT_UNSUPPORTED (with line and column of the template, or of the JSON), JT_LIMIT, JT_NOMEM. *out is untouched on failure. */
 JT_API jt_status jt_template_render(const jt_template *t, const char *conversation, size_t n, const jt_template_options *o,
                                     jt_template_text *out, jt_error *err);
+
+/* 1 if the template says by {% generation %} what the assistant's own words are. */
+JT_API int jt_template_marks(const jt_template *t);
+
+/* Appends the tokens of a text that a template wrote, as jt_chat_encode makes them: special tokens only where the template wrote all
+ * of their bytes; spans are of the text. *mask (may be NULL) gets a byte for each of them, 1 where the token holds a byte of
+ * {% generation %}, for losses on the assistant's words alone; free it with jt_mask_free. Errors: JT_NOMEM, JT_LIMIT. On failure
+ * `out` is unchanged. */
+JT_API jt_status jt_template_tokens(const jt_tokenizer *t, const jt_template_text *text, jt_tokens *out, uint8_t **mask, jt_error *err);
+JT_API void jt_mask_free(uint8_t *mask);
 
 #ifdef __cplusplus
 }

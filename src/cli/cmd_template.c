@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/template_file.h"
+#include "cli/tokenizer_source.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "jeton/template.h"
@@ -41,7 +42,7 @@ static bool read_time(const char *s, int64_t *seconds, int32_t *micro) {
     return true;
 }
 
-static bool print_json(const jt_template_text *t) {
+static bool print_json(const jt_template_text *t, const jt_tokens *k, const uint8_t *mask) {
     jt_str o = {0};
     jt_str_puts(&o, "{\"text\": ");
     jt_str_json(&o, t->text, t->n);
@@ -55,10 +56,37 @@ static bool print_json(const jt_template_text *t) {
         if (t->from[i]) jt_str_printf(&o, "%s[%zu, %zu]", any > 1 ? ", " : "", i, end);
         i = end;
     }
+    if (mask) {
+        jt_str_puts(&o, "],\n \"ids\": [");
+        for (size_t i = 0; i < k->n; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", k->t[i].id);
+        jt_str_puts(&o, "],\n \"mask\": [");
+        for (size_t i = 0; i < k->n; i++) jt_str_printf(&o, "%s%d", i ? ", " : "", mask[i]);
+    }
     jt_str_puts(&o, "]}\n");
     bool ok = !o.failed && jt_out_str(&o);
     jt_str_free(&o);
     return ok;
+}
+
+/* The text's tokens, and which of them are the assistant's own. */
+static int print_mask(const jt_args *a, const jt_template *t, const jt_template_text *text) {
+    const char *name = jt_arg_text(a, "tokenizer") ? jt_arg_text(a, "tokenizer") : jt_arg_pos(a, 0);
+    jt_tokenizer_source source = {0};
+    const jt_tokenizer *tokenizer = NULL;
+    jt_tokens k = {0};
+    uint8_t *mask = NULL;
+    jt_error err;
+    if (!jt_template_marks(t)) {
+        jt_say("%s: the template has no {%% generation %%}, so it does not tell the assistant's own words", jt_arg_pos(a, 0));
+        return JT_EXIT_FILE;
+    }
+    int code = jt_tokenizer_source_open(name, NULL, &source, &tokenizer);
+    if (!code && jt_template_tokens(tokenizer, text, &k, &mask, &err)) code = jt_fail(&err);
+    if (!code) print_json(text, &k, mask);
+    jt_mask_free(mask);
+    jt_tokens_free(&k);
+    jt_tokenizer_source_close(&source);
+    return code;
 }
 
 static int render(const jt_args *a, const jt_template *t, const jt_json *conversation, jt_template_options *o) {
@@ -70,12 +98,15 @@ static int render(const jt_args *a, const jt_template *t, const jt_json *convers
         jt_fail(&err);
         return JT_EXIT_FILE;
     }
-    if (jt_arg_flag(a, "json"))
-        print_json(&text);
+    int code = JT_EXIT_OK;
+    if (jt_arg_flag(a, "mask"))
+        code = print_mask(a, t, &text);
+    else if (jt_arg_flag(a, "json"))
+        print_json(&text, NULL, NULL);
     else
         jt_out_bytes(text.text, text.n);
     jt_template_text_free(&text);
-    return JT_EXIT_OK;
+    return code;
 }
 
 static int run(const jt_args *a) {
@@ -120,6 +151,10 @@ static const jt_opt opts[] = {
      "prepare the conversation as transformers does: absent tools are none, null members are left out"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
      "print one JSON object with the text, the spans of {% generation %} and what the conversation said"},
+    {"mask", 0, JT_OPT_FLAG, NULL, NULL, 0, 0,
+     "the same with the ids of the tokens, and for each a 1 where it holds text of {% generation %}, the assistant's own words"},
+    {"tokenizer", 0, JT_OPT_FILE, "MODEL", NULL, 0, 0,
+     "whose tokens --mask gives: a model, or a tokenizer's file (default: those of FILE)"},
     {0},
 };
 static const jt_example examples[] = {

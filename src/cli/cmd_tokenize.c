@@ -6,11 +6,10 @@
 
 #include "cli/command.h"
 #include "cli/out.h"
-#include "cli/session.h"
+#include "cli/tokenizer_source.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "jeton/text.h"
-#include "text/tiktoken.h"
 
 static void json_token(const jt_tokenizer *t, const jt_token *k, jt_str *o) {
     size_t n;
@@ -286,53 +285,6 @@ static int each_line(const jt_args *a, const jt_tokenizer *t, const jt_str *in) 
     return s ? jt_fail(&err) : JT_EXIT_OK;
 }
 
-/* ---- whose tokenizer ---- */
-
-/* Is this a tokenizer's own file, or a folder with nothing else? */
-static bool own_file(const char *path, bool *tiktoken) {
-    char first[256];
-    jt_str config = {0};
-    *tiktoken = false;
-    if (jt_is_folder(path)) {
-        jt_str_printf(&config, "%s/config.json", path);
-        bool model = config.failed || jt_file_exists(jt_str_c(&config));
-        jt_str_free(&config);
-        return !model;
-    }
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(first, 1, sizeof first, f) : 0;
-    if (f) fclose(f);
-    *tiktoken = jt_tiktoken_is(first, n);
-    return n >= 4 && memcmp(first, "GGUF", 4) != 0 && !strstr(path, ".safetensors") && !strstr(path, ".gguf");
-}
-
-/* A tokenizer, and the model it belongs to, if any. */
-typedef struct tokenize_source {
-    jt_engine *engine;
-    jt_model *model;
-    jt_tokenizer *own;
-} tokenize_source;
-
-static int source_open(const jt_args *a, tokenize_source *o, const jt_tokenizer **out) {
-    const char *name = jt_arg_pos(a, 0), *encoding = jt_arg_text(a, "encoding");
-    jt_error err;
-    bool tiktoken;
-    if (own_file(name, &tiktoken)) {
-        if (encoding && !tiktoken) return jt_fail_usage(a, "--encoding is for files of tiktoken, which \"%s\" is not", name);
-        jt_status s = tiktoken ? jt_tokenizer_tiktoken(name, encoding, &o->own, &err) : jt_tokenizer_open(name, &o->own, &err);
-        *out = o->own;
-        return s ? jt_fail(&err) : JT_EXIT_OK;
-    }
-    if (encoding) return jt_fail_usage(a, "--encoding is for files of tiktoken, which \"%s\" is not", name);
-    if (jt_engine_new(&(jt_engine_options){.threads = 1}, &o->engine, &err)) return jt_fail(&err);
-    int code = jt_session_open_on(o->engine, name, &(jt_model_options){.vocab_only = 1}, &o->model);
-    if (code) return code;
-    *out = jt_model_tokenizer(o->model);
-    if (*out) return JT_EXIT_OK;
-    jt_say("%s: its files carry no tokenizer", name);
-    return JT_EXIT_FILE;
-}
-
 static int run(const jt_args *a) {
     static const char *const forms[] = {"ids", "json"};
     int n = jt_arg_text(a, "binary") != NULL;
@@ -344,12 +296,12 @@ static int run(const jt_args *a) {
         return jt_fail_usage(a, "--lines prints a line for each text; --binary and --stream do not go with it");
     if (jt_arg_flag(a, "stream") && !jt_arg_flag(a, "ids") && !jt_arg_text(a, "binary"))
         return jt_fail_usage(a, "--stream prints ids as they come; give --ids or --binary with it");
-    tokenize_source o = {0};
+    jt_tokenizer_source o = {0};
     const jt_tokenizer *t = NULL;
     jt_str in = {0};
     jt_error err;
     const char *file = jt_arg_pos(a, 1);
-    int code = source_open(a, &o, &t);
+    int code = jt_tokenizer_source_open(jt_arg_pos(a, 0), jt_arg_text(a, "encoding"), &o, &t);
     if (!code && binary_bits(a) == 16 && jt_tokenizer_vocab(t) > 1 << 16) {
         jt_say("--binary u16: the vocabulary has %d tokens, which 16 bits do not hold; use u32", jt_tokenizer_vocab(t));
         code = JT_EXIT_USAGE;
@@ -363,9 +315,7 @@ static int run(const jt_args *a) {
                : jt_arg_flag(a, "decode") ? decode(a, t, &in)
                                           : encode(a, t, &in);
     }
-    jt_tokenizer_free(o.own);
-    jt_model_free(o.model);
-    jt_engine_free(o.engine);
+    jt_tokenizer_source_close(&o);
     jt_str_free(&in);
     return code;
 }

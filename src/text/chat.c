@@ -103,8 +103,7 @@ static size_t chat_said(const uint8_t *from, size_t begin, size_t end) {
 }
 
 /* The next special token of which no message said a byte; of several at one place the longest such. */
-static jt_added_hit chat_next(const jt_tokenizer *t, const jt_template_text *text, size_t at, size_t floor) {
-    const jt_added *a = &t->chat->special;
+static jt_added_hit chat_next(const jt_tokenizer *t, const jt_added *a, const jt_template_text *text, size_t at, size_t floor) {
     for (;;) {
         jt_added_hit h = jt_added_next(a, t->names, text->text, text->n, at, floor);
         if (h.id == JT_NO_TOKEN) return h;
@@ -118,32 +117,64 @@ static jt_added_hit chat_next(const jt_tokenizer *t, const jt_template_text *tex
     }
 }
 
-static jt_status chat_tokens(const jt_tokenizer *t, const jt_template_text *text, jt_tokens *out, jt_error *err) {
+static jt_status chat_tokens(const jt_tokenizer *t, const jt_added *special, const jt_template_text *text, jt_tokens *out, jt_error *err) {
     jt_bpe_work w = {0};
     jt_status s = JT_OK;
+    size_t before = out->n;
+    if (text->n > (size_t)1 << 31) return jt_error_set(err, JT_LIMIT, "a conversation of more than 2 GiB");
     for (size_t at = 0, next = 0; !s;) {
-        jt_added_hit h = chat_next(t, text, next, at);
+        jt_added_hit h = chat_next(t, special, text, next, at);
         if (h.begin > at) s = jt_encode_part(t, text->text + at, h.begin - at, at, 0, &w, out, err);
         if (s || h.id == JT_NO_TOKEN) break;
         s = jt_tokens_push(out, h.id, h.begin, h.end, err);
         at = h.end, next = h.next;
     }
     jt_bpe_work_free(&w);
+    if (s) out->n = before;
     return s;
 }
+
+static void chat_mask(const jt_template_text *text, const jt_token *t, size_t n, uint8_t *mask) {
+    for (size_t i = 0; i < text->n_generation; i++) {
+        const jt_template_span *g = &text->generation[i];
+        size_t low = 0, high = n;
+        while (low < high) { /* the first token that ends behind the beginning */
+            size_t mid = low + (high - low) / 2;
+            if (t[mid].end > g->begin)
+                high = mid;
+            else
+                low = mid + 1;
+        }
+        for (; low < n && t[low].begin < g->end; low++) mask[low] |= t[low].end > g->begin && t[low].end > t[low].begin;
+    }
+}
+
+jt_status jt_template_tokens(const jt_tokenizer *t, const jt_template_text *text, jt_tokens *out, uint8_t **mask, jt_error *err) {
+    jt_added own = {0};
+    size_t before = out->n;
+    jt_status s = t->chat ? JT_OK : chat_specials(t, &own, err);
+    if (!s) s = chat_tokens(t, t->chat ? &t->chat->special : &own, text, out, err);
+    uint8_t *m = s || !mask ? NULL : jt_alloc(out->n - before + 1, 1);
+    if (!s && mask && !m) out->n = before, s = jt_nomem(err, "a mask", out->n - before + 1, 1);
+    if (m) {
+        chat_mask(text, out->t + before, out->n - before, m);
+        *mask = m;
+    }
+    jt_added_free(&own);
+    return s;
+}
+
+void jt_mask_free(uint8_t *mask) { jt_free(mask); }
 
 /* The tokens of a conversation given as JSON. */
 static jt_status chat_write(const jt_tokenizer *t, const char *json, size_t n, jt_tokens *out, jt_error *err) {
     jt_template_text text = {0};
     jt_str bos = {0}, eos = {0};
-    size_t before = out->n;
     jt_status s = chat_token(t, t->bos, &bos, err);
     if (!s) s = chat_token(t, t->eos, &eos, err);
     const jt_template_options o = {.bos = bos.s, .eos = eos.s, .hf = 1};
     if (!s) s = jt_template_render(t->chat->template, json, n, &o, &text, err);
-    if (!s && text.n > (size_t)1 << 31) s = jt_error_set(err, JT_LIMIT, "a conversation of more than 2 GiB");
-    if (!s) s = chat_tokens(t, &text, out, err);
-    if (s) out->n = before;
+    if (!s) s = chat_tokens(t, &t->chat->special, &text, out, err);
     jt_template_text_free(&text);
     jt_str_free(&bos), jt_str_free(&eos);
     return s;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "alloc_wrap.h"
+#include "jeton/template.h"
 #include "text/vocab_json.h"
 
 /* The templates, as the model files carry them (SmolLM2-135M-Instruct, Apache-2.0; plain ChatML). */
@@ -154,8 +155,66 @@ static void failing_allocations(void **state) {
     vocab_json_close(&v);
 }
 
+/* Tokens that hold a byte of a block are the assistant's, also one that begins before it; the others are not. */
+static void masks(void **state) {
+    (void)state;
+    static const char marked[] =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ m.content "
+        "}}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}";
+    static const char talk[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"the <|im_end|>\"}, {\"role\": \"assistant\", \"content\": \"yes, "
+        "there\"}, {\"role\": \"user\", \"content\": \"no\"}, {\"role\": \"assistant\", \"content\": \"\"}]}";
+    vocab_json v;
+    jt_template *t = NULL, *none = NULL;
+    jt_error e = {0};
+    assert_true(vocab_json_open(&v));
+    jt_tokenizer *with = make(&v, marked), *bare = make(&v, NULL);
+    assert_int_equal(jt_template_new(marked, strlen(marked), &t, &e), JT_OK);
+    assert_int_equal(jt_template_new(chatml, strlen(chatml), &none, &e), JT_OK);
+    assert_true(jt_template_marks(t) && !jt_template_marks(none));
+    jt_template_text text = {0};
+    assert_int_equal(jt_template_render(t, talk, strlen(talk), NULL, &text, &e), JT_OK);
+    for (int i = 0; i < 2; i++) {
+        const jt_tokenizer *k = i ? bare : with;
+        jt_tokens got = {0}, whole = {0};
+        uint8_t *mask = NULL;
+        assert_int_equal(jt_chat_encode_json(with, talk, strlen(talk), &whole, &e), JT_OK);
+        jt_status st = JT_NOMEM;
+        for (long at = 0; st; at++) {
+            alloc_fail_at(at);
+            st = jt_template_tokens(k, &text, &got, &mask, &e);
+            alloc_fail_at(-1);
+            assert_true(st == JT_OK || (st == JT_NOMEM && !got.n && !mask));
+        }
+        assert_int_equal(got.n, whole.n);
+        char own[64] = "";
+        for (size_t j = 0; j < got.n; j++) {
+            size_t n;
+            const char *s = jt_token_bytes(k, got.t[j].id, &n);
+            assert_int_equal(got.t[j].id, whole.t[j].id);
+            if (mask[j]) strncat(own, s, n);
+        }
+        assert_string_equal(own, "yes, there<|im_end|><|im_end|>");
+        jt_mask_free(mask);
+        jt_tokens_free(&got), jt_tokens_free(&whole);
+    }
+    /* Inside a token. */
+    jt_template_span inside = {1, 2};
+    jt_template_text word = {.text = (char[]){"there"}, .n = 5, .from = (uint8_t[5]){0}, .generation = &inside, .n_generation = 1};
+    jt_tokens got = {0};
+    uint8_t *mask = NULL;
+    assert_int_equal(jt_template_tokens(bare, &word, &got, &mask, &e), JT_OK);
+    for (size_t j = 0; j < got.n; j++) assert_int_equal(mask[j], got.t[j].begin < 2 && got.t[j].end > 1);
+    jt_mask_free(mask);
+    jt_tokens_free(&got);
+    jt_template_text_free(&text);
+    jt_template_free(t), jt_template_free(none);
+    jt_tokenizer_free(with), jt_tokenizer_free(bare);
+    vocab_json_close(&v);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(written), cmocka_unit_test(nothing_ends_its_turn), cmocka_unit_test(refused),
-                                       cmocka_unit_test(failing_allocations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(masks), cmocka_unit_test(written), cmocka_unit_test(nothing_ends_its_turn),
+                                       cmocka_unit_test(refused), cmocka_unit_test(failing_allocations)};
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);
 }

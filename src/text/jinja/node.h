@@ -84,6 +84,7 @@ typedef struct jt_jtree {
     jt_jnode **kid;
     size_t n_kid;
     const struct jt_jblock *blocks;
+    bool generation; /* has {% generation %} */
 } jt_jtree;
 /* Reads a template into r's arena. */
 bool jt_jparse(jt_jrun *r, const char *source, size_t n, jt_jtree *out);

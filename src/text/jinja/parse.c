@@ -190,6 +190,7 @@ static bool ps_call(jt_jparser *p, jt_jnode *n) {
 
 static bool ps_generation(jt_jparser *p, jt_jnode *n) {
     n->kind = JT_JN_GENERATION;
+    p->generation = true;
     if (!(n->params = jt_jalloc(p->r, 1, sizeof *n->params))) return false;
     return ps_macro_body(p, n, "endgeneration", 0);
 }
@@ -335,6 +336,6 @@ bool jt_jparse(jt_jrun *r, const char *source, size_t n, jt_jtree *out) {
                       (int)(name->n < 60 ? name->n : 60), name->s);
     }
     r->at = NULL;
-    *out = (jt_jtree){l.v, l.n, p.blocks};
+    *out = (jt_jtree){l.v, l.n, p.blocks, p.generation};
     return ok;
 }

@@ -15,6 +15,7 @@ typedef struct jt_jparser {
     unsigned used;           /* names that make a macro take more than its parameters */
     const jt_jnode *unknown; /* the first filter or test that there is not */
     struct jt_jblock *blocks;
+    bool generation; /* a {% generation %} was read */
     jt_jnode place;
 } jt_jparser;
 

@@ -43,6 +43,8 @@ const char *jt_template_source(const jt_template *t, size_t *n) {
     return t->source;
 }
 
+int jt_template_marks(const jt_template *t) { return t->tree.generation; }
+
 void jt_template_text_free(jt_template_text *t) {
     jt_free(t->text);
     jt_free(t->from);
