@@ -151,10 +151,11 @@ static int eval_fill(eval *e) {
 }
 
 static int eval_take(eval *e, size_t k, const jt_event *event) {
+    static const jt_batch_line plain; /* neither candidates nor parts are asked for */
     jt_error err;
     eval_live *v = &e->live[k];
     int code = JT_EXIT_OK;
-    if (!e->stopping && jt_batch_result_take(e->tokenizer, event, false, &v->result, &err)) code = jt_fail(&err);
+    if (!e->stopping && jt_batch_result_take(e->tokenizer, event, &plain, &v->result, &err)) code = jt_fail(&err);
     if (event->kind != JT_EVENT_END) return code;
     e->told->tokens += (uint64_t)v->result.answer_tokens;
     if (!code && !e->stopping && event->reason == JT_END_ERROR)
