@@ -7,7 +7,7 @@ CMAKE_FLAGS ?=
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help build run test test-long bench check format install package fuzz coverage clean
+.PHONY: help build run test test-long bench check format docs install package fuzz coverage clean
 
 help:
 	@echo "make build      the library and the command, in $(BUILD)/"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench      the speed of this machine and of the default model"
 	@echo "make check      format, layers, globals, one-file build, lint, Clang build"
 	@echo "make format     format every source file"
+	@echo "make docs       the pages of methods, docs/methods/, from the methods' rows"
 	@echo "make install    to PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make package    a .deb and a tarball, in $(BUILD)-package/"
 	@echo "make fuzz       the fuzz targets, FUZZ_SECONDS each (default 60)"
@@ -47,6 +48,9 @@ check: build
 
 format:
 	@tools/sources | xargs clang-format -i
+
+docs: build
+	@tools/method-pages $(BUILD) docs/methods
 
 install: build
 	@DESTDIR="$(DESTDIR)" $(CMAKE) --install $(BUILD) --prefix "$(PREFIX)"

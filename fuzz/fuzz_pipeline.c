@@ -1,10 +1,11 @@
-/* Any text as a pipeline: it is refused with a message, or its canonical spelling reads back as itself.
- * Covers: src/decode/pipeline.c src/step/param.c */
+/* Any text as a pipeline, JSON too: it is refused with a message, or its canonical spelling and its JSON form read back as
+ * itself.
+ * Covers: src/decode/pipeline.c src/decode/pipeline_json.c src/step/param.c */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "jeton/decode.h"
+#include "decode/pipeline.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -31,6 +32,21 @@ JT_PARAMS(fuzz, FUZZ)
 static const jt_method row = {.name = "fuzz", .kind = JT_STAGE, JT_PARAMETERS(fuzz), .stage = {.run = fuzz_stage}};
 static const jt_method outer = {.name = "outer", .kind = JT_STRATEGY, .strategy = {.advance = fuzz_strategy, .inner = true}};
 
+/* JSON has no bytes that are not UTF-8, and no NUL in texts. */
+static void fuzz_json(const jt_pipeline *p, const jt_methods *m) {
+    jt_pipeline *q = NULL;
+    jt_str json = {0};
+    jt_error err = {JT_OK, ""};
+    jt_pipeline_put_json(p, &json);
+    if (json.failed) abort();
+    if (!strstr(json.s, "\xef\xbf\xbd") && !strstr(json.s, "\\u0000")) {
+        if (jt_pipeline_parse(json.s, m, &q, &err) != JT_OK) abort();
+        if (strcmp(jt_pipeline_text(p), jt_pipeline_text(q)) != 0) abort();
+    }
+    jt_pipeline_free(q);
+    jt_str_free(&json);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (n > 8192) return 0;
     char *text = malloc(n + 1);
@@ -44,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (jt_pipeline_parse(text, m, &p, &err) == JT_OK) {
         if (jt_pipeline_parse(jt_pipeline_text(p), m, &q, &err) != JT_OK) abort();
         if (strcmp(jt_pipeline_text(p), jt_pipeline_text(q))) abort();
+        fuzz_json(p, m);
     } else if (!err.message[0] || strlen(err.message) >= sizeof err.message) {
         abort();
     }

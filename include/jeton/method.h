@@ -81,6 +81,8 @@ JT_API int32_t jt_dist_next(jt_dist *d, int32_t id);
 /* Draws in order: the first candidate whose running sum of exp(logit - max), in double, is at least u * S. -1 if dead. */
 JT_API int32_t jt_dist_draw(jt_dist *d, double u);
 
+/* What cannot be (a logit that is no number, an id outside of the vocabulary, a division by 0) changes nothing here, and makes
+ * the hook that tried it fail: its run ends with an error that names it. */
 /* Keeps the first n in order, at least one. Ties at the border go by lower id. */
 JT_API void jt_dist_cut(jt_dist *d, int n);
 /* Takes away the first n in order; one at least stays. */
@@ -94,7 +96,7 @@ JT_API void jt_dist_set(jt_dist *d, int32_t id, float logit);
 /* Divides every logit by t > 0. Below t = 1e-4 logits are first taken relative to the largest, so that nothing overflows;
  * the probabilities are the same. */
 JT_API void jt_dist_divide(jt_dist *d, double t);
-/* Every candidate's logit becomes f of it: finite (or made so), or -INFINITY to remove it; one that is no number is removed. */
+/* Every candidate's logit becomes f of it: finite (or made so), or -INFINITY to remove it. */
 JT_API void jt_dist_map(jt_dist *d, float (*f)(float logit, const void *par), const void *par);
 
 /* One candidate on a walk through the order. */

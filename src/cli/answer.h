@@ -4,31 +4,34 @@
 
 #include "cli/command.h"
 #include "cli/parts.h"
+#include "cli/pipelines.h"
 #include "cli/session.h"
 #include "core/file.h"
 #include "jeton/decode.h"
 #include "jeton/trace.h"
 
 /* The option rows that say how an answer is made; `pipeline` and `tokens` are the command's own defaults. */
-#define JT_ANSWER_OPTS(pipeline, tokens)                                                                                                    \
-    {"decode", 'd', JT_OPT_TEXT, "PIPELINE", pipeline, 0, 0, "how tokens are chosen: greedy, or stages such as temp:0.8 | top-p:0.9"},      \
-        {"seed", 's', JT_OPT_U64, "N", "0", 0, 0, "seed of the random numbers; the same seed gives the same text anywhere"},                \
-        {"tokens", 'n', JT_OPT_INT, "N", tokens, 0, 1 << 24, "tokens to generate at most; 0: until another limit"},                         \
-        {"system", 0, JT_OPT_TEXT, "TEXT", NULL, 0, 0, "the system message, in place of the model's own"},                                  \
-        {"stop", 0, JT_OPT_LIST, "TEXT", NULL, 0, 0, "end the answer where this text comes up; it is not printed"},                         \
-        {"max-seconds", 0, JT_OPT_REAL, "S", "0", 0, 1e9, "end the answer after so many seconds; 0: no limit"},                             \
-        {"on-full",                                                                                                                         \
-         0,                                                                                                                                 \
-         JT_OPT_CHOICE,                                                                                                                     \
-         "stop|refuse",                                                                                                                     \
-         "stop",                                                                                                                            \
-         0,                                                                                                                                 \
-         0,                                                                                                                                 \
-         "when the context is full: stop the answer, or refuse beforehand what could fill it"},                                             \
-        {"adapter", 0, JT_OPT_TEXT, "NAME", NULL, 0, 0, "answer with the adapter of --lora NAME=PATH"},                                     \
-        {"model2", 0, JT_OPT_LIST, "ROLE=MODEL", NULL, 0, 0, "a further model for methods that name its role, such as large=FILE for r2r"}, \
-    {                                                                                                                                       \
-        "ignore-end", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "go on where the model would end the answer"                                        \
+#define JT_ANSWER_OPTS(pipeline, tokens)                                                                                                   \
+    {"decode", 'd', JT_OPT_TEXT, "PIPELINE",                                                                                               \
+     pipeline, 0,   0,           "how tokens are chosen: greedy, stages such as temp:0.8 | top-p:0.9, or @NAME of the config file"},       \
+        {"seed", 's', JT_OPT_U64, "N", "0", 0, 0, "seed of the random numbers; the same seed gives the same text anywhere"},               \
+        {"tokens", 'n', JT_OPT_INT, "N", tokens, 0, 1 << 24, "tokens to generate at most; 0: until another limit"},                        \
+        {"system", 0, JT_OPT_TEXT, "TEXT", NULL, 0, 0, "the system message, in place of the model's own"},                                 \
+        {"stop", 0, JT_OPT_LIST, "TEXT", NULL, 0, 0, "end the answer where this text comes up; it is not printed"},                        \
+        {"max-seconds", 0, JT_OPT_REAL, "S", "0", 0, 1e9, "end the answer after so many seconds; 0: no limit"},                            \
+        {"on-full",                                                                                                                        \
+         0,                                                                                                                                \
+         JT_OPT_CHOICE,                                                                                                                    \
+         "stop|refuse",                                                                                                                    \
+         "stop",                                                                                                                           \
+         0,                                                                                                                                \
+         0,                                                                                                                                \
+         "when the context is full: stop the answer, or refuse beforehand what could fill it"},                                            \
+        {"adapter", 0, JT_OPT_TEXT, "NAME", NULL, 0, 0, "answer with the adapter of --lora NAME=PATH"},                                    \
+        JT_PLUGIN_OPT, {"model2", 0, JT_OPT_LIST, "ROLE=MODEL",                                                                            \
+                        NULL,     0, 0,           "a further model for methods that name its role, such as large=FILE for r2r"},           \
+    {                                                                                                                                      \
+        "ignore-end", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "go on where the model would end the answer"                                       \
     }
 
 /* What came out. Zero-initialised is empty; jt_answer_clear makes it empty again, memory kept. */

@@ -5,6 +5,7 @@
 #include "cli/chat_json.h"
 #include "cli/command.h"
 #include "core/json.h"
+#include "decode/pipeline.h"
 
 static const char *const keys[] = {"id",       "prompt",     "messages", "system",    "raw",           "decode",     "seed",
                                    "choice",   "max_tokens", "stop",     "stop_ids",  "max_seconds",   "ignore_end", "special",
@@ -295,6 +296,23 @@ static jt_status read_prompt(const jt_json *v, const jt_batch_defaults *standard
     return s;
 }
 
+/* Text, or a list in JSON. */
+static jt_status read_pipeline(const jt_json *v, const char *decode, const jt_pipelines *known, jt_batch_line *l, jt_error *err) {
+    const jt_json *m = jt_json_member(v, "decode");
+    const jt_methods *extra = known ? known->extra : NULL;
+    jt_str text = {0};
+    jt_status s = JT_OK;
+    if (m && jt_json_kind_of(m) == JT_JSON_ARRAY) {
+        s = jt_pipeline_json_text(m, extra, &text, err);
+        if (!s) s = jt_pipeline_parse(jt_str_c(&text), extra, &l->pipeline, err);
+    } else {
+        s = read_text(v, "decode", &decode, err);
+        if (!s) s = jt_pipelines_parse(known, decode, &l->pipeline, err);
+    }
+    jt_str_free(&text);
+    return s;
+}
+
 jt_status jt_batch_line_read(const char *s, size_t n, const jt_batch_defaults *standard, const jt_tokenizer *t, jt_batch_line *out,
                              jt_error *err) {
     jt_json *root = NULL;
@@ -309,8 +327,7 @@ jt_status jt_batch_line_read(const char *s, size_t n, const jt_batch_defaults *s
     if (!e) e = read_numbers(root, out, err);
     if (!e) e = read_stops(root, out, err);
     if (!e) e = read_adapter(root, out, err);
-    if (!e) e = read_text(root, "decode", &decode, err);
-    if (!e) e = jt_pipeline_parse(decode, NULL, &out->pipeline, err);
+    if (!e) e = read_pipeline(root, decode, standard->known, out, err);
     if (!e) e = read_prompt(root, standard, t, out, err);
     out->request.pipeline = out->pipeline;
     jt_json_free(root);

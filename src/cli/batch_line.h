@@ -2,6 +2,7 @@
 #ifndef JT_CLI_BATCH_LINE_H
 #define JT_CLI_BATCH_LINE_H
 
+#include "cli/pipelines.h"
 #include "core/mem.h"
 #include "core/str.h"
 #include "jeton/decode.h"
@@ -10,6 +11,7 @@
 typedef struct jt_batch_defaults {
     jt_request request; /* all but prompt and pipeline */
     const char *decode, *system;
+    const jt_pipelines *known; /* NULL: no names and plugins */
 } jt_batch_defaults;
 
 typedef struct jt_batch_line {

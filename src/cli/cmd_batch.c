@@ -40,6 +40,7 @@ typedef struct batch {
     jt_batch_defaults standard;
     jt_batch_file out;
     jt_tracing trace;
+    jt_pipelines known;
     jt_str in;
     item *item;
     size_t n_item, cap_item;
@@ -68,6 +69,7 @@ static uint64_t settings_key(const batch *b) {
     h = jt_hash_u64(jt_hash_u64(h, (uint64_t)r->context), (uint64_t)r->on_full);
     h = jt_hash_bytes(h, &r->max_seconds, sizeof r->max_seconds);
     h = jt_hash_u64(h, (uint64_t)r->ignore_end);
+    for (int i = 0; i < b->args->n_pipeline; i++) h = hash_text(hash_text(h, b->args->pipeline[i].name), b->args->pipeline[i].text);
     for (size_t i = 0; i < r->n_stop; i++) h = hash_text(h, r->stop[i]);
     int n;
     const char *const *role = jt_arg_list(b->args, "model2", &n);
@@ -252,7 +254,7 @@ static int prepare(batch *b) {
     jt_error err;
     jt_pipeline *p;
     const char *in = jt_arg_pos(a, 0);
-    if (jt_pipeline_parse(jt_arg_text(a, "decode"), NULL, &p, &err)) return jt_fail(&err);
+    if (jt_pipelines_open(a, &b->known, &err) || jt_pipelines_parse(&b->known, jt_arg_text(a, "decode"), &p, &err)) return jt_fail(&err);
     jt_pipeline_free(p);
     if (jt_file_read(in, &b->in, &err)) return jt_fail(&err);
     int code = jt_session_open(a, jt_arg_pos(a, 2), &b->session);
@@ -264,7 +266,8 @@ static int prepare(batch *b) {
     code = jt_tracing_open(a, &b->session, jt_arg_pos(a, 2), &b->trace);
     if (code) return code;
     jt_answer_request(a, b->session.context, &b->standard.request);
-    b->standard.decode = jt_arg_text(a, "decode");
+    b->standard.known = &b->known;
+    if (jt_pipelines_text(&b->known, jt_arg_text(a, "decode"), &b->standard.decode, &err)) return jt_fail(&err);
     b->standard.system = jt_arg_text(a, "system");
     b->ordered = jt_arg_flag(a, "ordered");
     b->jobs = jt_arg_int(a, "jobs") ? (size_t)jt_arg_int(a, "jobs") : JOBS_BY_MEMORY;
@@ -325,6 +328,7 @@ static int run(const jt_args *a) {
     for (size_t i = 0; i < b.n_item; i++) jt_str_free(&b.item[i].result);
     jt_free(b.item), jt_free(b.done), jt_free(b.live), jt_free(b.job);
     jt_str_free(&b.in);
+    jt_pipelines_close(&b.known);
     jt_session_close(&b.session);
     return code;
 }

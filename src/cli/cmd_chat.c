@@ -20,6 +20,7 @@ typedef struct chat {
     const char *model; /* its name in saved files */
     jt_line *line;
     jt_driver *driver;
+    jt_pipelines known;
     jt_pipeline *pipeline;
     jt_branches branches;
     jt_answer answer;
@@ -299,7 +300,7 @@ static act do_switch(chat *c, const char *argument) {
 static act set_decode(chat *c, const char *value) {
     jt_pipeline *p;
     jt_error err;
-    if (jt_pipeline_parse(value, NULL, &p, &err)) {
+    if (jt_pipelines_parse(&c->known, value, &p, &err)) {
         tell_error(c, &err);
         return ACT_FAILED;
     }
@@ -443,8 +444,9 @@ static int take_tools(chat *c) {
 static int prepare(chat *c) {
     jt_error err;
     const jt_args *a = c->args;
-    int code = jt_pipeline_parse(jt_arg_text(a, "decode"), NULL, &c->pipeline, &err) ? jt_fail(&err) : JT_EXIT_OK;
-    if (!code) code = jt_session_open(a, jt_arg_pos(a, 0), &c->session);
+    if (jt_pipelines_open(a, &c->known, &err) || jt_pipelines_parse(&c->known, jt_arg_text(a, "decode"), &c->pipeline, &err))
+        return jt_fail(&err);
+    int code = jt_session_open(a, jt_arg_pos(a, 0), &c->session);
     if (code) return code;
     jt_model_info info;
     jt_model_get_info(c->session.model, &info);
@@ -495,6 +497,7 @@ static int run(const jt_args *a) {
     jt_branches_free(&c.branches);
     jt_driver_free(c.driver);
     jt_pipeline_free(c.pipeline);
+    jt_pipelines_close(&c.known);
     jt_session_close(&c.session);
     return c.code;
 }

@@ -7,12 +7,14 @@
 
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/pipelines.h"
 #include "cli/session.h"
 #include "cli/try_line.h"
 #include "core/file.h"
 #include "jeton/trial.h"
 
 typedef struct try_run {
+    jt_pipelines known;
     jt_pipeline *pipeline;
     jt_engine *engine;
     jt_model *model;
@@ -184,7 +186,8 @@ static int run(const jt_args *a) {
     jt_error err;
     int fd = STDIN_FILENO;
     bool gone = false;
-    int code = jt_pipeline_parse(jt_arg_pos(a, 0), NULL, &t.pipeline, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    int code = jt_pipelines_open(a, &t.known, &err) || jt_pipelines_parse(&t.known, jt_arg_pos(a, 0), &t.pipeline, &err) ? jt_fail(&err)
+                                                                                                                         : JT_EXIT_OK;
     if (!code && jt_trial_new(t.pipeline, 1, NULL, &t.trial, &err)) code = jt_fail(&err); /* what needs a model, before any line */
     jt_trial_free(t.trial), t.trial = NULL;
     if (!code) code = open_tokenizer(jt_arg_text(a, "tokenizer"), &t);
@@ -200,6 +203,7 @@ static int run(const jt_args *a) {
     if (fd > STDIN_FILENO) (void)close(fd);
     jt_trial_free(t.trial);
     jt_pipeline_free(t.pipeline);
+    jt_pipelines_close(&t.known);
     jt_tokenizer_free(t.own);
     jt_model_free(t.model);
     jt_engine_free(t.engine);
@@ -215,6 +219,7 @@ static const jt_opt opts[] = {
     {"draw", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "also choose a token, and print it with the random number and both logprobs"},
     {"steps", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "lines are steps of one answer: stages keep their state, and see the token chosen"},
     {"seed", 's', JT_OPT_U64, "N", "0", 0, 0, "seed of the random numbers, where a line gives none"},
+    JT_PLUGIN_OPT,
     {"tokenizer", 0, JT_OPT_FILE, "MODEL", NULL, 0, 0, "a model or tokenizer.json, for stages that read the text of tokens"},
     {0}};
 static const jt_example examples[] = {

@@ -3,6 +3,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/out.h"
+#include "cli/pipelines.h"
 #include "cli/reopen.h"
 #include "core/file.h"
 
@@ -37,7 +38,7 @@ static void say_job(const jt_args *a, const jt_trace_job *j, const jt_trace_repl
 }
 
 /* "here" is the trace, "there" the replay. */
-static int replay_jobs(const jt_args *a, const jt_trace *t, jt_reopened *m, replay_sum *sum) {
+static int replay_jobs(const jt_args *a, const jt_trace *t, const jt_methods *extra, jt_reopened *m, replay_sum *sum) {
     bool alone = jt_arg_flag(a, "without-model");
     for (size_t i = 0; i < t->n_job; i++) {
         const jt_trace_job *j = &t->job[i];
@@ -46,7 +47,7 @@ static int replay_jobs(const jt_args *a, const jt_trace *t, jt_reopened *m, repl
         jt_driver *d = NULL;
         int code = alone ? JT_EXIT_OK : jt_reopened_driver(m, &d);
         if (code) return code;
-        jt_status s = alone ? jt_trace_replay_alone(t, j, NULL, NULL, &r, &err) : jt_trace_replay(j, d, NULL, &r, &err);
+        jt_status s = alone ? jt_trace_replay_alone(t, j, NULL, extra, &r, &err) : jt_trace_replay(j, d, extra, &r, &err);
         jt_driver_free(d);
         if (s) return jt_fail(&err);
         say_job(a, j, &r, i == 0);
@@ -56,13 +57,13 @@ static int replay_jobs(const jt_args *a, const jt_trace *t, jt_reopened *m, repl
     return JT_EXIT_OK;
 }
 
-static int replay_trace(const jt_args *a, const jt_trace *t) {
+static int replay_trace(const jt_args *a, const jt_trace *t, const jt_methods *extra) {
     jt_reopened m = {0};
     replay_sum sum = {0};
     bool json = jt_arg_flag(a, "json");
     int code = jt_arg_flag(a, "without-model") ? JT_EXIT_OK : jt_reopen(a, t, jt_arg_pos(a, 1), &m);
     if (!code && json) jt_out("{\"complete\": %s, \"jobs\": [", t->complete && !t->altered ? "true" : "false");
-    if (!code) code = replay_jobs(a, t, &m, &sum);
+    if (!code) code = replay_jobs(a, t, extra, &m, &sum);
     if (!code && json)
         jt_out("], \"tokens\": %zu, \"same\": %zu}\n", sum.tokens, sum.same);
     else if (!code && sum.differences)
@@ -76,12 +77,14 @@ static int replay_trace(const jt_args *a, const jt_trace *t) {
 
 static int run(const jt_args *a) {
     jt_trace *t = NULL;
+    jt_pipelines known = {0};
     jt_error err;
     jt_interrupt_install();
-    if (jt_trace_read(jt_arg_pos(a, 0), &t, &err)) return jt_fail(&err);
-    if (t->note) jt_say("%s: %s", jt_arg_pos(a, 0), t->note);
-    int code = replay_trace(a, t);
+    int code = jt_pipelines_open(a, &known, &err) || jt_trace_read(jt_arg_pos(a, 0), &t, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    if (!code && t->note) jt_say("%s: %s", jt_arg_pos(a, 0), t->note);
+    if (!code) code = replay_trace(a, t, known.extra);
     jt_trace_free(t);
+    jt_pipelines_close(&known);
     return code;
 }
 
@@ -93,6 +96,7 @@ static const jt_pos pos[] = {
 static const jt_opt opts[] = {
     {"without-model", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "decide from the candidates of a trace that has them all (--trace-candidates all)"},
     {"json", 0, JT_OPT_FLAG, NULL, NULL, 0, 0, "print one JSON object"},
+    JT_PLUGIN_OPT,
     {0},
 };
 static const jt_example examples[] = {

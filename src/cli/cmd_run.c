@@ -193,15 +193,18 @@ static int run(const jt_args *a) {
     jt_interrupt_install();
     jt_str prompt = {0};
     jt_pipeline *pipeline = NULL;
+    jt_pipelines known = {0};
     jt_session s = {0};
     jt_error err;
     double start = jt_seconds();
-    int code = jt_pipeline_parse(jt_arg_text(a, "decode"), NULL, &pipeline, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    int code = jt_pipelines_open(a, &known, &err) || jt_pipelines_parse(&known, jt_arg_text(a, "decode"), &pipeline, &err) ? jt_fail(&err)
+                                                                                                                           : JT_EXIT_OK;
     if (!code) code = read_prompt(a, &prompt);
     if (!code) code = jt_session_open(a, jt_arg_pos(a, 0), &s);
     if (!code) code = answer(a, &s, &prompt, pipeline, jt_seconds() - start);
     jt_session_close(&s);
     jt_pipeline_free(pipeline);
+    jt_pipelines_close(&known);
     jt_str_free(&prompt);
     return code;
 }

@@ -112,11 +112,18 @@ typedef struct jt_opt_value {
     int n_list;
 } jt_opt_value;
 
+/* A pipeline with a name, of the config file. */
+typedef struct jt_named_pipeline {
+    const char *name, *text;
+} jt_named_pipeline;
+
 struct jt_args {
     const jt_command *command;
     jt_opt_value value[JT_MAX_OPTS]; /* by the number of jt_command_opt */
     const char **pos;
     int n_pos;
+    const jt_named_pipeline *pipeline;
+    int n_pipeline;
     jt_arena arena;
 };
 

@@ -36,6 +36,7 @@ static jt_status unknown_key(const config *k, const yaml_node_t *key, const char
         for (int j = 0; (o = jt_command_opt(jt_commands[i], j)); j++)
             if (settable(jt_commands[i], o->name) >= 0) jt_nearest_add(&near, o->name);
     }
+    if (!*scope) jt_nearest_add(&near, "pipelines");
     if (!*scope)
         for (int i = 0; jt_commands[i]; i++) jt_nearest_add(&near, jt_commands[i]->name);
     const char *best = jt_nearest_get(&near);
@@ -114,6 +115,37 @@ static jt_status check_keys(const config *k, const yaml_node_t *map) {
     return JT_OK;
 }
 
+static bool pipeline_name(const char *s) {
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+    return n && n <= 40 && !s[n];
+}
+
+/* "pipelines": what they hold is read when one is used, since plugins may be needed for it. */
+static jt_status apply_pipelines(const config *k, const yaml_node_t *map) {
+    jt_status s = check_keys(k, map);
+    size_t n = (size_t)(map->data.mapping.pairs.top - map->data.mapping.pairs.start);
+    jt_named_pipeline *list = s ? NULL : jt_arena_alloc(&k->args->arena, n + 1, sizeof *list);
+    if (!s && !list) s = jt_nomem(k->err, "the configuration", n, sizeof *list);
+    for (size_t i = 0; !s && i < n; i++) {
+        const yaml_node_t *key = yaml_document_get_node(k->doc, map->data.mapping.pairs.start[i].key);
+        const yaml_node_t *value = yaml_document_get_node(k->doc, map->data.mapping.pairs.start[i].value);
+        const char *name = text_of(key), *text = text_of(value);
+        if (!pipeline_name(name))
+            return jt_error_set(k->err, JT_INVALID,
+                                "%s:%zu: \"%.60s\" is no name of a pipeline; it takes lower case letters, digits, - and _", k->path,
+                                line_of(key), name);
+        if (!text) return jt_error_set(k->err, JT_INVALID, "%s:%zu: the pipeline %s is no text", k->path, line_of(value), name);
+        if (text[0] == '@')
+            return jt_error_set(k->err, JT_INVALID, "%s:%zu: the pipeline %s is another's name; write its text", k->path, line_of(value),
+                                name);
+        list[i] = (jt_named_pipeline){.name = jt_arena_copy(&k->args->arena, name, strlen(name)),
+                                      .text = jt_arena_copy(&k->args->arena, text, strlen(text))};
+        if (!list[i].name || !list[i].text) s = jt_nomem(k->err, "the configuration", strlen(text), 1);
+    }
+    if (!s) k->args->pipeline = list, k->args->n_pipeline = (int)n;
+    return s;
+}
+
 /* Options first, then what lies deeper, so that the innermost setting counts. */
 static jt_status apply_map(const config *k, const char *scope, const yaml_node_t *map) {
     jt_status s = check_keys(k, map);
@@ -125,6 +157,10 @@ static jt_status apply_map(const config *k, const char *scope, const yaml_node_t
     for (yaml_node_pair_t *p = begin; p < end && !s; p++) {
         const yaml_node_t *key = yaml_document_get_node(k->doc, p->key), *value = yaml_document_get_node(k->doc, p->value);
         if (value->type != YAML_MAPPING_NODE) continue;
+        if (!*scope && !strcmp(text_of(key), "pipelines")) {
+            s = apply_pipelines(k, value);
+            continue;
+        }
         jt_str below = {0};
         jt_str_printf(&below, "%s%s%s", scope, *scope ? " " : "", text_of(key));
         s = jt_str_check(&below, k->err);

@@ -7,7 +7,10 @@
  *     eval:                   # for all below a two-level name, or one of them
  *       ppl: {chunk: 512}
  *
- * A key is the long name of an option or of a command; anything else is refused
+ *     pipelines:              # names for --decode @creative
+ *       creative: temp:1.2 | min-p:0.02
+ *
+ * Another key is the long name of an option or of a command; anything else is refused
  * with its line and the nearest name. The innermost setting counts, the command
  * line before all. */
 #ifndef JT_CLI_CONFIG_H

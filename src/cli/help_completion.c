@@ -26,6 +26,14 @@ static bool has_kind(const jt_command *c, jt_pos_kind kind) {
     return false;
 }
 
+static bool is_pipeline(const char *metavar) { return metavar && !strcmp(metavar, "PIPELINE"); }
+
+static bool has_pipeline(const jt_command *c) {
+    for (const jt_pos *p = c->pos; p && p->metavar; p++)
+        if (is_pipeline(p->metavar)) return true;
+    return false;
+}
+
 static void model_names(jt_str *out) {
     for (const jt_known_model *m = jt_known_models; m->name; m++) jt_str_printf(out, "%s%s", m == jt_known_models ? "" : " ", m->name);
 }
@@ -44,8 +52,9 @@ static void command_names(const char *group, const char *between, jt_str *out) {
 }
 
 static void bash(jt_str *o) {
-    jt_str_puts(o, "# Completion of jeton for bash.\n"
-                   "_jeton() {\n"
+    jt_str_puts(o, "# Completion of jeton for bash.\n");
+    jt_help_pipeline_bash(o);
+    jt_str_puts(o, "_jeton() {\n"
                    "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=${COMP_WORDS[1]} words=\n"
                    "    COMPREPLY=()\n"
                    "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
@@ -55,6 +64,7 @@ static void bash(jt_str *o) {
     for (const jt_command_group *g = jt_command_groups; g->name; g++) {
         jt_str_printf(o, "    %s)\n        if [ \"$COMP_CWORD\" -eq 2 ]; then\n            COMPREPLY=($(compgen -W '", g->name);
         command_names(g->name, " ", o);
+        if (g->fallback && has_kind(jt_command_find(g->fallback), JT_POS_METHOD)) jt_str_putc(o, ' '), jt_help_method_names(o);
         jt_str_puts(o, "' -- \"$cur\"))\n            return\n        fi\n        cmd=\"$cmd ${COMP_WORDS[2]}\" ;;\n");
     }
     jt_str_puts(o, "    esac\n    case \"$cmd $prev\" in\n");
@@ -69,7 +79,10 @@ static void bash(jt_str *o) {
                 choices(p->metavar, o);
                 jt_str_puts(o, "' -- \"$cur\")); return ;;\n");
             } else {
-                jt_str_puts(o, p->type == JT_OPT_FILE ? ") compopt -o default; return ;;\n" : ") return ;;\n");
+                if (is_pipeline(p->metavar))
+                    jt_str_puts(o, ") _jeton_pipeline; return ;;\n");
+                else
+                    jt_str_puts(o, p->type == JT_OPT_FILE ? ") compopt -o default; return ;;\n" : ") return ;;\n");
             }
         }
     }
@@ -79,7 +92,8 @@ static void bash(jt_str *o) {
         const jt_opt *p;
         jt_str_printf(o, "    '%s')\n        case $cur in\n        -*) words='", c->name);
         for (int j = 0; (p = jt_command_opt(c, j)); j++) jt_str_printf(o, "%s--%s", j ? " " : "", p->name);
-        jt_str_puts(o, "' ;;\n        *) words='");
+        jt_str_puts(o, has_pipeline(c) ? "' ;;\n        *) _jeton_pipeline; return; words='" : "' ;;\n        *) words='");
+        if (has_kind(c, JT_POS_METHOD)) jt_help_method_names(o);
         if (has_kind(c, JT_POS_MODEL)) model_names(o);
         if (has_kind(c, JT_POS_COMMAND)) command_names(NULL, " ", o);
         jt_str_puts(o, "'");
@@ -106,7 +120,10 @@ static void zsh_arguments(const jt_command *c, jt_str *o) {
                 choices(p->metavar, o);
                 jt_str_putc(o, ')');
             } else if (p->type != JT_OPT_FLAG) {
-                jt_str_printf(o, ":%s:%s", p->metavar, p->type == JT_OPT_FILE ? "_files" : "");
+                jt_str_printf(o, ":%s:%s", p->metavar,
+                              is_pipeline(p->metavar)  ? "_jeton_pipeline"
+                              : p->type == JT_OPT_FILE ? "_files"
+                                                       : "");
             }
             jt_str_putc(o, '\'');
         }
@@ -117,8 +134,12 @@ static void zsh_arguments(const jt_command *c, jt_str *o) {
             jt_str_putc(o, '(');
             command_names(NULL, " ", o);
             jt_str_putc(o, ')');
-        } else if (q->kind == JT_POS_MODEL || q->kind == JT_POS_FILE) {
-            jt_str_puts(o, "_files");
+        } else if (q->kind == JT_POS_METHOD) {
+            jt_str_putc(o, '(');
+            jt_help_method_names(o);
+            jt_str_putc(o, ')');
+        } else if (q->kind == JT_POS_MODEL || q->kind == JT_POS_FILE || is_pipeline(q->metavar)) {
+            jt_str_puts(o, is_pipeline(q->metavar) ? "_jeton_pipeline" : "_files");
         }
         jt_str_putc(o, '\'');
     }
@@ -126,7 +147,9 @@ static void zsh_arguments(const jt_command *c, jt_str *o) {
 }
 
 static void zsh(jt_str *o) {
-    jt_str_puts(o, "#compdef jeton\n# Completion of jeton for zsh.\n_jeton() {\n    local cmd=$words[2] n=1\n"
+    jt_str_puts(o, "#compdef jeton\n# Completion of jeton for zsh.\n");
+    jt_help_pipeline_zsh(o);
+    jt_str_puts(o, "_jeton() {\n    local cmd=$words[2] n=1\n"
                    "    if (( CURRENT == 2 )); then\n        compadd ");
     command_names(NULL, " ", o);
     jt_str_puts(o, "\n        return\n    fi\n    case $cmd in\n");
@@ -145,6 +168,7 @@ static void zsh(jt_str *o) {
 
 static void fish(jt_str *o) {
     jt_str_puts(o, "# Completion of jeton for fish.\n");
+    jt_help_pipeline_fish(o);
     for (int i = 0; jt_commands[i]; i++) {
         const jt_command *c = jt_commands[i];
         const char *space = strchr(c->name, ' ');
@@ -176,13 +200,19 @@ static void fish(jt_str *o) {
                 choices(p->metavar, o);
                 jt_str_putc(o, '\'');
             } else if (p->type != JT_OPT_FLAG) {
-                jt_str_puts(o, p->type == JT_OPT_FILE ? " -r -F" : " -x");
+                jt_str_puts(o, is_pipeline(p->metavar) ? " -x -a '(__jeton_pipeline)'" : p->type == JT_OPT_FILE ? " -r -F" : " -x");
             }
             jt_str_puts(o, " -d '");
             quoted(p->help, "\\'", "\\", o);
             jt_str_puts(o, "'\n");
         }
         if (has_kind(c, JT_POS_MODEL) || has_kind(c, JT_POS_FILE)) jt_str_printf(o, "complete -c jeton -n '%s' -F\n", jt_str_c(&cond));
+        if (has_pipeline(c)) jt_str_printf(o, "complete -c jeton -n '%s' -f -a '(__jeton_pipeline)'\n", jt_str_c(&cond));
+        if (has_kind(c, JT_POS_METHOD)) {
+            jt_str_printf(o, "complete -c jeton -n '%s' -f -a '", jt_str_c(&cond));
+            jt_help_method_names(o);
+            jt_str_puts(o, "'\n");
+        }
         if (has_kind(c, JT_POS_MODEL)) {
             jt_str_printf(o, "complete -c jeton -n '%s' -a '", jt_str_c(&cond));
             model_names(o);

@@ -167,6 +167,7 @@ static jt_status shape_run(jt_work *w, int i, const jt_shape *s, const void *sta
     jt_status e = node->m->stage.run(node->par, state, d->staged, &step);
     jt_shared_leave(shared);
     float took = trace ? (float)(jt_driver_now(d) - start) : 0;
+    if (e == JT_OK) e = jt_dist_sound(d->staged, &j->error);
     if (e != JT_OK && !j->error.message[0]) jt_error_set(&j->error, e, "the stage failed without a message");
     if (e != JT_OK) return jt_error_in(&j->error, e, "stage %s, position %d", node->m->name, s->n);
     if (trace)

@@ -15,6 +15,7 @@ struct jt_trial {
     const jt_tokenizer *tokenizer;
     int vocab;
     bool greedy, ran, open;
+    int arrivals; /* stages with JT_NEEDS_ARRIVED */
     jt_dist *raw, *staged, *second;
     int32_t *seen, *alike;
     jt_count *count;
@@ -37,8 +38,12 @@ static jt_status trial_check(const jt_pipeline *p, jt_error *err) {
         if (strcmp(name, "greedy") != 0 && strcmp(name, "sample") != 0)
             return jt_error_set(err, JT_UNSUPPORTED, "strategy %s needs a model; without one there are stages, greedy and sample", name);
     }
-    for (int i = 0; i < p->n_stage; i++) {
+    for (int i = 0, arrivals = 0; i < p->n_stage; i++) {
         const jt_method *m = p->stage[i].m;
+        arrivals += (m->needs & JT_NEEDS_ARRIVED) != 0;
+        if (arrivals > JT_ARRIVED)
+            return jt_error_set(err, JT_LIMIT, "%d stages ask what the chosen token's probability was before them; there may be %d",
+                                arrivals, JT_ARRIVED);
         if (m->needs & JT_NEEDS_GRADIENTS) return trial_refuse(m, "gradients", err);
         if (m->needs & JT_NEEDS_STREAM) return trial_refuse(m, "streams of layers", err);
         if (m->needs & JT_NEEDS_RAW_KEYS) return trial_refuse(m, "raw keys", err);
@@ -80,6 +85,7 @@ jt_status jt_trial_new(const jt_pipeline *p, int vocab, const jt_tokenizer *toke
     jt_trial *t = jt_alloc(1, sizeof *t);
     if (!t) return jt_nomem(err, "a trial", 1, sizeof *t);
     *t = (jt_trial){.p = p, .vocab = vocab, .tokenizer = tokenizer, .site = jt_random_site("sample", 0, "draw")};
+    for (int i = 0; i < p->n_stage; i++) t->arrivals += (p->stage[i].m->needs & JT_NEEDS_ARRIVED) != 0;
     t->greedy = !strcmp(p->strategy[0].m->name, "greedy");
     const jt_kernels *k = jt_kernels_pick(NULL, &known);
     e = jt_dist_new(vocab, k, &t->raw, err);
@@ -167,6 +173,27 @@ static jt_step trial_step(const jt_trial *t, int i, bool row, jt_error *err) {
                      .err = err};
 }
 
+/* The stages over the last run's logits. With `made` what arrives of its token is noted there. */
+static jt_status trial_stages(jt_trial *t, jt_decision *made, jt_error *err) {
+    int arrivals = 0;
+    jt_status e = JT_OK;
+    if (t->given.raw)
+        e = jt_dist_load(t->staged, t->given.logits, err);
+    else
+        jt_dist_view(t->staged, t->raw);
+    for (int i = 0; e == JT_OK && i < t->p->n_stage; i++) {
+        const jt_node *node = &t->p->stage[i];
+        jt_step step = trial_step(t, i, true, err);
+        if (made && node->m->needs & JT_NEEDS_ARRIVED) made->arrived[arrivals++] = (float)jt_dist_p(t->staged, made->id);
+        err->message[0] = 0;
+        e = node->m->stage.run(node->par, t->state[i], t->staged, &step);
+        if (e == JT_OK) e = jt_dist_sound(t->staged, err);
+        if (e != JT_OK && !err->message[0]) jt_error_set(err, e, "the stage failed without a message");
+        if (e != JT_OK) jt_error_in(err, e, "stage %s", node->m->name);
+    }
+    return e;
+}
+
 jt_status jt_trial_run(jt_trial *t, const jt_given *g, jt_dist **out, jt_error *err) {
     jt_error own = {JT_OK, ""};
     t->ran = false;
@@ -175,26 +202,21 @@ jt_status jt_trial_run(jt_trial *t, const jt_given *g, jt_dist **out, jt_error *
     if (e == JT_OK) e = jt_grow((void **)&t->alike, &t->cap_alike, (size_t)g->n_history + 1, sizeof *t->alike, err);
     if (e == JT_OK && !(g->go_on && t->open)) e = trial_open(t, g, err);
     if (e == JT_OK) e = jt_dist_load(t->raw, g->raw ? g->raw : g->logits, err);
-    if (e == JT_OK && g->raw) e = jt_dist_load(t->staged, g->logits, err);
     if (e == JT_OK && g->second) e = jt_dist_load(t->second, g->second, err);
     if (e != JT_OK) return e;
-    if (!g->raw) jt_dist_view(t->staged, t->raw);
     t->given = *g;
-    for (int i = 0; e == JT_OK && i < t->p->n_stage; i++) {
-        jt_step step = trial_step(t, i, true, err);
-        err->message[0] = 0;
-        e = t->p->stage[i].m->stage.run(t->p->stage[i].par, t->state[i], t->staged, &step);
-        if (e != JT_OK && !err->message[0]) jt_error_set(err, e, "the stage failed without a message");
-        if (e != JT_OK) jt_error_in(err, e, "stage %s", t->p->stage[i].m->name);
-    }
+    e = trial_stages(t, NULL, err);
     if (e == JT_OK) t->ran = true, *out = t->staged;
     return e;
 }
 
 static jt_decision trial_made(jt_trial *t, int32_t id, double u) {
     jt_decision made = {.id = id, .position = t->given.position, .raw_logprob = NAN, .logprob = NAN, .u = u, .entropy = NAN};
+    jt_error err;
     made.candidates = jt_dist_count(t->staged);
-    if (id >= 0) made.raw_logprob = (float)jt_dist_lnp(t->raw, id), made.logprob = (float)jt_dist_lnp(t->staged, id);
+    if (id < 0) return made;
+    made.raw_logprob = (float)jt_dist_lnp(t->raw, id), made.logprob = (float)jt_dist_lnp(t->staged, id);
+    if (t->arrivals && trial_stages(t, &made, &err) != JT_OK) made.id = -1;
     return made;
 }
 
@@ -213,9 +235,10 @@ jt_status jt_trial_push(jt_trial *t, const jt_decision *made, jt_error *err) {
     if (!t->ran || made->id < 0 || made->id >= t->vocab)
         return jt_error_set(err, JT_INVALID, "token %d cannot be accepted: %s", (int)made->id,
                             t->ran ? "it is outside of the vocabulary" : "there was no run before");
-    for (int i = 0; i < t->p->n_stage; i++) {
+    for (int i = 0, arrivals = 0; i < t->p->n_stage; i++) {
         const jt_node *node = &t->p->stage[i];
         jt_step step = trial_step(t, i, false, err ? err : &own);
+        if (node->m->needs & JT_NEEDS_ARRIVED) step.arrived = (double)made->arrived[arrivals++];
         if (node->m->stage.push) node->m->stage.push(node->par, t->state[i], made, &step);
     }
     return JT_OK;

@@ -358,6 +358,9 @@ void jt_work_emit(jt_work *w, const jt_decision *made) {
     jt_trail one;
     if (!jt_work_lives(w)) return;
     if (made->id < 0) return jt_work_done(w, JT_END_DEAD);
+    if (made->id >= w->d->model->ev.vocab)
+        return jt_work_fail(w, jt_error_set(&w->j->error, JT_INVALID, "the strategy %s writes token %d, outside of the vocabulary",
+                                            w->i->node->m->name, (int)made->id));
     jt_work_fail(w, jt_inst_emit(w->d, w->j, w->i, work_record(w, made, &bare, &one), 0, &w->j->error));
 }
 

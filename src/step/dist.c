@@ -59,6 +59,16 @@ static bool dist_has_special(const float *x, int n) {
     return any[0] >> 31;
 }
 
+/* The first is told. */
+static void dist_fault(jt_dist *d, int32_t id, const char *what) {
+    if (!d->fault) d->fault = what, d->fault_id = id;
+}
+
+jt_status jt_dist_sound(const jt_dist *d, jt_error *err) {
+    if (!d->fault) return JT_OK;
+    return jt_error_set(err, JT_INVALID, "token %d: %s", (int)d->fault_id, d->fault);
+}
+
 jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
     int gone = 0, n = dist_has_special(logits, d->vocab) ? d->vocab : 0;
     for (int i = 0; i < n; i++) {
@@ -68,25 +78,25 @@ jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
         gone += logits[i] < -FLT_MAX;
     }
     d->x = logits, d->count = d->vocab - gone;
-    d->listed = d->indexed = false;
+    d->listed = d->indexed = false, d->fault = NULL;
     jt_dist_changed(d);
     return JT_OK;
 }
 
 void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n) {
     memcpy(d->cand, cand, (size_t)n * sizeof *cand);
-    d->listed = true, d->indexed = false, d->count = n;
+    d->listed = true, d->indexed = false, d->count = n, d->fault = NULL;
     jt_dist_changed(d);
 }
 
 void jt_dist_view(jt_dist *to, const jt_dist *from) {
     to->x = from->x, to->count = from->count;
-    to->listed = to->indexed = false;
+    to->listed = to->indexed = false, to->fault = NULL;
     jt_dist_changed(to);
 }
 
 void jt_dist_copy(jt_dist *to, const jt_dist *from) {
-    to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own;
+    to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own, to->fault = NULL;
     jt_dist_changed(to);
     if (from->listed) {
         memcpy(to->cand, from->cand, (size_t)from->count * sizeof *to->cand);
@@ -270,7 +280,8 @@ void jt_dist_only(jt_dist *d, int32_t id) {
 }
 
 void jt_dist_set(jt_dist *d, int32_t id, float logit) {
-    if (id < 0 || id >= d->vocab || isnan(logit)) return;
+    if (id < 0 || id >= d->vocab) return dist_fault(d, id, "it is outside of the vocabulary");
+    if (isnan(logit)) return dist_fault(d, id, "its logit is set to what is not a number");
     bool gone = logit < -FLT_MAX;
     if (logit > FLT_MAX) logit = FLT_MAX;
     if (d->listed) {
@@ -292,8 +303,10 @@ void jt_dist_set(jt_dist *d, int32_t id, float logit) {
 }
 
 void jt_dist_add(jt_dist *d, int32_t id, float x) {
+    if (id < 0 || id >= d->vocab) return dist_fault(d, id, "it is outside of the vocabulary");
+    if (isnan(x)) return dist_fault(d, id, "what is added to its logit is not a number");
     float l = jt_dist_logit(d, id);
-    if (l < -FLT_MAX || isnan(x)) return;
+    if (l < -FLT_MAX) return;
     jt_dist_set(d, id, x < -FLT_MAX ? x : dist_bounded((double)l + (double)x));
 }
 
@@ -307,7 +320,8 @@ static void dist_divide_16(const float *from, float base, float by, float *to) {
 }
 
 void jt_dist_divide(jt_dist *d, double t) {
-    if (!d->count || !(t > 0) || t == 1) return;
+    if (!(t > 0)) return dist_fault(d, -1, "logits are divided by what is not above 0");
+    if (!d->count || t == 1) return;
     float base = t < 1e-4 ? jt_dist_max(d) : 0, by = (float)t;
     if (!(by > 0)) by = FLT_MIN;
     if (d->listed) {
@@ -348,6 +362,7 @@ void jt_dist_map(jt_dist *d, float (*f)(float logit, const void *par), const voi
         float x = d->listed ? d->cand[i].logit : d->own[i];
         if (x < -FLT_MAX) continue;
         x = f(x, par);
+        if (isnan(x)) dist_fault(d, d->listed ? d->cand[i].id : i, "its logit is mapped to what is not a number");
         bool gone = !(x >= -FLT_MAX);
         if (x > FLT_MAX) x = FLT_MAX;
         if (!d->listed)

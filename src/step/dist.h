@@ -33,6 +33,8 @@ struct jt_dist {
     bool indexed, by_id, has_max, has_sum, has_entropy;
     float max;
     double sum, entropy; /* of exp(logit - max); nats */
+    const char *fault;   /* what a hook tried that cannot be, with the id; NULL: nothing */
+    int32_t fault_id;
 };
 
 /* All memory a dist ever needs, about 32 bytes per id of the vocabulary. Free with jt_dist_free. */
@@ -48,6 +50,10 @@ void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n);
 void jt_dist_view(jt_dist *to, const jt_dist *from);
 /* Makes `to` (of the same vocabulary) equal to `from`, with memory of its own. */
 void jt_dist_copy(jt_dist *to, const jt_dist *from);
+
+/* JT_INVALID if a hook gave a logit that is no number, named a token outside of the vocabulary, or divided by no positive
+ * number since the dist was made; the dist itself was left as it was. */
+jt_status jt_dist_sound(const jt_dist *d, jt_error *err);
 
 /* Forgets what was derived from the logits. */
 void jt_dist_changed(jt_dist *d);

@@ -3,12 +3,7 @@
 
 #include "core/mem.h"
 #include "core/str.h"
-#include "step/method_list.h"
-
-struct jt_methods {
-    const jt_method **row;
-    size_t n, cap;
-};
+#include "step/methods.h"
 
 const char *jt_kind_name(jt_kind k) {
     return k == JT_STAGE ? "stage" : k == JT_STRATEGY ? "strategy" : k == JT_SCORER ? "scorer" : "unknown-kind";
@@ -22,7 +17,9 @@ jt_status jt_methods_new(jt_methods **out, jt_error *err) {
 }
 
 void jt_methods_free(jt_methods *m) {
-    if (m) jt_free(m->row);
+    if (!m) return;
+    jt_methods_unload(m);
+    jt_free(m->row);
     jt_free(m);
 }
 
@@ -124,8 +121,8 @@ const jt_method *jt_method_nearest(const jt_methods *m, const char *name) {
 /* ---- rows in words ---- */
 
 const char *jt_need_name(uint32_t bit) {
-    static const char *const name[] = {"history",  "tokenizer", "raw",    "hidden",  "a second model",
-                                       "siblings", "gradients", "stream", "raw keys"};
+    static const char *const name[] = {"history",  "tokenizer", "raw",    "hidden",   "a second model",
+                                       "siblings", "gradients", "stream", "raw keys", "probability on arrival"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (bit == (uint32_t)1 << i) return name[i];
     return NULL;

@@ -96,6 +96,43 @@ try "$jeton" version
 expect "an unknown key in the config file" 2 "config.yaml:1:" 'did you mean "threads"?'
 try "$jeton" version --config ""
 expect "no config file" 0 "kernels:"
+cat >config/jeton/config.yaml <<'END'
+pipelines:
+  creative: temp:0.5 | top-k:2
+  broken: tmp:1
+END
+try "$jeton" methods try @creative --logits two.jsonl
+expect "a pipeline by its name" 0 '{"kept": [[0, 4], [1, 2]]}'
+try "$jeton" methods try @craetive --logits two.jsonl
+expect "the nearest pipeline" 2 'the nearest is "@creative"'
+try "$jeton" methods try @broken --logits two.jsonl
+expect "a named pipeline that is wrong" 2 '@broken: pipeline, byte 0: unknown method "tmp"'
+try "$jeton" methods try "@creative | temp:2" --logits two.jsonl
+expect "a name stands alone" 2 "stands alone"
+try "$jeton" methods
+expect "the list of named pipelines" 0 "@creative" "temp:0.5 | top-k:2"
+printf 'pipelines: {Bad: temp}\n' >config/jeton/config.yaml
+try "$jeton" methods
+expect "a name that is none" 2 'config.yaml:1: "Bad" is no name of a pipeline'
+rm config/jeton/config.yaml
+try "$jeton" methods try @creative --logits two.jsonl
+expect "no named pipelines" 2 "the config file names none"
+
+# Plugins, where they were built beside the program.
+plugins=$(dirname "$jeton")
+if [ -f "$plugins/plugin_stage.so" ]; then
+    try "$jeton" methods floor --plugin "$plugins/plugin_stage.so"
+    expect "a method of a plugin" 0 "floor (stage)" "least probability kept"
+    try "$jeton" methods try "floor:0.3" --plugin "$plugins/plugin_stage.so" --logits two.jsonl
+    expect "a plugin's stage" 0 '{"kept": [[0, 2]]}'
+    try "$jeton" methods --plugin "$plugins/wrong_abi.so"
+    expect "a plugin of another ABI" 3 '"from-tomorrow"' "ABI 8"
+    try "$jeton" methods try "wrong:nan-logit" --plugin "$plugins/wrong_hooks.so" --logits two.jsonl
+    expect "a plugin's logit that is no number" 2 "line 1: stage wrong: token 3: it is outside of the vocabulary"
+    try "$jeton" methods --plugin nothing.so
+    expect "a plugin that is missing" 3 "nothing.so"
+fi
+
 printf 'threads: 2\nmethods:\n  json: true\n' >config/jeton/config.yaml
 try "$jeton" methods min-p
 expect "a default from the config file" 0 '"name": "min-p"'

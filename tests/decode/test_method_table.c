@@ -71,8 +71,8 @@ static void rows_are_complete(void **state) {
                 fail_msg("%s: the default of %s is out of range", m->name, p->name);
         }
     }
-    for (uint32_t bit = 1; bit <= JT_NEEDS_RAW_KEYS; bit <<= 1) assert_non_null(jt_need_name(bit));
-    assert_null(jt_need_name(2 * JT_NEEDS_RAW_KEYS));
+    for (uint32_t bit = 1; bit <= JT_NEEDS_ARRIVED; bit <<= 1) assert_non_null(jt_need_name(bit));
+    assert_null(jt_need_name(2 * JT_NEEDS_ARRIVED));
 }
 
 /* What else must be given, so that a test of one parameter fails for that one alone. */
