@@ -96,9 +96,10 @@ static int tell(const jt_args *a, const jt_task *t, const jt_session *s, const j
     return JT_EXIT_FAILURE;
 }
 
-static int evaluate(const jt_args *a, const jt_task *t, jt_session *s, jt_driver *d) {
+static int evaluate(const jt_args *a, const jt_pipelines *known, const jt_task *t, jt_session *s, jt_driver *d) {
     jt_eval_told told;
-    jt_eval_how how = {.decode = jt_arg_text(a, "decode"),
+    jt_error err;
+    jt_eval_how how = {.extra = known->extra,
                        .seed = jt_arg_u64(a, "seed"),
                        .limit = jt_arg_int(a, "limit"),
                        .jobs = (size_t)jt_arg_int(a, "jobs"),
@@ -107,6 +108,7 @@ static int evaluate(const jt_args *a, const jt_task *t, jt_session *s, jt_driver
                        .begin = jt_arg_flag(a, "restart")        ? JT_BATCH_RESTART
                                 : jt_arg_flag(a, "retry-errors") ? JT_BATCH_RETRY
                                                                  : JT_BATCH_RESUME};
+    if (jt_pipelines_text(known, jt_arg_text(a, "decode"), &how.decode, &err)) return jt_fail(&err);
     int code = jt_session_furnish(a, s, d);
     if (code) return code;
     code = jt_eval_run(t, s, d, &how, &told);
@@ -123,15 +125,18 @@ static int run(const jt_args *a) {
     jt_session s;
     jt_driver *d = NULL;
     jt_error err;
+    jt_pipelines known = {0};
     jt_interrupt_install();
     if (jt_task_read(jt_arg_pos(a, 0), &t, &err)) return jt_fail(&err);
-    int code = jt_session_open(a, jt_arg_text(a, "model"), &s);
+    int code = jt_pipelines_open(a, &known, &err) ? jt_fail(&err) : JT_EXIT_OK;
+    if (!code) code = jt_session_open(a, jt_arg_text(a, "model"), &s);
     if (!code) {
         if (jt_driver_new(s.model, &d, &err)) code = jt_fail(&err);
-        if (!code) code = evaluate(a, &t, &s, d);
+        if (!code) code = evaluate(a, &known, &t, &s, d);
         jt_driver_free(d);
         jt_session_close(&s);
     }
+    jt_pipelines_close(&known);
     jt_task_free(&t);
     return code;
 }
@@ -144,6 +149,7 @@ static const jt_opt opts[] = {
     {"model", 'm', JT_OPT_TEXT, "MODEL", NULL, 0, 0, "a GGUF file, a Hugging Face folder, or a known name (default smollm2)"},
     {"decode", 'd', JT_OPT_TEXT, "PIPELINE", "", 0, 0,
      "how answers are chosen (default greedy); for likelihoods the stages they go through"},
+    JT_PLUGIN_OPT,
     {"output", 'o', JT_OPT_FILE, "FILE", NULL, 0, 0, "results, a JSON object an item; what is there already is not done again"},
     {"data", 0, JT_OPT_FILE, "FILE", NULL, 0, 0, "questions, in place of the file that the task names"},
     {"limit", 0, JT_OPT_INT, "N", "0", 0, 1 << 30, "only the first N items; 0: all"},

@@ -187,7 +187,7 @@ static jt_status add_continuation(const jt_tokenizer *t, const jt_str *context, 
 static bool blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f); }
 
 static jt_status encode_likelihood(const jt_task *t, const jt_item *item, const jt_tokenizer *tokens, const char *stages,
-                                   jt_item_request *r, jt_error *err) {
+                                   const jt_methods *extra, jt_item_request *r, jt_error *err) {
     const jt_str nothing = {0};
     const jt_str *before = t->kind == JT_TASK_ROLLING ? &nothing : &item->context;
     size_t kept = before->n, n = t->kind == JT_TASK_ROLLING ? 1 : item->n_choice;
@@ -215,7 +215,7 @@ static jt_status encode_likelihood(const jt_task *t, const jt_item *item, const 
     if (*stages) jt_str_printf(&ids, " | %s", stages);
     r->answers = n;
     if (!s) s = jt_str_check(&ids, err);
-    if (!s) s = jt_pipeline_parse(jt_str_c(&ids), NULL, &r->pipeline, err);
+    if (!s) s = jt_pipeline_parse(jt_str_c(&ids), extra, &r->pipeline, err);
     r->request.pipeline = r->pipeline, r->request.ignore_end = 1;
     jt_str_free(&ids);
     jt_tokens_free(&prompt);
@@ -244,11 +244,11 @@ static jt_status encode_generate(const jt_task *t, const jt_item *item, const jt
     return s;
 }
 
-jt_status jt_item_encode(const jt_task *t, const jt_item *item, const jt_tokenizer *tokens, const char *stages, const jt_pipeline *generate,
-                         jt_item_request *out, jt_error *err) {
+jt_status jt_item_encode(const jt_task *t, const jt_item *item, const jt_tokenizer *tokens, const char *stages, const jt_methods *extra,
+                         const jt_pipeline *generate, jt_item_request *out, jt_error *err) {
     if (!tokens) return jt_error_set(err, JT_UNSUPPORTED, "the model's files carry no tokenizer");
     return t->kind == JT_TASK_GENERATE ? encode_generate(t, item, tokens, generate, out, err)
-                                       : encode_likelihood(t, item, tokens, stages, out, err);
+                                       : encode_likelihood(t, item, tokens, stages, extra, out, err);
 }
 
 void jt_item_request_free(jt_item_request *r) {

@@ -31,8 +31,8 @@ typedef struct jt_item_request {
     size_t answers;
 } jt_item_request;
 /* `stages`: what likelihoods go through, "" for the model's own; `generate`: the pipeline of answers. The item must outlive it. */
-jt_status jt_item_encode(const jt_task *t, const jt_item *item, const jt_tokenizer *tokens, const char *stages, const jt_pipeline *generate,
-                         jt_item_request *out, jt_error *err);
+jt_status jt_item_encode(const jt_task *t, const jt_item *item, const jt_tokenizer *tokens, const char *stages, const jt_methods *extra,
+                         const jt_pipeline *generate, jt_item_request *out, jt_error *err);
 void jt_item_request_free(jt_item_request *r);
 
 #endif

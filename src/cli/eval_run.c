@@ -123,7 +123,7 @@ static int eval_start(eval *e, size_t i, size_t k, bool *later) {
     const char *stages = e->how->decode ? e->how->decode : "";
     jt_status s = jt_item_make(e->task, &e->docs, e->few.n ? &e->few : NULL, i, &v->item, &err);
     if (s && s != JT_NOMEM) return jt_fail(&err); /* a wrong task or file: no item would be right */
-    if (!s) s = jt_item_encode(e->task, &v->item, e->tokenizer, stages, e->pipeline, &v->request, &err);
+    if (!s) s = jt_item_encode(e->task, &v->item, e->tokenizer, stages, e->how->extra, e->pipeline, &v->request, &err);
     if (!s) s = jt_driver_submit(e->driver, &v->request.request, &job, &err);
     e->n_live++;
     if (!s) return e->job[k] = job, JT_EXIT_OK;
@@ -196,7 +196,7 @@ static jt_status eval_read(eval *e, jt_error *err) {
     const char *decode = e->how->decode;
     jt_status s = jt_docs_read(e->how->data ? e->how->data : t->data, (size_t)e->how->limit, &e->docs, err);
     if (!s && t->num_fewshot && t->fewshot_data) s = jt_docs_read(t->fewshot_data, 0, &e->few, err);
-    if (!s && t->kind == JT_TASK_GENERATE && decode && *decode) s = jt_pipeline_parse(decode, NULL, &e->pipeline, err);
+    if (!s && t->kind == JT_TASK_GENERATE && decode && *decode) s = jt_pipeline_parse(decode, e->how->extra, &e->pipeline, err);
     if (!s) s = jt_judge_open(t, &e->judge, err);
     e->n = e->docs.n;
     e->jobs = e->how->jobs ? e->how->jobs : t->kind == JT_TASK_GENERATE ? JOBS_GENERATE : JOBS_LIKELIHOOD;

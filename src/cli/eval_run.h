@@ -4,11 +4,13 @@
 
 #include "cli/batch_file.h"
 #include "cli/eval_results.h"
+#include "cli/pipelines.h"
 #include "cli/session.h"
 #include "cli/task.h"
 
 typedef struct jt_eval_how {
-    const char *decode; /* pipeline of answers, or the stages that likelihoods go through; NULL or "": greedy, or none */
+    const char *decode;      /* pipeline of answers, or the stages that likelihoods go through; NULL or "": greedy, or none */
+    const jt_methods *extra; /* plugins' methods; NULL: none */
     uint64_t seed;
     int64_t limit;      /* items from the first on; 0: all */
     size_t jobs;        /* at once at most; 0: by the task */
