@@ -142,6 +142,7 @@ static void print_reproduction(const reproduction *p) {
         jt_out("    control      %+.4f, 95 %% %+.4f to %+.4f, %zu of %zu equal: %s\n", c->b.value, c->b.range.low, c->b.range.high,
                c->equal, c->cells, jt_control_holds(c) ? "no effect" : "an effect, so that the recipe is void");
     }
+    if (r->note) jt_out("  note: %s\n", r->note);
 }
 
 static void json_found(const jt_effect_found *f, jt_str *o) {
@@ -209,6 +210,7 @@ static void write_row(const reproduction *p, jt_str *o) {
                       e->measure, e->lower ? "lower" : "higher", f->with, f->without, f->b.value, f->b.range.low, f->b.range.high,
                       e->at_least, c->b.value, c->equal, c->cells, jt_verdict_text(verdict_of(p, i)));
     }
+    if (r->note) jt_str_printf(o, "\n%s\n", r->note);
     jt_str_putc(o, '\n');
 }
 

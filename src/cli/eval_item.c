@@ -23,7 +23,7 @@ static jt_status make_choices(const jt_task *t, const jt_json *doc, jt_item *ite
     jt_status s = t->choices ? render(t->choices, doc, &json, err) : JT_OK;
     if (!s && t->choices) s = jt_json_parse(jt_str_c(&json), json.n, &list, err);
     size_t n = t->choices ? jt_json_count(list) : t->n_choice;
-    if (!s && (n < 2 || n > 256)) s = jt_error_set(err, JT_FORMAT, "\"doc_to_choice\" gives %zu choices; 2 to 256 are wanted", n);
+    if (!s && (!n || n > 256)) s = jt_error_set(err, JT_FORMAT, "\"doc_to_choice\" gives %zu choices; 1 to 256 are wanted", n);
     if (!s && !(item->choice = jt_alloc(n, sizeof *item->choice))) s = jt_nomem(err, "choices", n, sizeof *item->choice);
     for (size_t i = 0; !s && i < n; i++, item->n_choice++) {
         size_t len = 0;

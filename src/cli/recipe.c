@@ -6,7 +6,7 @@
 #include "core/file.h"
 #include "jeton/decode.h"
 
-static const char *const recipe_keys[] = {"recipe", "method", "claim", "source",  "model",   "model2",
+static const char *const recipe_keys[] = {"recipe", "method", "claim", "source",  "note",    "model", "model2",
                                           "task",   "limit",  "seeds", "effects", "neutral", NULL};
 static const char *const effect_keys[] = {"what", "measure", "with", "without", "direction", "at_least", NULL};
 static const char *const neutral_keys[] = {"with", "without", NULL};
@@ -95,6 +95,7 @@ static jt_status read_recipe(const recipe_reading *k) {
     if (!s) s = jt_yaml_text(y, y->root, "method", true, &r->method, k->err);
     if (!s) s = jt_yaml_text(y, y->root, "claim", true, &r->claim, k->err);
     if (!s) s = jt_yaml_text(y, y->root, "source", true, &r->source, k->err);
+    if (!s) s = jt_yaml_text(y, y->root, "note", false, &r->note, k->err);
     if (!s) s = jt_yaml_text(y, y->root, "model", true, &r->model, k->err);
     if (!s) s = jt_yaml_texts(y, y->root, "model2", &r->model2, &r->n_model2, k->err);
     if (!s) s = jt_yaml_text(y, y->root, "task", true, &r->task, k->err);
@@ -151,7 +152,7 @@ static double arm_value(const cells *c, const jt_eval_results *r, const uint32_t
 static double effect_value(const void *self, const uint32_t *pick, size_t n) {
     const cells *c = self;
     (void)n;
-    return c->sign * (arm_value(c, c->with, pick) - arm_value(c, c->without, pick));
+    return c->sign * (arm_value(c, c->with, pick) - arm_value(c, c->without, pick)) + 0.0; /* no -0 */
 }
 
 static jt_status same_items(const jt_eval_results *a, const jt_eval_results *b, jt_error *err) {

@@ -18,9 +18,9 @@ typedef struct jt_effect {
 } jt_effect;
 
 typedef struct jt_recipe {
-    jt_yaml yaml; /* holds all texts below */
-    const char *name, *method, *claim, *source, *model, *task;
-    const char **model2; /* ROLE=MODEL */
+    jt_yaml yaml;                                                     /* holds all texts below */
+    const char *name, *method, *claim, *source, *note, *model, *task; /* note: what to know of the result, or NULL */
+    const char **model2;                                              /* ROLE=MODEL */
     size_t n_model2;
     int64_t limit, seed[JT_RECIPE_SEEDS];
     int n_seed;
