@@ -135,7 +135,9 @@ enum {
     JT_NEEDS_GRADIENTS = 64,
     JT_NEEDS_STREAM = 128,   /* jt_step_stream: the residual stream entering the layers that the row's `stream` names */
     JT_NEEDS_RAW_KEYS = 256, /* the states of the whole job keep their keys raw (jeton/keys.h) */
-    JT_NEEDS_ARRIVED = 512   /* jt_step_arrived. The stages before this one run again for each decision; JT_ARRIVED stages of a job */
+    JT_NEEDS_ARRIVED = 512,  /* jt_step_arrived. The stages before this one run again for each decision; JT_ARRIVED stages of a job */
+    JT_NEEDS_PROMPT2 = 1024, /* jt_step_second: the model's own distribution after another prompt, which the row's `prompt2` makes */
+    JT_NEEDS_PROJECT = 2048  /* jt_step_project: norm and head of any vector */
 };
 enum { JT_ARRIVED = 4 };
 
@@ -161,12 +163,16 @@ JT_API const jt_tokenizer *jt_step_tokenizer(const jt_step *s);
 /* In `push`: the probability that the accepted token had when it reached this stage; 0 where the stages did not decide it. */
 JT_API double jt_step_arrived(const jt_step *s);
 JT_API jt_dist *jt_step_raw(jt_step *s); /* read only; NULL in `push` */
-/* What the model of the row's role says at the same place, after the same tokens; read only, NULL in `push`. */
+/* What the model of the row's role says at the same place, after the same tokens; with JT_NEEDS_PROMPT2 the model itself,
+ * after its other prompt and the answer so far. Read only, NULL in `push`. */
 JT_API jt_dist *jt_step_second(jt_step *s);
 /* [*n] floats: the final hidden vector, after the norm. NULL in `push`. */
 JT_API const float *jt_step_hidden(const jt_step *s, int *n);
 /* [*n] floats: the stream entering a layer that is declared, of the number of layers what leaves the last. NULL in `push`. */
 JT_API const float *jt_step_stream(const jt_step *s, int layer, int *n);
+/* What the model would say if its last layer gave x, [hidden] floats: the final norm and the head, or without `norm` the head
+ * alone. Read only, until the next call. NULL in `push` and after a failure, which is told in jt_step_error(s). */
+JT_API jt_dist *jt_step_project(jt_step *s, const float *x, bool norm);
 /* The other branches of the request, in order: how many, and all tokens of one, prompt included. A branch decides after
  * those before it, so it sees what they chose at this step. None in `push`. */
 JT_API int jt_step_siblings(const jt_step *s);
@@ -294,6 +300,7 @@ typedef struct jt_setup {
     int n_prompt;
     int context; /* declared: tokens that prompt and answer may have */
     int layers;  /* of the model */
+    int hidden;  /* floats of its vectors */
 } jt_setup;
 
 /* What a scorer judges: an answer as it stands, finished or not. */
@@ -327,6 +334,8 @@ struct jt_method {
     const char *role; /* JT_NEEDS_MODEL2: which of the driver's models; NULL: "guide" */
     /* JT_NEEDS_STREAM, of a stage: the i-th layer whose stream is wanted, of a model with so many layers; -1: no more. */
     int (*stream)(const void *par, int layers, int i);
+    /* JT_NEEDS_PROMPT2, of a stage: the prompt that takes the place of the request's, *n tokens in ids[most]; at least one. */
+    jt_status (*prompt2)(const void *par, const jt_setup *u, int32_t *ids, int most, int *n, jt_error *err);
     /* State of one job: flat bytes, zeroed, copied when a branch forks. `state_bytes` (if not NULL) gives the size in place
      * of `state_size`; `open` (may be NULL) fills it and may refuse the job. */
     size_t state_size;

@@ -222,6 +222,8 @@ JT_API jt_status jt_eval(jt_model *m, const jt_batch *b, jt_error *err);
 /* Final norm and head of `n` vectors [n][hidden] as they leave a layer: what the model would
  * say if it ended there (logit lens). want[i].row is the vector's index. */
 JT_API jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err);
+/* The head alone of vectors that are normed, or are to be taken as they are. */
+JT_API jt_status jt_project_head(jt_model *m, const float *final, int n, const jt_want *want, int n_want, jt_error *err);
 
 #ifdef __cplusplus
 }

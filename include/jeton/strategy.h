@@ -191,6 +191,10 @@ JT_API void jt_work_yield_ranked(jt_work *w, jt_slot first, int n, const double 
 
 /* Appends the token to the slot's inputs; stages see it. A dead decision is not appended. */
 JT_API void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *d);
+/* Emits the slot's inputs from number `from` on, not below the prompt's end, as they were decided. */
+JT_API void jt_work_tell(jt_work *w, jt_slot slot, int from);
+/* The model's final norm of x, [hidden] floats as they leave its last layer, into out. */
+JT_API void jt_work_norm(jt_work *w, const float *x, float *out);
 /* Pushes the decision and emits it. */
 JT_API void jt_work_say(jt_work *w, jt_slot slot, jt_decision d);
 /* The same as push, but what is evaluated is the mixture or vector of `in` (copied). */

@@ -33,6 +33,7 @@ static uint64_t admit_bytes(const jt_driver *d, const jt_live *j, bool branch) {
         int k = m->needs & JT_NEEDS_MODEL2 ? jt_driver_role(d, m->role ? m->role : "guide") : -1;
         if (k >= 0) used[k] = true;
     }
+    if (j->prompt2) sum = branch ? d->model->ev.branch_bytes : d->model->ev.token_bytes;
     for (int i = 0; i < d->n_model; i++)
         if (used[i]) sum = admit_plus(sum, branch ? d->model[i].ev.branch_bytes : d->model[i].ev.token_bytes);
     return sum;
@@ -43,6 +44,7 @@ jt_status jt_admit_check(const jt_driver *d, jt_live *j, int max_tokens, jt_erro
     uint64_t prompt = (uint64_t)j->n_prompt, room = (uint64_t)j->context - prompt, width = admit_width(j->pipeline);
     uint64_t answer = max_tokens && (uint64_t)max_tokens < room ? (uint64_t)max_tokens : room;
     uint64_t tokens = admit_plus(prompt, admit_times(width, answer + 2 * JT_TILE));
+    if (j->n_prompt2 > j->n_prompt) tokens = admit_plus(tokens, (uint64_t)(j->n_prompt2 - j->n_prompt));
     j->need = admit_times(admit_bytes(d, j, false), tokens);
     j->need = admit_plus(j->need, admit_times(admit_bytes(d, j, true), width));
     if (j->need > UINT64_MAX / (2 * JT_JOBS)) j->need = UINT64_MAX / (2 * JT_JOBS); /* sums of needs never overflow */

@@ -160,13 +160,64 @@ jt_status jt_branch_own_stages(const jt_live *j, jt_branch *b, jt_error *err) {
 
 /* ---- branches ---- */
 
-jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err) {
+static jt_status branch_make(jt_driver *d, jt_live *j, int model, int context, jt_branch **out, jt_error *err) {
     jt_branch *b = jt_alloc(1, sizeof *b);
     if (!b) return jt_nomem(err, "a branch", 1, sizeof *b);
     b->serial = ++j->serial, b->model = model, b->follows = -1, b->prompt = j->n_prompt, b->bent = INT_MAX, b->stream = j->stream;
     const jt_evaluator *ev = &d->model[model].ev;
-    jt_status e = (j->raw_keys ? ev->open_raw : ev->open)(ev->self, j->context, &b->state, err);
+    jt_status e = (j->raw_keys ? ev->open_raw : ev->open)(ev->self, context, &b->state, err);
     if (e != JT_OK) return jt_free(b), e;
+    *out = b;
+    return JT_OK;
+}
+
+jt_status jt_branch_new(jt_driver *d, jt_live *j, int model, jt_branch **out, jt_error *err) {
+    return branch_make(d, j, model, j->context, out, err);
+}
+
+/* What the stage puts in the place of the prompt. The answer has as much room behind it as behind the prompt. */
+static jt_status branch_apart(jt_driver *d, jt_live *j, const jt_setup *u, jt_branch **out, jt_error *err) {
+    const jt_method *m = j->prompt2->m;
+    int32_t *ids = jt_alloc((size_t)j->context, sizeof *ids);
+    jt_branch *b = NULL;
+    int n = 0;
+    jt_status e = ids ? m->prompt2(j->prompt2->par, u, ids, j->context, &n, err) : jt_nomem(err, "a prompt", 1, (size_t)j->context);
+    if (e == JT_OK && (n < 1 || n >= j->context))
+        e = jt_error_set(err, JT_LIMIT, "the other prompt of stage %s has %d tokens and the declared context %d", m->name, n, j->context);
+    if (e == JT_OK) e = branch_make(d, j, 0, j->context + (n > u->n_prompt ? n - u->n_prompt : 0), &b, err);
+    if (e == JT_OK) b->prompt = n, b->apart = true, e = jt_branch_own(j, b, n, err);
+    for (int i = 0; e == JT_OK && i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= u->vocab)
+            e = jt_error_set(err, JT_INVALID, "the other prompt of stage %s has token %d, outside of the vocabulary", m->name, (int)ids[i]);
+        else
+            b->past->ids[b->n++] = ids[i];
+    }
+    if (e == JT_OK && j->adapter) e = jt_attr_set(d, b, JT_ATTR_ADAPTER, 0, 0, j->adapter, err);
+    jt_free(ids);
+    if (e != JT_OK) return jt_branch_free(d, j, b), e;
+    j->n_prompt2 = n;
+    *out = b;
+    return JT_OK;
+}
+
+jt_status jt_branch_second(jt_driver *d, jt_live *j, const int32_t *ids, int n, jt_branch **out, jt_error *err) {
+    jt_branch *b = NULL;
+    if (j->model2 < 0) return JT_OK;
+    if (j->prompt2) {
+        jt_setup u = {.vocab = d->model->ev.vocab,
+                      .tokenizer = j->prompt2->m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL,
+                      .prompt = ids,
+                      .n_prompt = n,
+                      .context = j->context,
+                      .layers = d->model->ev.layers,
+                      .hidden = d->model->ev.hidden};
+        return branch_apart(d, j, &u, out, err);
+    }
+    jt_status e = branch_make(d, j, j->model2, j->context, &b, err);
+    if (e == JT_OK) b->prompt = n, e = jt_branch_own(j, b, n, err);
+    if (e != JT_OK) return jt_branch_free(d, j, b), e;
+    memcpy(b->past->ids, ids, (size_t)n * sizeof *ids);
+    b->n = n;
     *out = b;
     return JT_OK;
 }
@@ -202,7 +253,7 @@ jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int ta
     if ((b->past = from->past)) b->past->refs++;
     if ((b->stages = from->stages)) b->stages->refs++;
     if ((b->fresh = from->fresh)) b->fresh->refs++;
-    b->prompt = from->prompt;
+    b->prompt = from->prompt, b->apart = from->apart;
     jt_status e = from->state ? ev->fork(ev->self, from->state, &b->state, err) : JT_OK;
     if (e == JT_OK) e = jt_attr_copy(from, b, err);
     if (e == JT_OK) e = jt_grips_copy(&from->grips, &b->grips, err);
@@ -238,7 +289,8 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
         e = ev->truncate(ev->self, b->state, stays, err);
         if (e == JT_OK) b->evaluated = stays;
     }
-    if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, n, err);
+    int keep = b->shadow && b->shadow->apart ? (n > b->prompt ? n - b->prompt : 0) + b->shadow->prompt : n;
+    if (e == JT_OK && b->shadow) e = jt_branch_truncate(d, b->shadow, keep, err);
     if (e == JT_OK && n < b->n) {
         b->n = n;
         jt_grips_truncate(d, &b->grips, n);
@@ -248,24 +300,48 @@ jt_status jt_branch_truncate(jt_driver *d, jt_branch *b, int n, jt_error *err) {
     return e;
 }
 
-/* Whether input p of both is the same. */
-static bool branch_same(const jt_branch *a, const jt_branch *b, int p) {
+/* Whether input p of a is input q of b. */
+static bool branch_same(const jt_branch *a, int p, const jt_branch *b, int q) {
     assert(a->past && b->past);
-    const jt_blend *x = a->past->n_blend ? jt_branch_blend(a, p) : NULL, *y = b->past->n_blend ? jt_branch_blend(b, p) : NULL;
-    if (!x || !y) return x == y && a->past->ids[p] == b->past->ids[p];
+    const jt_blend *x = a->past->n_blend ? jt_branch_blend(a, p) : NULL, *y = b->past->n_blend ? jt_branch_blend(b, q) : NULL;
+    if (!x || !y) return x == y && a->past->ids[p] == b->past->ids[q];
     return x->n == y->n && x->used == y->used && (!x->n || !memcmp(a->past->blend_id + x->at, b->past->blend_id + y->at, x->used * 4)) &&
            !memcmp(a->past->blend_w + x->at, b->past->blend_w + y->at, x->used * 4);
 }
 
 static int branch_common(const jt_branch *a, const jt_branch *b) {
     int same = 0, most = a->n < b->n ? a->n : b->n;
-    while (same < most && branch_same(a, b, same)) same++;
+    while (same < most && branch_same(a, same, b, same)) same++;
     return same;
+}
+
+/* Of a shadow with a prompt of its own, the inputs that stay beside `of`. */
+static int branch_common_apart(const jt_branch *b, const jt_branch *of) {
+    int k = 0;
+    while (b->prompt + k < b->n && of->prompt + k < of->n && branch_same(b, b->prompt + k, of, of->prompt + k)) k++;
+    return b->prompt + k;
 }
 
 bool jt_branch_alike(const jt_branch *b, const jt_branch *of) { return b->n == of->n && branch_common(b, of) == b->n; }
 
+/* Appends input p of `of`. */
+static jt_status branch_repeat(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, int p, jt_error *err) {
+    const jt_blend *x = of->past->n_blend ? jt_branch_blend(of, p) : NULL;
+    jt_input in = {0};
+    if (x) in = (jt_input){.n = x->n, .ids = of->past->blend_id + x->at, .w = of->past->blend_w + x->at, .vec = of->past->blend_w + x->at};
+    if (x && !x->n && d->model[b->model].ev.hidden != d->model[of->model].ev.hidden)
+        return jt_error_set(err, JT_INVALID, "a vector made for one model cannot be the input of another of another width");
+    jt_made made = {.decision = {.id = of->past->ids[p], .position = p}};
+    return jt_branch_append(j, b, &made, NULL, 0, x ? &in : NULL, d->model[b->model].ev.hidden, err);
+}
+
 jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch *of, jt_error *err) {
+    if (b->apart) {
+        int same = branch_common_apart(b, of);
+        jt_status e = jt_branch_truncate(d, b, same, err);
+        for (int p = of->prompt + same - b->prompt; e == JT_OK && p < of->n; p++) e = branch_repeat(d, j, b, of, p, err);
+        return e;
+    }
     if (b->prompt != of->prompt && b->past) { /* another text: nothing of it stays */
         jt_status cut = jt_branch_truncate(d, b, 0, err);
         if (cut != JT_OK) return cut;
@@ -277,15 +353,6 @@ jt_status jt_branch_sync(jt_driver *d, jt_live *j, jt_branch *b, const jt_branch
     jt_status e = b->grown && same == b->n ? jt_tree_follow(d, j, b, of, err) : JT_OK;
     if (b->n > same) same = branch_common(b, of);
     if (e == JT_OK) e = jt_branch_truncate(d, b, same, err);
-    for (int p = same; e == JT_OK && p < of->n; p++) {
-        const jt_blend *x = of->past->n_blend ? jt_branch_blend(of, p) : NULL;
-        jt_input in = {0};
-        if (x)
-            in = (jt_input){.n = x->n, .ids = of->past->blend_id + x->at, .w = of->past->blend_w + x->at, .vec = of->past->blend_w + x->at};
-        if (x && !x->n && d->model[b->model].ev.hidden != d->model[of->model].ev.hidden)
-            return jt_error_set(err, JT_INVALID, "a vector made for one model cannot be the input of another of another width");
-        jt_made made = {.decision = {.id = of->past->ids[p], .position = p}};
-        e = jt_branch_append(j, b, &made, NULL, 0, x ? &in : NULL, d->model[b->model].ev.hidden, err);
-    }
+    for (int p = same; e == JT_OK && p < of->n; p++) e = branch_repeat(d, j, b, of, p, err);
     return e;
 }

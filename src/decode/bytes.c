@@ -60,11 +60,11 @@ const jt_message *jt_work_messages(const jt_work *w, int *n) {
     return w->j->message;
 }
 
-/* A branch on a model with these ids as its prompt. */
-static jt_status bytes_branch(jt_work *w, int model, const jt_tokens *t, jt_branch **out) {
+/* A branch with these ids as its prompt. */
+static jt_status bytes_branch(jt_work *w, const jt_tokens *t, jt_branch **out) {
     jt_error *err = &w->j->error;
     jt_branch *b = NULL;
-    jt_status e = jt_branch_new(w->d, w->j, model, &b, err);
+    jt_status e = jt_branch_new(w->d, w->j, 0, &b, err);
     if (e != JT_OK) return e;
     b->prompt = (int)t->n;
     e = jt_branch_own(w->j, b, b->prompt, err);
@@ -82,11 +82,11 @@ static jt_status bytes_open(jt_work *w, const jt_tokens *t, int tag, jt_branch *
     if (!t->n || t->n >= (size_t)j->context)
         return jt_error_set(&j->error, JT_LIMIT, "the strategy %s opens a slot with a prompt of %zu tokens; the declared context has %d",
                             w->i->node->m->name, t->n, j->context);
-    jt_status e = bytes_branch(w, 0, t, &b);
+    jt_status e = bytes_branch(w, t, &b);
     if (e == JT_OK) e = jt_stages_open(w->d, j, b->past->ids, b->n, &b->fresh, &j->error);
     if (e == JT_OK) b->stages = b->fresh, b->fresh->refs++;
     if (e == JT_OK && j->adapter) e = jt_attr_set(w->d, b, JT_ATTR_ADAPTER, 0, 0, j->adapter, &j->error);
-    if (e == JT_OK && j->model2 >= 0) e = bytes_branch(w, j->model2, t, &b->shadow);
+    if (e == JT_OK) e = jt_branch_second(w->d, j, b->past->ids, b->n, &b->shadow, &j->error);
     if (e == JT_OK) jt_branch_restream(b, tag);
     if (e == JT_OK)
         *out = b;

@@ -118,6 +118,7 @@ void jt_driver_free(jt_driver *d) {
     for (jt_known *k = d->known, *next; k; k = next) next = k->next, jt_free(k);
     jt_pipeline_free(d->greedy);
     jt_dist_free(d->raw), jt_dist_free(d->staged), jt_dist_free(d->before), jt_dist_free(d->second), jt_dist_free(d->held);
+    jt_dist_free(d->projected), jt_free(d->projection);
     jt_free(d->seen), jt_free(d->count), jt_free(d->alike);
     jt_ink_free(&d->ink);
     jt_free(d);

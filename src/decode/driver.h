@@ -76,6 +76,8 @@ typedef struct jt_evaluator {
     jt_status (*set_keys)(void *self, jt_state *s, const jt_keys *k, int n, jt_error *err);
     /* NULL: what new states of the model have. */
     jt_status (*set_adapter)(void *self, jt_state *s, const jt_wear *w, jt_error *err);
+    /* As jt_project and jt_project_head, of one vector; `final` and `logits` may be NULL. NULL: neither is there. */
+    jt_status (*project)(void *self, const float *x, bool norm, float *final, float *logits, jt_error *err);
     double (*now)(void *self); /* seconds */
 } jt_evaluator;
 
@@ -268,7 +270,8 @@ struct jt_branch {
     int bent;                  /* the first input evaluated with a rank, place, layers or group of its own; INT_MAX: none */
     int chain;                 /* of the job: the stages that it decides by */
     bool chosen;               /* it is the answer that was given */
-    jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages */
+    bool apart;                /* a shadow with a prompt of its own */
+    jt_branch *shadow;         /* the same inputs on the model of the pipeline's stages, or the answer after their other prompt */
     jt_twig *twig;
     int n_twig;
     size_t cap_twig, n_mix, cap_mix_id, cap_mix_w;
@@ -296,6 +299,8 @@ jt_status jt_stages_open(const jt_driver *d, const jt_live *j, const int32_t *pr
 /* tag < 0: the same stream. The tree stays with `from`. */
 jt_status jt_branch_fork(jt_driver *d, jt_live *j, const jt_branch *from, int tag, jt_branch **out, jt_error *err);
 void jt_branch_restream(jt_branch *b, int tag);
+/* The second branch that the job's stages read beside b, whose prompt is ids[0..n); NULL if they read none. */
+jt_status jt_branch_second(jt_driver *d, jt_live *j, const int32_t *ids, int n, jt_branch **out, jt_error *err);
 /* Appends an input; `t` is entry `at` of a trail or NULL. */
 jt_status jt_branch_append(jt_live *j, jt_branch *b, const jt_made *made, const jt_trail *t, size_t at, const jt_input *in, int hidden,
                            jt_error *err);
@@ -524,7 +529,9 @@ struct jt_live {
     jt_message *message;              /* [n_message]: of the request, in `words` */
     int n_message;
     jt_arena words;
-    int model2; /* of the driver; -1: no stage asks for one */
+    int model2;             /* of the driver; -1: no stage asks for one */
+    const jt_node *prompt2; /* the stage whose second sequence has a prompt of its own; NULL: none */
+    int n_prompt2;          /* its tokens */
     bool needs_hidden, siblings, raw_keys;
     int arrivals;                  /* stages with JT_NEEDS_ARRIVED */
     jt_streams streams[JT_MODELS]; /* that stages read, on each of the driver's models */
@@ -618,6 +625,8 @@ struct jt_driver {
     jt_shared *shared;
     jt_dist *held;                           /* NULL before the first is read */
     uint64_t held_bytes;                     /* of what is held */
+    jt_dist *projected;                      /* NULL before the first job that needs it */
+    float *projection;                       /* [vocab]: its logits */
     jt_dist *raw, *staged, *before, *second; /* before: what a traced stage was given, and a strategy's copy */
     int32_t *seen;
     jt_count *count;

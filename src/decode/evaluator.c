@@ -55,6 +55,11 @@ static jt_status model_set_adapter(void *self, jt_state *s, const jt_wear *w, jt
     return jt_state_set_adapter(s, w ? w->adapter : m->adapter, w ? w->scale : m->adapter_scale, err);
 }
 
+static jt_status model_project(void *self, const float *x, bool norm, float *final, float *logits, jt_error *err) {
+    jt_want w = {.logits = logits, .final = final};
+    return (norm ? jt_project : jt_project_head)(self, x, 1, &w, 1, err);
+}
+
 static double model_now(void *self) {
     (void)self;
     return jt_seconds();
@@ -87,6 +92,7 @@ static jt_evaluator model_evaluator(jt_model *m) {
                           .site_width = model_site_width,
                           .set_keys = model_set_keys,
                           .set_adapter = model_set_adapter,
+                          .project = model_project,
                           .now = model_now};
 }
 

@@ -29,7 +29,8 @@ static jt_status inst_state(const jt_driver *d, const jt_live *j, const jt_node 
                   .prompt = main->past->ids,
                   .n_prompt = main->prompt,
                   .context = j->context,
-                  .layers = d->model->ev.layers};
+                  .layers = d->model->ev.layers,
+                  .hidden = d->model->ev.hidden};
     i->bytes = m->state_bytes ? m->state_bytes(node->par, &u) : m->state_size;
     i->state = jt_alloc(1, i->bytes);
     if (!i->state) return jt_nomem(err, "the state of a strategy", 1, i->bytes);

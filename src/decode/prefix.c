@@ -169,7 +169,7 @@ void jt_prefix_begin(jt_driver *d, jt_live *j, jt_branch *b) {
     if (!s.state || ev->fork(ev->self, s.state, &made, NULL) != JT_OK) return; /* the branch can evaluate everything itself */
     if (ev->truncate(ev->self, made, s.same, NULL) != JT_OK) return ev->close(ev->self, made);
     d->counts.prefix_hits++, d->counts.prefix_tokens += (uint64_t)(s.same - b->evaluated);
-    if (!b->model && s.of != j && s.same > j->reused) j->reused = s.same < j->n_prompt ? s.same : j->n_prompt;
+    if (!b->model && !b->apart && s.of != j && s.same > j->reused) j->reused = s.same < j->n_prompt ? s.same : j->n_prompt;
     ev->close(ev->self, b->state);
     b->state = made, b->evaluated = s.same;
 }

@@ -105,6 +105,7 @@ static bool round_blended(const jt_branch *b, int n) {
 /* Rows of a span that is more than ids one after another. */
 static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, int n, int twigs, jt_span *span) {
     size_t at = m->n_row;
+    int more = b->n - tree->n; /* not 0 for a shadow with a prompt of its own */
     bool ranked = false, placed = false, layered = false, grouped = false, blended = round_blended(b, n);
     for (int k = 0, first = 0, end = 0; k < n; k++) {
         int p = b->evaluated + k;
@@ -124,7 +125,7 @@ static void round_fill(jt_side *m, const jt_branch *b, const jt_branch *tree, in
         size_t r = at + (size_t)(n + k);
         m->ids[r] = t->id;
         m->parent[r] = t->parent < 0 ? b->n - 1 : b->n + t->parent;
-        m->rank[r] = t->rank, m->place[r] = t->place;
+        m->rank[r] = t->rank + more, m->place[r] = t->place + more;
         m->group[r] = k && t->grouped && t[-1].grouped && t->group == t[-1].group ? m->group[r - 1] : b->n + k;
         round_layers(m, b, b->n + t->depth, r, &layered);
         if (t->layered) m->layers[r] = t->layers;

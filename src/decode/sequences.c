@@ -73,33 +73,44 @@ static jt_status sequences_texts(const char *name, jt_sequence_kind kind, const 
     return e;
 }
 
-static jt_status sequences_ids(const char *name, jt_sequence_kind kind, const char *ids, const jt_setup *u, int32_t *state, size_t room,
-                               jt_error *err) {
-    int32_t *head = NULL;
-    for (const char *s = ids;;) {
-        s += strspn(s, " ,\t\r");
-        if (*s == ';' || *s == '\n') {
-            head = kind == JT_SEQUENCES_WHOLE ? head : NULL;
-            s++;
-            continue;
-        }
-        if (!*s) return JT_OK;
-        char *end;
-        long long v = strtoll(s, &end, 10);
-        if (end == s || (*end && !strchr(" ,\t\r;\n", *end)) || v < 0 || v > INT32_MAX)
-            return jt_error_set(err, JT_INVALID, "%s: \"%.20s\" is no token id; give numbers, as \"198 13\"", name, s);
-        int32_t id = (int32_t)v;
-        s = end;
-        if (!head || kind == JT_SEQUENCES_SINGLE) {
-            head = sequences_end(state);
-            jt_status e = sequences_put(name, &id, 1, u, state, room, err);
-            if (e != JT_OK) return e;
-            continue;
-        }
-        if ((size_t)(head + 1 + head[0] - state) + 2 > room || id >= u->vocab)
-            return jt_error_set(err, JT_INVALID, "%s: token %d is outside of the vocabulary (0 to %d)", name, (int)id, u->vocab - 1);
+/* The next id of the text, which goes on behind it; -1 at a ';' or line's end, which is passed, and at the text's end. */
+static jt_status sequences_number(const char *name, const char **text, const jt_setup *u, int32_t *id, jt_error *err) {
+    const char *s = *text + strspn(*text, " ,\t\r");
+    char *end;
+    *id = -1, *text = s;
+    if (!*s) return JT_OK;
+    if (*s == ';' || *s == '\n') return *text = s + 1, JT_OK;
+    long long v = strtoll(s, &end, 10);
+    if (end == s || (*end && !strchr(" ,\t\r;\n", *end)) || v < 0 || v > INT32_MAX)
+        return jt_error_set(err, JT_INVALID, "%s: \"%.20s\" is no token id; give numbers, as \"198 13\"", name, s);
+    if (v >= u->vocab) return jt_error_set(err, JT_INVALID, "%s: token %lld is outside of the vocabulary (0 to %d)", name, v, u->vocab - 1);
+    *id = (int32_t)v, *text = end;
+    return JT_OK;
+}
+
+static jt_status sequences_ids(const char *name, jt_sequence_kind kind, const char *ids, const jt_setup *u, int32_t *state, jt_error *err) {
+    int32_t *head = NULL, id;
+    while (*ids) {
+        jt_status e = sequences_number(name, &ids, u, &id, err);
+        if (e != JT_OK) return e;
+        if (id < 0 && kind != JT_SEQUENCES_WHOLE) head = NULL;
+        if (id < 0) continue;
+        if (!head || kind == JT_SEQUENCES_SINGLE) head = sequences_end(state);
         head[1 + head[0]++] = id;
     }
+    return JT_OK;
+}
+
+jt_status jt_ids_read(const char *name, const char *text, const jt_setup *u, int32_t *ids, int most, int *n, jt_error *err) {
+    int32_t id;
+    *n = 0;
+    while (*text) {
+        jt_status e = sequences_number(name, &text, u, &id, err);
+        if (e != JT_OK) return e;
+        if (id >= 0 && *n == most) return jt_error_set(err, JT_LIMIT, "%s: more than %d token ids", name, most);
+        if (id >= 0) ids[(*n)++] = id;
+    }
+    return JT_OK;
 }
 
 jt_status jt_sequences_open(const char *name, jt_sequence_kind kind, const char *texts, const char *ids, const jt_setup *u, void *state,
@@ -108,7 +119,7 @@ jt_status jt_sequences_open(const char *name, jt_sequence_kind kind, const char 
     if (kind == JT_SEQUENCES_WHOLE && *texts && *ids)
         return jt_error_set(err, JT_INVALID, "%s: a text and ids are given; give one of them", name);
     jt_status e = sequences_texts(name, kind, texts, u, state, room, err);
-    return e == JT_OK ? sequences_ids(name, kind, ids, u, state, room, err) : e;
+    return e == JT_OK ? sequences_ids(name, kind, ids, u, state, err) : e;
 }
 
 bool jt_sequence_follows(const int32_t *s, const int32_t *history, int n) {

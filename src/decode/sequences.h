@@ -27,6 +27,8 @@ jt_status jt_sequences_open(const char *name, jt_sequence_kind kind, const char 
 jt_status jt_sequences_add(const char *name, const char *text, size_t n, bool single, const jt_setup *u, int32_t *state, size_t room,
                            jt_error *err);
 jt_status jt_sequences_add_id(const char *name, int32_t id, const jt_setup *u, int32_t *state, size_t room, jt_error *err);
+/* The ids of a text, whatever parts them, into ids[most]. */
+jt_status jt_ids_read(const char *name, const char *text, const jt_setup *u, int32_t *ids, int most, int *n, jt_error *err);
 /* Whether history[0..n) ends in all but the last of the sequence s, as it stands in the list. */
 bool jt_sequence_follows(const int32_t *s, const int32_t *history, int n);
 

@@ -15,6 +15,15 @@ typedef struct jt_shape {
     int model; /* of the row */
 } jt_shape;
 
+/* For stages: what a vector of the main model says. */
+static jt_dist *shape_project(void *self, const float *x, bool norm, jt_error *err) {
+    jt_driver *d = self;
+    const jt_evaluator *ev = &d->model->ev;
+    jt_status e = ev->project(ev->self, x, norm, NULL, d->projection, err);
+    if (e == JT_OK) e = jt_dist_load(d->projected, d->projection, err);
+    return e == JT_OK ? d->projected : NULL;
+}
+
 /* model: whose the row's vectors are. */
 static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const jt_branch *b, int n, const jt_asked *row, int model) {
     return (jt_step){.method = node->m,
@@ -37,6 +46,8 @@ static jt_step shape_step(jt_driver *d, jt_live *j, const jt_node *node, const j
                      .seen = d->seen,
                      .count = d->count,
                      .alike = d->alike,
+                     .project = row && d->projection && !model ? shape_project : NULL,
+                     .project_self = d,
                      .err = &j->error};
 }
 

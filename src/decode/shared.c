@@ -11,7 +11,8 @@ jt_status jt_shared_make(jt_driver *d, const jt_method *m, jt_error *err) {
     jt_setup u = {.vocab = d->model->ev.vocab,
                   .tokenizer = m->needs & JT_NEEDS_TOKENIZER ? d->model->ev.tokenizer : NULL,
                   .context = d->model->ev.context,
-                  .layers = d->model->ev.layers};
+                  .layers = d->model->ev.layers,
+                  .hidden = d->model->ev.hidden};
     size_t bytes = m->shared_size(&u);
     jt_status e = JT_OK;
     if (!(s = jt_alloc(1, sizeof *s))) return jt_nomem(err, "an object that jobs share", 1, sizeof *s);

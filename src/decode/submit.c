@@ -16,6 +16,9 @@ static jt_status submit_method(const jt_driver *d, const jt_method *m, jt_error 
         if (!d->model[i].ev.open_raw)
             return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs raw keys, which a model of this driver cannot keep",
                                 jt_kind_name(m->kind), m->name);
+    if (m->needs & JT_NEEDS_PROJECT && !d->model->ev.project)
+        return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs the head of a vector, which the model cannot give", jt_kind_name(m->kind),
+                            m->name);
     if (m->needs & JT_NEEDS_MODEL2 && jt_driver_role(d, role) < 0)
         return jt_error_set(err, JT_UNSUPPORTED, "%s %s needs a second model in the role \"%s\"; this driver has none: add it first",
                             jt_kind_name(m->kind), m->name, role);
@@ -37,20 +40,32 @@ static jt_status submit_strategies(const jt_driver *d, const jt_pipeline *p, jt_
     return JT_OK;
 }
 
-/* The model of the stages that read a second one: one role in a pipeline. */
-static jt_status submit_model2(const jt_driver *d, const jt_live *j, int *model, jt_error *err) {
+/* The second sequence that stages read: one role in a pipeline, or one other prompt. */
+static jt_status submit_second(jt_driver *d, jt_live *j, jt_error *err) {
     const jt_method *first = NULL;
-    *model = -1;
+    j->model2 = -1;
     for (int i = 0; i < j->n_stage; i++) {
         const jt_method *m = j->stage[i].m;
-        if (!(m->needs & JT_NEEDS_MODEL2)) continue;
-        int k = jt_driver_role(d, m->role ? m->role : "guide");
-        if (first && k != *model)
-            return jt_error_set(err, JT_UNSUPPORTED, "the stages %s and %s read different second models; a pipeline has one", first->name,
-                                m->name);
-        first = m, *model = k;
+        bool apart = m->needs & JT_NEEDS_PROMPT2;
+        if (!apart && !(m->needs & JT_NEEDS_MODEL2)) continue;
+        int k = apart ? 0 : jt_driver_role(d, m->role ? m->role : "guide");
+        if (first && (k != j->model2 || apart || j->prompt2))
+            return jt_error_set(err, JT_UNSUPPORTED, "the stages %s and %s read different second %s; a pipeline has one", first->name,
+                                m->name, apart || j->prompt2 ? "sequences" : "models");
+        first = m, j->model2 = k;
+        if (apart) j->prompt2 = &j->stage[i];
     }
-    return JT_OK;
+    return j->prompt2 && !d->second ? jt_dist_new(d->model->ev.vocab, d->model->ev.kernels, &d->second, err) : JT_OK;
+}
+
+/* Room for what stages project. */
+static jt_status submit_project(jt_driver *d, const jt_live *j, jt_error *err) {
+    bool any = false;
+    for (int i = 0; i < j->n_stage; i++) any |= (j->stage[i].m->needs & JT_NEEDS_PROJECT) != 0;
+    if (!any) return JT_OK;
+    if (!d->projection && !(d->projection = jt_alloc_aligned((size_t)d->model->ev.vocab, sizeof *d->projection)))
+        return jt_nomem(err, "logits", (size_t)d->model->ev.vocab, sizeof *d->projection);
+    return d->projected ? JT_OK : jt_dist_new(d->model->ev.vocab, d->model->ev.kernels, &d->projected, err);
 }
 
 /* The layers that stages read on one of the driver's models; those that the main one has not are refused. */
@@ -119,8 +134,12 @@ static jt_status submit_check(const jt_driver *d, const jt_request *r, const jt_
 
 /* Where the states of the stages lie, one after another. */
 static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *past, jt_error *err) {
-    jt_setup u = {
-        .vocab = d->model->ev.vocab, .prompt = past->ids, .n_prompt = j->n_prompt, .context = j->context, .layers = d->model->ev.layers};
+    jt_setup u = {.vocab = d->model->ev.vocab,
+                  .prompt = past->ids,
+                  .n_prompt = j->n_prompt,
+                  .context = j->context,
+                  .layers = d->model->ev.layers,
+                  .hidden = d->model->ev.hidden};
     j->stage_at = jt_alloc((size_t)j->n_stage + 1, sizeof *j->stage_at);
     if (!j->stage_at) return jt_nomem(err, "the states of stages", (size_t)j->n_stage, sizeof *j->stage_at);
     for (int i = 0; i < j->n_stage; i++) {
@@ -135,7 +154,12 @@ static jt_status submit_stages(const jt_driver *d, jt_live *j, const jt_past *pa
 }
 
 jt_status jt_stages_open(const jt_driver *d, const jt_live *j, const int32_t *prompt, int n, jt_stages **out, jt_error *err) {
-    jt_setup u = {.vocab = d->model->ev.vocab, .prompt = prompt, .n_prompt = n, .context = j->context, .layers = d->model->ev.layers};
+    jt_setup u = {.vocab = d->model->ev.vocab,
+                  .prompt = prompt,
+                  .n_prompt = n,
+                  .context = j->context,
+                  .layers = d->model->ev.layers,
+                  .hidden = d->model->ev.hidden};
     jt_stages *s = jt_alloc(1, sizeof *s + j->stage_bytes);
     jt_status e = JT_OK;
     if (!s) return jt_nomem(err, "the states of stages", 1, j->stage_bytes);
@@ -171,7 +195,7 @@ static jt_status submit_adapter(jt_driver *d, jt_live *j, jt_branch *b, const jt
     return e == JT_OK ? jt_attr_set(d, b, JT_ATTR_ADAPTER, 0, 0, j->adapter, err) : e;
 }
 
-/* The main branch, and on the second model its shadow. */
+/* The main branch, and its shadow on a second model or after another prompt. */
 static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt_branch **out, jt_error *err) {
     jt_branch *b = NULL;
     jt_status e = jt_branch_new(d, j, 0, &b, err);
@@ -180,10 +204,7 @@ static jt_status submit_branch(jt_driver *d, jt_live *j, const jt_request *r, jt
     if (e == JT_OK) e = jt_stages_open(d, j, b->past->ids, b->n, &b->fresh, err);
     if (e == JT_OK) b->stages = b->fresh, b->fresh->refs++;
     if (e == JT_OK && r->adapter) e = submit_adapter(d, j, b, r, err);
-    if (e == JT_OK && j->model2 >= 0) {
-        e = jt_branch_new(d, j, j->model2, &b->shadow, err);
-        if (e == JT_OK) e = submit_prompt(j, b->shadow, r, err);
-    }
+    if (e == JT_OK) e = jt_branch_second(d, j, b->past->ids, b->n, &b->shadow, err);
     if (e != JT_OK)
         jt_branch_free(d, j, b);
     else
@@ -255,7 +276,8 @@ static jt_status submit_fill(jt_driver *d, jt_live *j, const jt_request *r, jt_e
     for (int i = 0; i < j->n_stage; i++) history |= (j->stage[i].m->needs & JT_NEEDS_HISTORY) != 0;
     jt_branch *main = NULL;
     jt_status e = history ? jt_grow((void **)&d->alike, &d->cap_alike, (size_t)j->context, sizeof *d->alike, err) : JT_OK;
-    if (e == JT_OK) e = submit_model2(d, j, &j->model2, err);
+    if (e == JT_OK) e = submit_second(d, j, err);
+    if (e == JT_OK) e = submit_project(d, j, err);
     for (int i = 0; e == JT_OK && i < d->n_model; i++) e = submit_streams(d, j, i, err);
     if (e == JT_OK) e = submit_messages(j, r, err);
     if (e == JT_OK) e = submit_shared(d, j, err);
@@ -286,8 +308,8 @@ jt_status jt_driver_submit(jt_driver *d, const jt_request *r, jt_job *out, jt_er
     j->n_prompt = (int)r->n_prompt;
     e = jt_chain_collect(j, err);
     for (int i = 0; e == JT_OK && i < j->n_stage; i++) e = submit_method(d, j->stage[i].m, err);
-    if (e == JT_OK) e = jt_admit_check(d, j, r->max_tokens, err);
     if (e == JT_OK) e = submit_fill(d, j, r, err);
+    if (e == JT_OK) e = jt_admit_check(d, j, r->max_tokens, err);
     if (e != JT_OK) {
         jt_live_free(d, j);
         return e;

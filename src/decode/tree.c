@@ -110,8 +110,10 @@ static jt_status tree_settle(jt_driver *d, jt_branch *b, int node, int n, jt_err
         if (b->twig[t].ranked || b->twig[t].placed || b->twig[t].layered || b->twig[t].grouped) bent = b->n + b->twig[t].depth;
     for (jt_branch *x = b; x && e == JT_OK; x = x->shadow) {
         const jt_evaluator *ev = &d->model[x->model].ev;
-        e = ev->truncate_to(ev->self, x->state, b->n + node, err);
-        if (e == JT_OK) x->grown = false, x->evaluated = b->n + n, x->bent = bent < x->bent ? bent : x->bent;
+        int more = x->n - b->n; /* not 0 for a shadow with a prompt of its own */
+        e = ev->truncate_to(ev->self, x->state, x->n + node, err);
+        if (e == JT_OK) x->grown = false, x->evaluated = x->n + n;
+        if (e == JT_OK && bent < INT_MAX && bent + more < x->bent) x->bent = bent + more;
     }
     return e;
 }

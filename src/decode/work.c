@@ -125,6 +125,20 @@ void jt_work_push_input(jt_work *w, jt_slot slot, const jt_decision *made, const
 
 void jt_work_push(jt_work *w, jt_slot slot, const jt_decision *made) { jt_work_push_input(w, slot, made, NULL); }
 
+void jt_work_tell(jt_work *w, jt_slot slot, int from) {
+    const jt_branch *b = jt_work_branch(w, slot, true);
+    for (int p = b && from < b->prompt ? b->prompt : from; b && p < b->n && jt_work_lives(w); p++)
+        jt_work_fail(w, jt_inst_emit(w->d, w->j, w->i, &b->past->trail, (size_t)(p - b->prompt), &w->j->error));
+}
+
+void jt_work_norm(jt_work *w, const float *x, float *out) {
+    const jt_evaluator *ev = &w->d->model->ev;
+    if (!jt_work_lives(w)) return;
+    jt_work_fail(w, ev->project ? ev->project(ev->self, x, true, out, NULL, &w->j->error)
+                                : jt_error_set(&w->j->error, JT_UNSUPPORTED, "this model has no final norm that the strategy %s could use",
+                                               w->i->node->m->name));
+}
+
 void jt_work_say(jt_work *w, jt_slot slot, jt_decision made) {
     jt_work_push(w, slot, &made);
     jt_work_emit(w, &made);
@@ -276,7 +290,7 @@ void jt_work_follow(jt_work *w, jt_slot slot, const char *role, jt_slot of) {
         w->i->slot[slot] = b;
     }
     b->follows = of;
-    if (j->model2 >= 0 && !b->shadow) jt_work_fail(w, jt_branch_new(w->d, j, j->model2, &b->shadow, &j->error));
+    if (j->model2 >= 0 && !b->shadow) jt_work_fail(w, jt_branch_second(w->d, j, from->past->ids, from->prompt, &b->shadow, &j->error));
 }
 
 void jt_work_as_choice(jt_work *w, jt_slot slot, uint32_t i) {

@@ -483,7 +483,9 @@ jt_status jt_eval_vectors(jt_model *m, int kind, int rows, jt_env *e, jt_error *
     return JT_OK;
 }
 
-jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err) {
+/* Without `norm` the vectors take the place of what the list made of them. */
+static jt_status project(jt_model *m, const float *x, int n, bool norm, const jt_want *want, int n_want, jt_error *err) {
+    size_t row_bytes = (size_t)m->config.hidden * sizeof *x;
     jt_status s = m->options.vocab_only
                       ? jt_error_set(err, JT_INVALID, "the model was opened for its vocabulary only; open it whole to evaluate")
                       : eval_check_want(m, want, n_want, n, err);
@@ -491,10 +493,21 @@ jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *wan
         if (want[i].n_layer) s = jt_error_set(err, JT_INVALID, "want %d: a vector that is projected has no streams of layers", i);
     for (int i = 0, rows; i < n_want && !s; i += rows) {
         rows = n_want - i < m->options.ubatch ? n_want - i : m->options.ubatch;
-        for (int k = 0; k < rows; k++) m->work.vector[k] = hidden + (size_t)want[i + k].row * (size_t)m->config.hidden;
+        for (int k = 0; k < rows; k++) m->work.vector[k] = x + (size_t)want[i + k].row * (size_t)m->config.hidden;
         jt_env e;
         s = jt_eval_vectors(m, JT_GRAPH_PROJECT, rows, &e, err);
-        if (!s) s = eval_run_head(m, want + i, &e, m->graph[JT_GRAPH_PROJECT].final, err);
+        jt_val final = m->graph[JT_GRAPH_PROJECT].final;
+        for (int k = 0; !s && !norm && k < rows; k++)
+            jt_buffer_write(e.storage, jt_env_at(&e, final) + (size_t)k * row_bytes, m->work.vector[k], row_bytes);
+        if (!s) s = eval_run_head(m, want + i, &e, final, err);
     }
     return s;
+}
+
+jt_status jt_project(jt_model *m, const float *hidden, int n, const jt_want *want, int n_want, jt_error *err) {
+    return project(m, hidden, n, true, want, n_want, err);
+}
+
+jt_status jt_project_head(jt_model *m, const float *final, int n, const jt_want *want, int n_want, jt_error *err) {
+    return project(m, final, n, false, want, n_want, err);
 }

@@ -62,7 +62,7 @@ const jt_count *jt_step_repeats(jt_step *s, int first, const unsigned char *stop
 const jt_tokenizer *jt_step_tokenizer(const jt_step *s) { return step_needs(s, JT_NEEDS_TOKENIZER) ? s->tokenizer : NULL; }
 double jt_step_arrived(const jt_step *s) { return step_needs(s, JT_NEEDS_ARRIVED) ? s->arrived : 0; }
 jt_dist *jt_step_raw(jt_step *s) { return step_needs(s, JT_NEEDS_RAW) ? s->raw : NULL; }
-jt_dist *jt_step_second(jt_step *s) { return step_needs(s, JT_NEEDS_MODEL2) ? s->second : NULL; }
+jt_dist *jt_step_second(jt_step *s) { return step_needs(s, JT_NEEDS_MODEL2 | JT_NEEDS_PROMPT2) ? s->second : NULL; }
 
 const float *jt_step_hidden(const jt_step *s, int *n) {
     bool yes = step_needs(s, JT_NEEDS_HIDDEN) && s->hidden;
@@ -76,6 +76,10 @@ const float *jt_step_stream(const jt_step *s, int layer, int *n) {
     for (int i = 0; s->streams && i < s->n_layer; i++)
         if (s->layer[i] == layer) return *n = s->n_hidden, s->streams + (size_t)i * (size_t)s->n_hidden;
     return NULL;
+}
+
+jt_dist *jt_step_project(jt_step *s, const float *x, bool norm) {
+    return step_needs(s, JT_NEEDS_PROJECT) && s->project && x ? s->project(s->project_self, x, norm, s->err) : NULL;
 }
 
 int jt_step_siblings(const jt_step *s) { return step_needs(s, JT_NEEDS_SIBLINGS) ? s->n_kin : 0; }

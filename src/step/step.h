@@ -40,6 +40,8 @@ struct jt_step {
     int32_t *alike;  /* [n] at least */
     void *shared;
     jt_draws *draws; /* NULL: nobody asks what is drawn */
+    jt_dist *(*project)(void *self, const float *x, bool norm, jt_error *err);
+    void *project_self;
     jt_error *err;
 };
 

@@ -1,82 +1,11 @@
-/* AdaDec (arXiv 2506.08980), SkipDecode (arXiv 2307.02628) and AutoPASTA (arXiv 2409.10790) as rows of one's own: each says the
- * greedy text where it is neutral, and else what an enumeration or a state evaluated by hand says. */
+/* AdaDec (arXiv 2506.08980), and SkipDecode (arXiv 2307.02628) and AutoPASTA (arXiv 2409.10790) as rows of one's own: each says
+ * the greedy text where it is neutral, and else what an enumeration or a state evaluated by hand says. */
 #include <unistd.h>
 
 #include "harness.h"
 #include "model/tiny_llama.h"
 
 static jt_methods *mine;
-
-/* ---- AdaDec: where the model is unsure, the first few tokens are judged by how they go on ---- */
-
-enum { ADA_MOST = 8 };
-#define ADADEC(X, T)                                                                                                                       \
-    X(T, REAL, tau, 1, JT_RANGE(0, 1e9), "entropy of the model from which it looks ahead, nats")                                           \
-    X(T, INT, b, 3, JT_RANGE(1, ADA_MOST), "candidates; 1 is greedy")                                                                      \
-    X(T, INT, len, 5, JT_RANGE(0, 64), "tokens of a look ahead")
-JT_PARAMS(adadec, ADADEC)
-
-struct ada {
-    int at, step, live, used[ADA_MOST + 1];
-    double sum[ADA_MOST + 1];
-    jt_decision made[ADA_MOST + 1];
-};
-
-/* A line that is not indented, or four blank lines. */
-static bool body_left(jt_work *w, jt_slot slot) {
-    char x[4096];
-    int n = (int)jt_work_text(w, slot, jt_work_prompt(w, slot), jt_work_length(w, slot), x, sizeof x), blank = 0;
-    for (int i = 0; i < n && i < (int)sizeof x; i++) {
-        if (x[i] != '\n' && (i == 0 || x[i - 1] == '\n') && x[i] != ' ' && x[i] != '\t') return true;
-        blank = x[i] == '\n' ? blank + 1 : 0;
-        if (blank >= 5) return true;
-    }
-    return false;
-}
-
-/* The branch goes on with the id, and is dropped where that ends it. */
-static void ada_push(struct ada *s, const jt_out *o, int i, int32_t id, jt_work *w) {
-    jt_decision d = jt_work_choose(w, o, id);
-    jt_end_reason end = jt_work_ends(w, (jt_slot)i, &d);
-    if (!s->used[i]++) s->made[i] = d;
-    s->sum[i] += (double)d.raw_logprob;
-    jt_work_push(w, (jt_slot)i, &d);
-    if (end || body_left(w, (jt_slot)i)) jt_work_drop(w, (jt_slot)i), s->live--;
-}
-
-static jt_status adadec_advance(const void *par, void *state, const jt_results *r, jt_work *w) {
-    const struct adadec *a = par;
-    struct ada *s = state;
-    JT_BEGIN(s);
-    for (;;) {
-        jt_work_want(w, JT_MAIN, &(jt_row){.want = JT_WANT_DIST | JT_WANT_ENTROPY | JT_WANT_TOP, .n_top = a->b});
-        JT_AWAIT(s);
-        s->made[0] = jt_work_best(w, r->out);
-        if (r->out->entropy >= a->tau && a->b > 1) {
-            s->live = a->b;
-            for (int i = 1; i <= a->b; i++) {
-                s->sum[i] = s->used[i] = 0;
-                jt_work_fork(w, (jt_slot)i, JT_MAIN, -1);
-                ada_push(s, r->out, i, r->out->top_ids[i - 1], w);
-            }
-            for (s->step = 0; s->step < a->len && s->live; s->step++) {
-                for (int i = 1; i <= a->b; i++)
-                    if (jt_work_length(w, (jt_slot)i))
-                        jt_work_want(w, (jt_slot)i, &(jt_row){.want = JT_WANT_DIST | JT_WANT_TOP, .n_top = 1});
-                JT_AWAIT(s);
-                for (int j = 0; j < r->n_out; j++) ada_push(s, &r->out[j], r->out[j].slot, r->out[j].top_ids[0], w);
-            }
-            int best = 1;
-            for (int i = 2; i <= a->b; i++)
-                if (s->sum[i] / s->used[i] > s->sum[best] / s->used[best]) best = i;
-            s->made[0] = s->made[best];
-        }
-        jt_work_say(w, JT_MAIN, s->made[0]);
-    }
-    JT_END(w);
-}
-
-static int adadec_width(const void *par) { return 1 + ((const struct adadec *)par)->b; }
 
 /* ---- SkipDecode: later tokens run fewer layers ---- */
 
@@ -277,7 +206,7 @@ static void adadec_is_the_enumerated_choice(void **state) {
                 int32_t want[SAID];
                 char how[80];
                 int other = 0;
-                snprintf(how, sizeof how, "adadec:tau=%g,b=%d,len=%d", tau[i], b, len);
+                snprintf(how, sizeof how, "adadec:tau=%g,b=%d,len=%d,stop=code", tau[i], b, len);
                 run_text(&f, how, mine, 1, SAID, &t);
                 ada_by_hand(tau[i], b, len, SAID, want, &other, &cuts);
                 assert_int_equal(t.a[0].n, SAID);
@@ -414,13 +343,7 @@ static void autopasta_answers_with_the_quoted_sentence_in_sight(void **state) {
     assert_memory_not_equal(all[1].a[0].raw, all[2].a[0].raw, sizeof t.a[0].raw);
 }
 
-static const jt_method method[] = {{.name = "adadec",
-                                    .kind = JT_STRATEGY,
-                                    .needs = JT_NEEDS_TOKENIZER,
-                                    JT_PARAMETERS(adadec),
-                                    .state_size = sizeof(struct ada),
-                                    .strategy = {.advance = adadec_advance, .width = adadec_width}},
-                                   {.name = "skipdecode",
+static const jt_method method[] = {{.name = "skipdecode",
                                     .kind = JT_STRATEGY,
                                     JT_PARAMETERS(skipdecode),
                                     .state_size = sizeof(struct skip),
