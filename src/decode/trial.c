@@ -47,6 +47,7 @@ static jt_status trial_check(const jt_pipeline *p, jt_error *err) {
         if (m->needs & JT_NEEDS_GRADIENTS) return trial_refuse(m, "gradients", err);
         if (m->needs & JT_NEEDS_STREAM) return trial_refuse(m, "streams of layers", err);
         if (m->needs & JT_NEEDS_RAW_KEYS) return trial_refuse(m, "raw keys", err);
+        if (m->needs & JT_NEEDS_PROJECT) return trial_refuse(m, "projections", err);
     }
     return JT_OK;
 }
@@ -116,9 +117,9 @@ void jt_trial_free(jt_trial *t) {
 static jt_status trial_needs(const jt_trial *t, const jt_given *g, jt_error *err) {
     for (int i = 0; i < t->p->n_stage; i++) {
         const jt_method *m = t->p->stage[i].m;
-        const char *lacks = m->needs & JT_NEEDS_MODEL2 && !g->second   ? "the logits of a second model (\"second\")"
-                            : m->needs & JT_NEEDS_HIDDEN && !g->hidden ? "the hidden vector (\"hidden\")"
-                                                                       : NULL;
+        const char *lacks = m->needs & (JT_NEEDS_MODEL2 | JT_NEEDS_PROMPT2) && !g->second ? "second logits (\"second\")"
+                            : m->needs & JT_NEEDS_HIDDEN && !g->hidden                    ? "the hidden vector (\"hidden\")"
+                                                                                          : NULL;
         if (lacks) return jt_error_set(err, JT_INVALID, "stage %s needs %s, and it is not given", m->name, lacks);
         if (m->needs & JT_NEEDS_HISTORY && g->position != g->n_history)
             return jt_error_set(err, JT_INVALID, "stage %s reads the history: position %d is not its length, %d", m->name, g->position,

@@ -171,7 +171,10 @@ static const jt_method alone_row = {.name = "replay",
 /* ---- what cannot be done again ---- */
 
 static jt_status alone_check(const jt_trace *t, const jt_trace_job *j, const jt_pipeline *p, const jt_tokenizer *tokenizer, jt_error *err) {
-    enum { NO = JT_NEEDS_HIDDEN | JT_NEEDS_MODEL2 | JT_NEEDS_SIBLINGS | JT_NEEDS_GRADIENTS | JT_NEEDS_STREAM | JT_NEEDS_RAW_KEYS };
+    enum {
+        NO = JT_NEEDS_HIDDEN | JT_NEEDS_MODEL2 | JT_NEEDS_SIBLINGS | JT_NEEDS_GRADIENTS | JT_NEEDS_STREAM | JT_NEEDS_RAW_KEYS |
+             JT_NEEDS_PROMPT2 | JT_NEEDS_PROJECT
+    };
     for (int i = 0; i < p->n_stage; i++) {
         const jt_method *m = p->stage[i].m;
         if (m->needs & NO || m->shared_size)

@@ -203,9 +203,54 @@ static void biases_add_up(void **state) {
     fake_free(&f);
 }
 
-static const char *const neutral[] = {
-    "no-repeat-ngram:0", "encoder-no-repeat-ngram:0",      "encoder-repetition:1", "min-length:0",      "forced-end:0",
-    "bad-words:\"\"",    "sequence-bias:\"ab\"=0,\"c\"=0", "suppress:\"\"",        "forced-prefix:\"\""};
+/* ---- counts of a whole job ---- */
+
+static void expect_biases(const fake *f, const char *text, const int32_t *id, const float *bias, int n) {
+    static float zero[FAKE_VOCAB];
+    static const int32_t x[] = {'a', 'b'};
+    float want[FAKE_VOCAB] = {0};
+    jt_error err;
+    jt_dist *d = dist_of(f);
+    for (int i = 0; i < n; i++) want[id[i]] = bias[i];
+    assert_int_equal(jt_dist_load(d, zero, NULL), JT_OK);
+    if (run_stages(f, text, d, x, 2, 1, &err) != JT_OK) fail_msg("%s: %s", text, err.message);
+    for (int32_t i = 0; i < FAKE_VOCAB; i++)
+        if (fabsf(jt_dist_logit(d, i) - want[i]) > 1e-5f) fail_msg("%s: the logit of %d is %g", text, (int)i, (double)jt_dist_logit(d, i));
+    jt_dist_free(d);
+}
+
+static void shares_of_a_job_are_suppressed(void **state) {
+    static const int32_t id[] = {'p', 'q', 'r', 's', 't'};
+    static const float card[] = {-1.5f, -4.5f, -7.5f, -7.5f, -7.5f}, low[] = {-0.2f, -0.6f, -1, -3, -5}, few[] = {0, 0, 0, -7.5f, -7.5f};
+    static const float usual[] = {-1.5f, -4.5f, 0, -7.5f, 0};
+    fake f;
+    (void)state;
+    fake_make(&f);
+    /* shares of 0.2, 0.6, 1, 3 and 95.2 percent; two workers' files one behind the other, in any order */
+    expect_biases(&f, "logit-suppression:\"112 2\\n113 6\\n114 10\\n115 30\\n116 952\"", id, card, 5);
+    expect_biases(&f, "logit-suppression:\"116 900\\n115 20\\n113 6\\n\\n115 10\\n114 10\\n116 52\\n112 2\\n\"", id, card, 5);
+    expect_biases(&f, "logit-suppression:\"112 2\\n113 6\\n114 10\\n115 30\\n116 952\",slope=-1,floor=-5", id, low, 5);
+    expect_biases(&f, "logit-suppression:\"112 2\\n113 6\\n114 10\\n115 30\\n116 952\",top=2", id, few, 5);
+    expect_biases(&f, "logit-suppression:\"112 2\\n113 6\\n114 10\\n115 30\\n116 952\",reference=\"116 40\\n114 1\\n112 0\\n1 59\"", id,
+                  usual, 5);
+    /* an end token, a newline and a quote are never touched; without counts nothing is */
+    expect_biases(&f, "logit-suppression:\"264 100\\n10 100\\n34 100\\n261 100\\n112 1\"", id, (const float[]){-1.870324f}, 1);
+    expect_biases(&f, "logit-suppression:\"112 100\",protect=\"pq\"", id, card, 0);
+    expect_biases(&f, "logit-suppression:\"\"", id, card, 0);
+    expect_biases(&f, "logit-suppression:\"112 0\"", id, card, 0);
+    fake_free(&f);
+}
+
+static const char *const neutral[] = {"no-repeat-ngram:0",
+                                      "encoder-no-repeat-ngram:0",
+                                      "encoder-repetition:1",
+                                      "min-length:0",
+                                      "forced-end:0",
+                                      "bad-words:\"\"",
+                                      "sequence-bias:\"ab\"=0,\"c\"=0",
+                                      "suppress:\"\"",
+                                      "forced-prefix:\"\"",
+                                      "logit-suppression:\"104 7\\n101 9\",slope=0"};
 enum { NEUTRAL = sizeof neutral / sizeof *neutral };
 
 static void neutral_settings_change_no_bit(void **state) {
@@ -307,7 +352,7 @@ static void nothing_left_is_no_token(void **state) {
 }
 
 static const char *const lively[] = {
-    "temp:0.7 | no-repeat-ngram:2",
+    "temp:0.7 | no-repeat-ngram:2 | logit-suppression:\"101 5\\n102 90\"",
     "temp:0.7 | encoder-no-repeat-ngram:2 | encoder-repetition:3",
     "bad-words:\"e\\nth\" | sequence-bias:\" t\"=6,\"ab\"=-4 | min-length:4",
     "suppress:\"101 116\" | forced-prefix:\"the\" | no-repeat-ngram:3 | temp:1.3",
@@ -358,6 +403,10 @@ static void what_is_wrong_is_refused_by_name(void **state) {
         {"suppress:texts=\"ab c\"", "suppress: \"ab c\" is 4 tokens of this model, not one"},
         {"bad-words:ids=\"3 265\"", "bad-words: token 265 is outside of the vocabulary"},
         {"forced-prefix:\"a\",ids=3", "forced-prefix: a text and ids are given"},
+        {"logit-suppression:\"5 7\\n5\"", "logit-suppression: line 2 is no token id (0 to 264) with a count"},
+        {"logit-suppression:\"5 7 9\"", "logit-suppression: line 1 is no"},
+        {"logit-suppression:\"5 -7\"", "logit-suppression: line 1 is no"},
+        {"logit-suppression:reference=\"300 7\"", "logit-suppression: line 1 is no"},
         {"sequence-bias:400=1", "sequence-bias: token 400 is outside"},
     };
     fake f;
@@ -419,6 +468,7 @@ int main(void) {
         cmocka_unit_test(stages_agree_with_transformers),
         cmocka_unit_test(examples_by_hand),
         cmocka_unit_test(biases_add_up),
+        cmocka_unit_test(shares_of_a_job_are_suppressed),
         cmocka_unit_test(neutral_settings_change_no_bit),
         cmocka_unit_test(answers_have_the_length_that_is_asked),
         cmocka_unit_test(a_prefix_is_written_first),
