@@ -104,6 +104,7 @@ typedef struct jt_trace {
     size_t n_adapter;
     const jt_trace_job *job;
     size_t n_job;
+    const char *const *text; /* [vocab]: of tokens that were the first candidates; NULL: unknown */
     size_t lines;
     bool complete;    /* the last line is there */
     bool altered;     /* the last line tells another checksum than the lines before it have */
@@ -115,6 +116,27 @@ typedef struct jt_trace {
 JT_API jt_status jt_trace_read(const char *path, jt_trace **out, jt_error *err);
 JT_API jt_status jt_trace_parse(const char *text, size_t n, jt_trace **out, jt_error *err);
 JT_API void jt_trace_free(jt_trace *t);
+
+/* ---- comparing runs ---- */
+
+/* Where two runs of one job part. Tokens of both are counted by their place in the answer; SIZE_MAX: nowhere. */
+typedef struct jt_trace_parting {
+    size_t tokens[2], both;      /* of each; places that both have */
+    size_t alike, identical;     /* of those: with the same token; with all that is told the same, bit for bit */
+    size_t differs, parts;       /* the first place that is not identical, and the first with another token */
+    bool logits, draw;           /* at `parts`, or else at `differs`: the model said something else, the draw was another */
+    int stage;                   /* the first stage that did something else with the same logits before it, from 1; 0: none */
+    const jt_trace_token *a, *b; /* the tokens there */
+    char what[240];              /* the first thing that differs there */
+} jt_trace_parting;
+/* Of one answer each. */
+JT_API void jt_trace_part(const jt_trace_answer *a, const jt_trace_answer *b, jt_trace_parting *out);
+
+/* ---- looking ---- */
+
+/* Appends the job as one page of HTML that needs nothing else: tokens by probability, entropy, rank or cost, and for each its
+ * candidates and stages. `put` gets it in pieces. */
+JT_API jt_status jt_trace_html(const jt_trace *t, const char *title, jt_trace_put put, void *self, jt_error *err);
 
 /* ---- replaying ---- */
 

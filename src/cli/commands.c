@@ -6,13 +6,16 @@ extern const jt_command jt_cmd_adapter_convert, jt_cmd_adapter_list, jt_cmd_adap
     jt_cmd_eval_imatrix, jt_cmd_eval_kl, jt_cmd_eval_logits, jt_cmd_eval_ppl, jt_cmd_help, jt_cmd_info, jt_cmd_methods_check,
     jt_cmd_methods_list, jt_cmd_methods_try, jt_cmd_models_list, jt_cmd_models_remove, jt_cmd_pull, jt_cmd_run, jt_cmd_template,
     jt_cmd_tokenize, jt_cmd_tokenizer_train, jt_cmd_version;
-extern const jt_command jt_cmd_replay;
+extern const jt_command jt_cmd_inspect_diff, jt_cmd_inspect_html, jt_cmd_inspect_view, jt_cmd_replay;
 
 const jt_command *const jt_commands[] = {
     &jt_cmd_run,
     &jt_cmd_chat,
     &jt_cmd_batch,
     &jt_cmd_replay,
+    &jt_cmd_inspect_view,
+    &jt_cmd_inspect_html,
+    &jt_cmd_inspect_diff,
     &jt_cmd_embed,
     &jt_cmd_classify,
     &jt_cmd_rerank,
@@ -46,6 +49,7 @@ const jt_command *const jt_commands[] = {
 const jt_command_group jt_command_groups[] = {
     {"adapter", "list LoRA adapters, merge them into models, convert them", NULL},
     {"eval", "measure a model, or compare two", "eval task"},
+    {"inspect", "look at traces of runs, and compare them", NULL},
     {"methods", "describe what pipelines are made of, check and try them", "methods list"},
     {"models", "list and remove the models that are here", "models list"},
     {"tokenizer", "learn vocabularies", NULL},

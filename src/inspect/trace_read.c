@@ -10,6 +10,8 @@
 #include "core/mem.h"
 #include "inspect/trace.h"
 
+enum { VOCAB_MOST = 1 << 22 };
+
 /* While a job is read; its arrays go into the trace's arena at the end. */
 typedef struct trace_job {
     jt_trace_job j;
@@ -25,6 +27,7 @@ typedef struct trace_reader {
     trace_job *job;
     size_t n_job, cap_job;
     size_t line;
+    const char **text; /* [vocab] */
     jt_error *err;
 } trace_reader;
 
@@ -154,8 +157,12 @@ static jt_status trace_head_read(trace_reader *r, const jt_json *o) {
                             jt_version(), JT_TRACE_VERSION);
     jt_status e = trace_int(r, o, "vocab", true, 0, INT32_MAX, &vocab);
     if (e == JT_OK) e = trace_string(r, o, "jeton", true, &r->t->jeton);
+    if (e == JT_OK && vocab > VOCAB_MOST) e = trace_bad(r, "the vocabulary is larger than any");
+    if (e != JT_OK) return e;
     r->t->version = (int)version, r->t->vocab = (int)vocab;
-    return e == JT_OK ? trace_models(r, o) : e;
+    if (!(r->text = jt_arena_alloc(r->arena, (size_t)vocab, sizeof *r->text))) return trace_short(r);
+    r->t->text = r->text;
+    return trace_models(r, o);
 }
 
 /* ---- requests ---- */
@@ -389,6 +396,19 @@ static jt_status trace_job_line(trace_reader *r, const jt_json *o, int64_t id) {
     return trace_token_read(r, o, j);
 }
 
+static jt_status trace_texts_read(trace_reader *r, const jt_json *list) {
+    for (size_t i = 0; i < jt_json_count(list); i++) {
+        const jt_json *pair = jt_json_item(list, i);
+        int64_t id;
+        size_t n;
+        const char *s = jt_json_string(jt_json_item(pair, 1), &n);
+        if (!jt_json_i64(jt_json_item(pair, 0), &id) || id < 0 || id >= r->t->vocab || !s)
+            return trace_bad(r, "a text belongs to no token");
+        if (!(r->text[id] = jt_arena_copy(r->arena, s, n))) return trace_short(r);
+    }
+    return JT_OK;
+}
+
 static jt_status trace_footer(trace_reader *r, const jt_json *o, uint64_t hash) {
     int64_t lines = 0;
     uint64_t told = 0;
@@ -411,6 +431,8 @@ static jt_status trace_line(trace_reader *r, const char *s, size_t n, uint64_t h
         e = trace_head_read(r, o);
     else if (jt_json_i64(jt_json_member(o, "job"), &id))
         e = trace_job_line(r, o, id);
+    else if (jt_json_member(o, "texts"))
+        e = trace_texts_read(r, jt_json_member(o, "texts"));
     else if (jt_json_member(o, "lines"))
         e = trace_footer(r, o, hash);
     else

@@ -9,6 +9,8 @@
 #include "jeton/text.h"
 #include "step/param.h"
 
+enum { TEXTS_MOST = 64 }; /* of one list, whose texts are told */
+
 /* A job that is written. */
 typedef struct trace_live {
     jt_job job;
@@ -27,6 +29,7 @@ struct jt_trace_writer {
     size_t lines, jobs, tokens;
     uint64_t hash;
     bool begun;
+    unsigned char *known; /* [vocab]: ids whose text is in the file; NULL: none yet */
 };
 
 /* ---- numbers ---- */
@@ -58,7 +61,12 @@ const char *jt_chosen_name(jt_chosen c) { return c == JT_CHOSEN_DRAWN ? "draw" :
 void jt_trace_piece(const jt_tokenizer *t, int32_t id, jt_str *o) {
     size_t n = 0;
     const char *s = t && id >= 0 ? jt_token_bytes(t, id, &n) : "";
-    jt_str_json(o, s, n);
+    if (!n || !memchr(s, 0, n)) return jt_str_json(o, s, n);
+    jt_str whole = {0}; /* JSON's readers take no NUL */
+    for (size_t i = 0; i < n; i++) jt_str_add(&whole, s[i] ? s + i : "\xEF\xBF\xBD", s[i] ? 1 : 3);
+    jt_str_json(o, jt_str_c(&whole), whole.n);
+    o->failed |= whole.failed;
+    jt_str_free(&whole);
 }
 
 /* ---- lines ---- */
@@ -93,7 +101,7 @@ void jt_trace_writer_of(jt_trace_writer *w, int vocab, const jt_tokenizer *t) { 
 void jt_trace_writer_free(jt_trace_writer *w) {
     if (!w) return;
     jt_str_free(&w->models), jt_str_free(&w->adapters), jt_str_free(&w->line);
-    jt_free(w->live);
+    jt_free(w->live), jt_free(w->known);
     jt_free(w);
 }
 
@@ -301,6 +309,27 @@ static void trace_token(const jt_trace_writer *w, const jt_event *e, jt_str *o) 
     if (e->evidence) trace_evidence(e->evidence, o);
 }
 
+/* Texts of candidates that the file has not told yet, of the first of each list. */
+static void trace_new_texts(jt_trace_writer *w, const jt_cand *c, int n, jt_str *o) {
+    for (int i = 0; i < n && i < TEXTS_MOST; i++) {
+        if (w->known[c[i].id]) continue;
+        w->known[c[i].id] = 1;
+        jt_str_printf(o, "%s[%d,", o->n ? "," : "{\"texts\":[", c[i].id);
+        jt_trace_piece(w->tokenizer, c[i].id, o);
+        jt_str_putc(o, ']');
+    }
+}
+
+static jt_status trace_texts(jt_trace_writer *w, const jt_evidence *v, jt_error *err) {
+    if (!w->tokenizer || !w->vocab) return JT_OK;
+    if (!w->known && !(w->known = jt_alloc((size_t)w->vocab, 1))) return jt_nomem(err, "the texts of a trace", (size_t)w->vocab, 1);
+    trace_new_texts(w, v->raw, v->n_raw, &w->line);
+    for (int i = 0; i < v->n_stage; i++) trace_new_texts(w, v->stage[i].cand, v->stage[i].n_cand, &w->line);
+    if (!w->line.n) return JT_OK;
+    jt_str_puts(&w->line, "]}");
+    return trace_send(w, false, err);
+}
+
 static void trace_end(const jt_event *e, jt_str *o) {
     bool job = e->kind == JT_EVENT_END;
     if (!job) jt_str_printf(o, ",\"answer\":%d", e->answer);
@@ -316,6 +345,8 @@ jt_status jt_trace_write_event(jt_trace_writer *w, const jt_event *e, jt_error *
     size_t k = 0;
     while (k < w->n_live && w->live[k].job != e->job) k++;
     if (k == w->n_live) return JT_OK;
+    jt_status s = e->evidence ? trace_texts(w, e->evidence, err) : JT_OK;
+    if (s != JT_OK) return s;
     jt_str_printf(&w->line, "{\"job\":%llu", (unsigned long long)e->job);
     if (e->kind == JT_EVENT_TOKEN)
         trace_token(w, e, &w->line), w->tokens++;
