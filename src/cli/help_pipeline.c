@@ -33,8 +33,9 @@ void jt_help_pipeline_bash(jt_str *o) {
     cases("    ", ") echo '", "' ;;\n", o);
     jt_str_puts(o, "    esac\n}\n"
                    "_jeton_pipeline() {\n"
-                   "    local text=${cur#[\\\"\\']} head tail key\n"
-                   "    tail=${text##*[|>( ]}\n"
+                   "    local marks=' |>(' quotes=\\\"\\' head tail key\n"
+                   "    local text=${cur#[\"$quotes\"]}\n"
+                   "    tail=${text##*[\"$marks\"]}\n"
                    "    head=${text%\"$tail\"}\n"
                    "    if [[ $tail == *:* ]]; then\n"
                    "        key=${tail##*[:,]}\n"

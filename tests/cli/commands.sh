@@ -19,6 +19,19 @@ try "$jeton" help --man run
 expect "man page" 0 ".TH"
 try "$jeton" help --completion bash
 expect "completion" 0 "complete -F _jeton jeton"
+if command -v bash >/dev/null 2>&1; then
+    cat out - >complete.bash <<'END'
+compopt() { :; }
+ask() { COMP_WORDS=(jeton "$@"); COMP_CWORD=$#; _jeton; printf '<%s>\n' "${COMPREPLY[@]}"; }
+ask run --decode '"temp:0.8 | top-'
+ask run --decode '"temp:0.8 | top-p:p=0.9,mi'
+ask methods check min
+ask methods mirostat-
+END
+    try bash complete.bash
+    expect "completion inside a pipeline" 0 "<temp:0.8 | top-p>" "<temp:0.8 | top-k>" "<temp:0.8 | top-p:p=0.9,min-keep=>" "<min-p>" \
+        "<mirostat-2>"
+fi
 try "$jeton" help nothing
 expect "help of what is not there" 2 "nothing"
 try "$jeton" version
@@ -90,6 +103,21 @@ expect "logits that are missing" 3 "nothing.jsonl"
 echo '{"logit": [1]}' >rows.jsonl
 try "$jeton" methods try "temp:0.5" --logits rows.jsonl
 expect "nearest key" 2 'did you mean "logits"?'
+
+try "$jeton" methods check "top-p:0.9 | temp:1.5 | min-p:0"
+expect "what a pipeline does" 0 "1000 candidates become" "order matters: temp before top-p" "this setting is neutral"
+try "$jeton" methods check "top-p:0.9 | temp:1.5" --json
+expect "the same as JSON" 0 '"json": ["sample", {"top-p": {"p": 0.9, "min-keep": 1}}, {"temp": {"t": 1.5}}]' '"notes": ["order matters'
+try "$jeton" methods --schema
+expect "a schema of pipelines" 0 "json-schema.org" '"stage:top-p"'
+try "$jeton" methods --markdown pages
+expect "pages of methods" 0
+try cat pages/README.md pages/top-p.md
+expect "what pages say" 0 "[top-p](top-p.md)" "# top-p" "arXiv:1904.09751"
+try "$jeton" methods try '[{"temp": 0.5}, {"top-k": {"k": 1}}]' --logits two.jsonl
+expect "a pipeline as JSON" 0 '{"kept": [[0, 4]]}'
+try "$jeton" methods try '[{"temp; greedy": 0.5}]' --logits two.jsonl
+expect "a name in JSON that is none" 2 "is no name"
 
 echo "thraeds: 2" >config/jeton/config.yaml
 try "$jeton" version
