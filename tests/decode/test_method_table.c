@@ -71,8 +71,8 @@ static void rows_are_complete(void **state) {
                 fail_msg("%s: the default of %s is out of range", m->name, p->name);
         }
     }
-    for (uint32_t bit = 1; bit <= JT_NEEDS_ARRIVED; bit <<= 1) assert_non_null(jt_need_name(bit));
-    assert_null(jt_need_name(2 * JT_NEEDS_ARRIVED));
+    for (uint32_t bit = 1; bit <= JT_NEEDS_PROJECT; bit <<= 1) assert_non_null(jt_need_name(bit));
+    assert_null(jt_need_name(2 * JT_NEEDS_PROJECT));
 }
 
 /* What else must be given, so that a test of one parameter fails for that one alone. */
@@ -173,7 +173,7 @@ static void neutral_settings_change_no_bit(void **state) {
         char list[256], text[600];
         jt_trial *t = NULL;
         jt_error err;
-        if (m->kind != JT_STAGE || m->needs & (JT_NEEDS_STREAM | JT_NEEDS_RAW_KEYS | JT_NEEDS_GRADIENTS)) continue;
+        if (m->kind != JT_STAGE || m->needs & (JT_NEEDS_STREAM | JT_NEEDS_RAW_KEYS | JT_NEEDS_GRADIENTS | JT_NEEDS_PROJECT)) continue;
         jt_method_neutral(m, list, sizeof list);
         as_pipeline(m, list, text, sizeof text);
         jt_pipeline *p = parse(text);
