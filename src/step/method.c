@@ -121,20 +121,9 @@ const jt_method *jt_method_nearest(const jt_methods *m, const char *name) {
 /* ---- rows in words ---- */
 
 const char *jt_need_name(uint32_t bit) {
-    static const char *const name[] = {"history",
-                                       "tokenizer",
-                                       "raw",
-                                       "hidden",
-                                       "a second model",
-                                       "siblings",
-                                       "gradients",
-                                       "stream",
-                                       "raw keys",
-                                       "probability on arrival",
-                                       "another prompt",
-                                       "projection",
-                                       "another prompt",
-                                       "projections"};
+    static const char *const name[] = {"history",        "tokenizer",  "raw",    "hidden",   "a second model",
+                                       "siblings",       "gradients",  "stream", "raw keys", "probability on arrival",
+                                       "another prompt", "projections"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (bit == (uint32_t)1 << i) return name[i];
     return NULL;
