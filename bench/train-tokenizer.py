@@ -26,6 +26,7 @@ arg = arg.parse_args()
 os.environ["RAYON_NUM_THREADS"] = str(arg.threads)
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
+sys.path.pop(0)  # or "tokenizers" would be the script beside this one
 import tokenizers
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 

@@ -140,9 +140,12 @@ typedef struct jt_train_options {
     size_t vocab; /* tokens, specials included; 0: 30,000 for BPE, 8,000 for unigram */
     /* How text is cut into pieces: a pre-tokeniser by the name that GGUF files use ("gpt-2", "llama-bpe", "qwen2", "gpt-4o",
      * "superbpe" ...), or a regular expression whose matches, and what lies between them, are the pieces. With neither,
-     * byte-level BPE is cut as "gpt-2" does. */
+     * byte-level BPE is cut as "gpt-2" does. `pre` may also be the pre_tokenizer of a tokenizer.json, as JSON ('{"type": ...}'). */
     const char *pre, *regex;
+    const char *normalizer;     /* what is done to text first: names of "nfc", "nfd", "nfkc", "nfkd", "lowercase", "strip-accents",
+                                   "strip", "nmt", "bert", separated by commas, or the normalizer of a tokenizer.json; NULL: nothing */
     int chars;                  /* BPE: symbols are characters, not bytes, and spaces become U+2581 (Metaspace); unigram is always so */
+    int byte_fallback;          /* characters: <0x00> to <0xFF> follow the special tokens, for what is not in the alphabet */
     const char *const *special; /* become the first ids, in this order */
     size_t n_special;
     /* BPE */

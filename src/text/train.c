@@ -5,7 +5,6 @@
 
 #include "core/file.h"
 #include "core/str.h"
-#include "text/pretok_known.h"
 #include "text/vocab.h"
 
 typedef struct train_files {
@@ -47,13 +46,12 @@ static jt_status options_read(const jt_train_options *given, jt_train_options *o
     bool unigram = o->model == JT_TRAIN_UNIGRAM;
     if (o->model != JT_TRAIN_BPE && !unigram) return invalid(err, "the model is neither BPE nor unigram");
     if (o->pre && o->regex) return invalid(err, "a pre-tokeniser is given by name or by a regular expression, not both");
-    if ((o->chars || unigram) && (o->pre || o->regex))
-        return invalid(err, "a vocabulary of characters is cut at spaces, and not otherwise");
+    if ((o->chars || unigram) && (o->regex || (o->pre && !strchr(o->pre, '{'))))
+        return invalid(err, "a vocabulary of characters is cut at spaces, or as the JSON of a pre-tokeniser says");
     if (unigram && (o->min_frequency || o->max_token_length || o->limit_alphabet))
         return invalid(err, "min_frequency, max_token_length and limit_alphabet are of BPE");
     if (!unigram && (o->max_piece || o->seeds || o->shrink != 0 || o->sub_iterations))
         return invalid(err, "max_piece, seeds, shrink and sub_iterations are of unigram models");
-    if (!unigram && !o->chars && o->unk) return invalid(err, "byte-level BPE has no unknown token");
     if (!(o->shrink >= 0 && o->shrink < 1)) return invalid(err, "shrink is above 0 and below 1");
     if (o->sub_iterations < 0 || o->sub_iterations > 1000) return invalid(err, "sub_iterations is from 1 to 1000");
     if (o->vocab > JT_VOCAB_MOST) return jt_error_set(err, JT_LIMIT, "a vocabulary has at most %d tokens", JT_VOCAB_MOST);
@@ -66,7 +64,17 @@ static jt_status options_read(const jt_train_options *given, jt_train_options *o
     if (!o->seeds) o->seeds = 1000000;
     if (o->shrink == 0) o->shrink = 0.75;
     if (!o->sub_iterations) o->sub_iterations = 2;
-    if (!o->unk && (unigram || o->chars)) o->unk = "<unk>";
+    return JT_OK;
+}
+
+/* What depends on whether tokens are of bytes. */
+static jt_status options_fit(jt_train_options *o, const jt_train_pipe *p, jt_error *err) {
+    if (p->bytes && (o->chars || o->model == JT_TRAIN_UNIGRAM))
+        return invalid(err, "a vocabulary of characters has no pre-tokeniser of bytes (ByteLevel)");
+    if (p->bytes && o->unk) return invalid(err, "byte-level BPE has no unknown token");
+    if (p->bytes && o->byte_fallback) return invalid(err, "byte-level BPE has all bytes, and needs no byte_fallback");
+    if (!p->bytes && o->seen_bytes) return invalid(err, "seen_bytes is of byte-level BPE");
+    if (!p->bytes && !o->unk) o->unk = "<unk>";
     return JT_OK;
 }
 
@@ -82,28 +90,6 @@ static jt_status specials_make(jt_train_options *o, const char ***list, jt_error
     o->special = *list = s;
     o->n_special++;
     return JT_OK;
-}
-
-/* What is wrong with an option and not with a file. */
-static jt_status option_failed(jt_status st, jt_status found, jt_status code, jt_error *err) {
-    if (st != found) return st;
-    if (err) err->code = code;
-    return code;
-}
-
-/* The steps that cut text; none for Metaspace. `own` is room for one. */
-static jt_status cut_find(const jt_train_options *o, jt_cut *own, const jt_cut **cut, size_t *n, jt_pretok **pretok, jt_error *err) {
-    *cut = NULL, *n = 0;
-    if (o->chars || o->model == JT_TRAIN_UNIGRAM) return JT_OK;
-    if (o->regex) {
-        *own = (jt_cut){.kind = JT_CUT_REGEX, .pattern = {o->regex, strlen(o->regex)}, .behaviour = JT_CUT_ISOLATED};
-        *cut = own, *n = 1;
-        jt_status st = jt_pretok_new(*cut, *n, pretok, err);
-        return st ? jt_error_in(err, option_failed(st, JT_FORMAT, JT_INVALID, err), "the regular expression") : JT_OK;
-    }
-    const char *pre = o->pre ? o->pre : "gpt-2";
-    *cut = jt_pretok_steps(pre, strlen(pre), n);
-    return option_failed(jt_pretok_named(pre, strlen(pre), JT_PRETOK_HF, pretok, err), JT_UNSUPPORTED, JT_UNKNOWN, err);
 }
 
 static void files_close(train_files *f) {
@@ -128,9 +114,9 @@ static jt_status files_open(train_files *f, const char *const *files, size_t n, 
     return JT_OK;
 }
 
-static jt_status train_save(const jt_trained *t, const jt_train_options *o, const jt_cut *cut, size_t n_cut, jt_writer *to, jt_error *err) {
+static jt_status train_save(const jt_trained *t, const jt_train_options *o, const jt_train_pipe *p, jt_writer *to, jt_error *err) {
     jt_str text = {0};
-    jt_trained_json(t, o, cut, n_cut, &text);
+    jt_trained_json(t, o, p, &text);
     jt_status st = jt_str_check(&text, err);
     if (!st) st = jt_file_write(to, jt_str_c(&text), text.n, err);
     if (!st) st = jt_file_commit(to, err);
@@ -142,25 +128,23 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
                              jt_error *err) {
     jt_train_options o;
     const char **special = NULL;
-    jt_cut own;
-    const jt_cut *cut = NULL;
-    size_t n_cut = 0;
+    jt_train_pipe pipe = {0};
     train_files f = {0};
-    jt_pretok *pretok = NULL;
     jt_pool *pool = NULL;
     jt_counted counted = {0};
     jt_trained trained = {0};
     jt_train_info note = {0};
     jt_writer to = {0};
     jt_status st = options_read(given, &o, err);
+    if (!st) st = jt_train_pipe_init(&pipe, &o, err);
+    if (!st) st = options_fit(&o, &pipe, err);
     if (!st) st = specials_make(&o, &special, err);
-    if (!st) st = cut_find(&o, &own, &cut, &n_cut, &pretok, err);
     if (!st) st = files_open(&f, files, n_files, err);
     if (!st) st = jt_file_create(out, &to, err); /* now, so that a folder that cannot be written is told before the work */
     if (!st) st = jt_pool_new(o.threads, &pool, err);
     double start = jt_seconds();
     if (!st) {
-        jt_count_how how = {.pretok = pretok, .field = o.field, .progress = o.progress ? watch_count : NULL, .self = &o};
+        jt_count_how how = {.pipe = &pipe, .field = o.field, .progress = o.progress ? watch_count : NULL, .self = &o};
         st = jt_count_texts(f.text, n_files, &how, pool, &counted, err);
     }
     double mid = jt_seconds();
@@ -168,9 +152,10 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
         jt_counted_sort(&counted);
         for (size_t i = 0; i < n_files; i++) note.bytes += f.text[i].text.n;
         for (size_t i = 0; i < counted.n; i++) note.pieces += counted.p[i].count;
-        st = o.model == JT_TRAIN_UNIGRAM ? jt_train_unigram(&counted, &o, pool, &trained, err) : jt_train_bpe(&counted, &o, &trained, err);
+        st = o.model == JT_TRAIN_UNIGRAM ? jt_train_unigram(&counted, &o, pool, &trained, err)
+                                         : jt_train_bpe(&counted, &o, &pipe, &trained, err);
     }
-    if (!st) st = train_save(&trained, &o, cut, n_cut, &to, err);
+    if (!st) st = train_save(&trained, &o, &pipe, &to, err);
     if (!st && info) {
         note.words = counted.n, note.vocab = trained.n, note.merges = trained.merges;
         note.seconds_count = mid - start, note.seconds_train = jt_seconds() - mid;
@@ -181,7 +166,7 @@ jt_status jt_tokenizer_train(const char *const *files, size_t n_files, const cha
     jt_counted_free(&counted);
     jt_pool_free(pool);
     files_close(&f);
-    jt_pretok_free(pretok);
+    jt_train_pipe_free(&pipe);
     jt_free(special);
     return st;
 }

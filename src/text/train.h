@@ -9,7 +9,7 @@
 #include "core/mem.h"
 #include "core/thread.h"
 #include "jeton/text.h"
-#include "text/pretok.h"
+#include "text/train_pipe.h"
 
 /* ---- counting (train_count.c) ---- */
 
@@ -30,11 +30,9 @@ jt_status jt_counted_add(jt_counted *c, const char *s, size_t n, uint64_t count,
 /* The table becomes the list p[0..n), ascending by bytes. */
 void jt_counted_sort(jt_counted *c);
 
-/* How text becomes pieces. */
 typedef struct jt_count_how {
-    const jt_pretok *pretok; /* NULL: Metaspace: spaces become U+2581, one stands at the front, and each begins a piece; what is
-                                not UTF-8 becomes U+FFFD, NUL is left out */
-    const char *field;       /* not NULL: text is JSON lines, and this member of each record is the text */
+    const jt_train_pipe *pipe;
+    const char *field;                            /* not NULL: text is JSON lines, and this member of each record is the text */
     int (*progress)(void *self, double fraction); /* of all texts; may be NULL; anything but 0 cancels */
     void *self;
 } jt_count_how;
@@ -45,7 +43,7 @@ typedef struct jt_count_text {
     bool mapped;      /* it is a mapped file: bytes that were counted are released from memory */
 } jt_count_text;
 
-/* Adds the pieces of the texts. */
+/* Adds the pieces of the texts. Over characters, a byte that is not UTF-8 becomes U+FFFD and NUL is left out. */
 jt_status jt_count_texts(const jt_count_text *text, size_t n, const jt_count_how *how, jt_pool *pool, jt_counted *out, jt_error *err);
 
 /* ---- vocabularies ---- */
@@ -63,7 +61,7 @@ typedef struct jt_trained {
 void jt_trained_free(jt_trained *t);
 
 /* Byte-pair encoding (train_bpe.c). */
-jt_status jt_train_bpe(const jt_counted *words, const jt_train_options *o, jt_trained *out, jt_error *err);
+jt_status jt_train_bpe(const jt_counted *words, const jt_train_options *o, const jt_train_pipe *p, jt_trained *out, jt_error *err);
 /* The unigram language model (train_unigram.c); `words` is sorted. */
 jt_status jt_train_unigram(const jt_counted *words, const jt_train_options *o, jt_pool *pool, jt_trained *out, jt_error *err);
 
@@ -74,7 +72,11 @@ typedef struct jt_repeat {
 } jt_repeat;
 jt_status jt_repeats_find(const uint32_t *s, size_t n, uint32_t most, jt_repeat **out, size_t *out_n, jt_error *err);
 
-/* The text of a tokenizer.json (train_save.c); `cut` are the steps of the pre-tokeniser, or NULL for Metaspace. */
-void jt_trained_json(const jt_trained *t, const jt_train_options *o, const jt_cut *cut, size_t n_cut, jt_str *out);
+/* Writes "<0xHH>" of a byte. */
+enum { JT_BYTE_NAME = 6 };
+void jt_byte_name(unsigned byte, char to[JT_BYTE_NAME]);
+
+/* The text of a tokenizer.json (train_save.c). */
+void jt_trained_json(const jt_trained *t, const jt_train_options *o, const jt_train_pipe *p, jt_str *out);
 
 #endif

@@ -43,6 +43,7 @@ typedef struct train_word {
 
 typedef struct bpe_trainer {
     const jt_train_options *o;
+    const jt_train_pipe *pipe;
     jt_trained *out;
     jt_words find; /* tokens by written form */
     size_t token_cap, merge_cap;
@@ -91,8 +92,8 @@ static jt_status token_put(bpe_trainer *t, const char *s, size_t n, uint32_t *id
 }
 
 /* Symbols of a piece: characters of the written form. */
-static size_t symbol_next(const jt_train_options *o, const char *s, size_t n, uint32_t *cp) {
-    if (!o->chars) {
+static size_t symbol_next(const jt_train_pipe *p, const char *s, size_t n, uint32_t *cp) {
+    if (p->pretok) {
         *cp = jt_byte_level_char((unsigned char)*s);
         return 1;
     }
@@ -117,9 +118,9 @@ static int letter_order(const void *a, const void *b) {
     return (x->cp > y->cp) - (x->cp < y->cp);
 }
 
-static void alphabet_given(const jt_train_options *o, uint64_t *count) {
+static void alphabet_given(const jt_train_options *o, bool bytes, uint64_t *count) {
     uint32_t cp;
-    if (!o->chars && !o->seen_bytes)
+    if (bytes && !o->seen_bytes)
         for (int b = 0; b < 256; b++) count[jt_byte_level_char((unsigned char)b)] = UINT64_MAX;
     const char *s = o->alphabet ? o->alphabet : "";
     for (size_t n = strlen(s), i = 0; i < n;) {
@@ -138,12 +139,12 @@ static jt_status alphabet_make(bpe_trainer *t, const jt_counted *c, uint32_t *id
     if (!count) return jt_nomem(err, "the alphabet", TRAIN_CODES, sizeof *count);
     for (size_t i = 0; i < c->n; i++)
         for (size_t at = 0; at < c->p[i].n;) {
-            at += symbol_next(o, c->p[i].s + at, c->p[i].n - at, &cp);
+            at += symbol_next(t->pipe, c->p[i].s + at, c->p[i].n - at, &cp);
             count[cp] += c->p[i].count;
         }
-    alphabet_given(o, count);
+    alphabet_given(o, t->pipe->bytes, count);
     for (size_t i = 0; i < TRAIN_CODES; i++) n += count[i] != 0;
-    t->token_cap = o->n_special + n;
+    t->token_cap = o->n_special + n + (o->byte_fallback ? 256 : 0);
     if (t->token_cap < o->vocab) t->token_cap = o->vocab;
     t->out->token = jt_alloc(t->token_cap, sizeof *t->out->token);
     t->length = jt_alloc(t->token_cap, sizeof *t->length);
@@ -162,6 +163,11 @@ static jt_status alphabet_make(bpe_trainer *t, const jt_counted *c, uint32_t *id
         }
         for (size_t i = 0; i < o->n_special && !st; i++) st = token_put(t, o->special[i], strlen(o->special[i]), &id, err);
         t->out->specials = t->out->n;
+        for (unsigned b = 0; b < 256 && o->byte_fallback && !st; b++) {
+            char s[JT_BYTE_NAME];
+            jt_byte_name(b, s);
+            st = token_put(t, s, sizeof s, &id, err);
+        }
         for (size_t i = from; i < n && !st; i++) {
             char s[4];
             int w = jt_utf8_put(letter[i].cp, s);
@@ -185,7 +191,7 @@ static jt_status words_make(bpe_trainer *t, const jt_counted *c, const uint32_t 
         train_word *w = &t->word[t->words];
         *w = (train_word){.at = k, .count = c->p[i].count};
         for (size_t at = 0; at < c->p[i].n;) {
-            at += symbol_next(t->o, c->p[i].s + at, c->p[i].n - at, &cp);
+            at += symbol_next(t->pipe, c->p[i].s + at, c->p[i].n - at, &cp);
             if (id_of[cp] != JT_NO_TOKEN) t->symbol[k++] = id_of[cp];
         }
         w->n = (uint32_t)(k - w->at);
@@ -381,8 +387,8 @@ static void merges_once(bpe_trainer *t) {
     o->merges = k;
 }
 
-jt_status jt_train_bpe(const jt_counted *words, const jt_train_options *o, jt_trained *out, jt_error *err) {
-    bpe_trainer t = {.o = o, .out = out, .longest = TRAIN_LONG / 4};
+jt_status jt_train_bpe(const jt_counted *words, const jt_train_options *o, const jt_train_pipe *p, jt_trained *out, jt_error *err) {
+    bpe_trainer t = {.o = o, .pipe = p, .out = out, .longest = TRAIN_LONG / 4};
     if (o->max_token_length && o->max_token_length < t.longest) t.longest = o->max_token_length;
     *out = (jt_trained){.unk = -1};
     uint32_t *id_of = jt_alloc(TRAIN_CODES, sizeof *id_of);

@@ -77,7 +77,8 @@ void jt_counted_sort(jt_counted *c) {
 typedef struct count_worker {
     jt_counted table;
     jt_pieces pieces;
-    jt_str spelt;
+    jt_str spelt, clean;
+    jt_flow flow; /* text on its way through steps */
     jt_status st;
     jt_error err;
     int failed_at; /* block */
@@ -105,11 +106,9 @@ static jt_status count_metaspace(count_worker *w, const char *s, size_t n, jt_er
     return st ? st : jt_counted_add(&w->table, w->spelt.s, w->spelt.n, 1, err);
 }
 
-static jt_status count_sequence(count_worker *w, const jt_count_how *how, const char *s, size_t n, jt_error *err) {
+static jt_status count_raw(count_worker *w, const jt_pretok *pretok, const char *s, size_t n, jt_error *err) {
     jt_status st = JT_OK;
-    if (!n) return JT_OK;
-    if (!how->pretok) return count_metaspace(w, s, n, err);
-    jt_pretok_fn *fn = jt_pretok_whole(how->pretok);
+    jt_pretok_fn *fn = jt_pretok_whole(pretok);
     if (fn) {
         jt_scan x = {s, n, false};
         for (size_t at = 0, end; !st && at < n; at = end) {
@@ -118,12 +117,51 @@ static jt_status count_sequence(count_worker *w, const jt_count_how *how, const 
         }
         return st;
     }
-    if ((st = jt_pretok_cut(how->pretok, s, n, &w->pieces, err))) return st;
+    if ((st = jt_pretok_cut(pretok, s, n, &w->pieces, err))) return st;
     for (size_t i = 0; i < w->pieces.n && !st; i++) {
         jt_piece p = w->pieces.p[i];
         st = jt_counted_add(&w->table, s + p.begin, p.end - p.begin, 1, err);
     }
     return st;
+}
+
+/* Text as vocabularies of characters see it: UTF-8 without NUL. */
+static jt_status count_clean(count_worker *w, const char *s, size_t n, jt_error *err) {
+    jt_str_clear(&w->clean);
+    for (size_t i = 0; i < n;) {
+        int k = jt_utf8_next(s + i, n - i, NULL);
+        if (k && s[i]) jt_str_add(&w->clean, s + i, (size_t)k);
+        if (!k) jt_str_puts(&w->clean, "\xef\xbf\xbd");
+        i += k ? (size_t)k : 1;
+    }
+    return jt_str_check(&w->clean, err);
+}
+
+static jt_status count_steps(count_worker *w, const jt_train_pipe *p, jt_error *err) {
+    jt_flow *f = &w->flow;
+    f->n = 0;
+    jt_status st = jt_flow_piece(f, 0, f->text.n, err);
+    for (size_t i = 0; i < p->n_cut && !st; i++) st = jt_stage_cut(&p->cut[i], f, err);
+    for (size_t i = 0; i < f->n && !st; i++)
+        st = jt_counted_add(&w->table, f->text.s + f->piece[i].begin, f->piece[i].end - f->piece[i].begin, 1, err);
+    return st;
+}
+
+static jt_status count_sequence(count_worker *w, const jt_train_pipe *p, const char *s, size_t n, jt_error *err) {
+    jt_status st = JT_OK;
+    if (n && (p->n_normal || p->n_cut)) {
+        if (!p->bytes) {
+            st = count_clean(w, s, n, err);
+            s = jt_str_c(&w->clean), n = w->clean.n;
+        }
+        if (!st && n > UINT32_MAX) st = jt_error_set(err, JT_LIMIT, "a line or record of %zu bytes: at most 2^32 are normalised", n);
+        if (!st) st = jt_flow_begin(&w->flow, s, n, 0, err);
+        for (size_t i = 0; i < p->n_normal && !st; i++) st = jt_stage_normal(&p->normal[i], &w->flow, err);
+        if (st || p->n_cut) return st ? st : count_steps(w, p, err);
+        s = jt_str_c(&w->flow.text), n = w->flow.text.n;
+    }
+    if (!n) return st;
+    return p->pretok ? count_raw(w, p->pretok, s, n, err) : count_metaspace(w, s, n, err);
 }
 
 static jt_status count_record(count_worker *w, const jt_count_how *how, const char *s, size_t n, jt_error *err) {
@@ -135,7 +173,7 @@ static jt_status count_record(count_worker *w, const jt_count_how *how, const ch
     if (st) return st;
     const char *text = jt_json_string(jt_json_member(root, how->field), &len);
     if (text)
-        st = count_sequence(w, how, text, len, err);
+        st = count_sequence(w, how->pipe, text, len, err);
     else
         st = jt_error_set(err, JT_FORMAT, "the record has no text \"%s\"", how->field);
     jt_json_free(root);
@@ -169,7 +207,7 @@ static jt_status count_block(const count_job *j, count_worker *w, size_t block, 
     while (at < end && !st) {
         const char *p = memchr(t.s + at, '\n', t.n - at);
         size_t next = p ? (size_t)(p - t.s) + 1 : t.n;
-        st = j->how->field ? count_record(w, j->how, t.s + at, next - at, err) : count_sequence(w, j->how, t.s + at, next - at, err);
+        st = j->how->field ? count_record(w, j->how, t.s + at, next - at, err) : count_sequence(w, j->how->pipe, t.s + at, next - at, err);
         if (st) return jt_error_in(err, st, "%s, byte %zu", j->text[k].name, at);
         at = next;
     }
@@ -228,7 +266,8 @@ jt_status jt_count_texts(const jt_count_text *text, size_t n, const jt_count_how
     for (int i = 0; i < threads; i++) {
         jt_counted_free(&j.worker[i].table);
         jt_pieces_free(&j.worker[i].pieces);
-        jt_str_free(&j.worker[i].spelt);
+        jt_str_free(&j.worker[i].spelt), jt_str_free(&j.worker[i].clean);
+        jt_flow_free(&j.worker[i].flow);
     }
     jt_free(j.worker);
     return st;

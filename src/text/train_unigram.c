@@ -432,10 +432,21 @@ static int score_order(const void *a, const void *b) {
     return d ? d : (x->s.n > y->s.n) - (x->s.n < y->s.n);
 }
 
+/* Tokens that stand before all pieces: special ones and bytes. */
+static size_t specials_room(const jt_train_options *o) { return o->n_special + (o->byte_fallback ? 256 : 0); }
+
+static jt_status vocab_put(jt_trained *out, const char *s, size_t n, double score, jt_error *err) {
+    char *copy = jt_arena_copy(&out->strings, s, n);
+    if (!copy) return jt_nomem(err, "the vocabulary", n, 1);
+    out->token[out->n] = (jt_view){copy, n};
+    out->score[out->n++] = score;
+    return JT_OK;
+}
+
 /* All characters, then pieces in their order until the vocabulary is full; sorted by score. */
 static jt_status vocab_make(uni_trainer *t, const uint64_t *count, jt_trained *out, jt_error *err) {
     const jt_train_options *o = t->o;
-    size_t k = 0, room = o->vocab - o->n_special;
+    size_t k = 0, before = specials_room(o), room = o->vocab - before;
     double least = t->unknown + UNKNOWN_PENALTY, more = 0;
     jt_words have = {0};
     uni_piece *final = jt_alloc(o->vocab, sizeof *final);
@@ -461,16 +472,18 @@ static jt_status vocab_make(uni_trainer *t, const uint64_t *count, jt_trained *o
         if ((size_t)jt_utf8_next(s.s, s.n, NULL) != s.n) final[k++] = t->piece[i];
     }
     if (!st && k) qsort(final, k, sizeof *final, score_order);
-    for (size_t i = 0; i < o->n_special + k && !st; i++) {
-        bool special = i < o->n_special;
-        jt_view s = special ? (jt_view){o->special[i], strlen(o->special[i])} : final[i - o->n_special].s;
-        char *copy = jt_arena_copy(&out->strings, s.s, s.n);
-        if (!copy) st = jt_nomem(err, "the vocabulary", s.n, 1);
-        if (special && !strcmp(o->special[i], o->unk)) out->unk = (int32_t)i;
-        out->token[i] = (jt_view){copy, s.n};
-        out->score[i] = special ? 0 : final[i - o->n_special].score;
-        out->n = i + 1;
+    /* A byte scores less than any spelling of its name, so that text which holds the name is not taken for the byte. */
+    double byte = (JT_BYTE_NAME + 2) * least;
+    for (size_t i = 0; i < o->n_special && !st; i++) {
+        st = vocab_put(out, o->special[i], strlen(o->special[i]), 0, err);
+        if (!strcmp(o->special[i], o->unk)) out->unk = (int32_t)i;
     }
+    for (size_t i = o->n_special; i < before && !st; i++) {
+        char name[JT_BYTE_NAME];
+        jt_byte_name((unsigned)(i - o->n_special), name);
+        st = vocab_put(out, name, sizeof name, byte, err);
+    }
+    for (size_t i = 0; i < k && !st; i++) st = vocab_put(out, final[i].s.s, final[i].s.n, final[i].score, err);
     out->specials = o->n_special;
     jt_words_free(&have);
     jt_free(final);
@@ -517,9 +530,9 @@ jt_status jt_train_unigram(const jt_counted *words, const jt_train_options *o, j
     t.worker = jt_alloc((size_t)t.threads, sizeof *t.worker);
     jt_status st = count && t.worker ? words_take(&t, words, count, err) : jt_nomem(err, "the alphabet", UNI_CODES, sizeof *count);
     for (uint32_t i = 0; i < UNI_CODES && !st; i++) letters += count[i] != 0;
-    if (!st && letters + o->n_special > o->vocab)
-        st = jt_error_set(err, JT_INVALID, "a vocabulary of %zu tokens has no room for %zu characters and %zu special tokens", o->vocab,
-                          letters, o->n_special);
+    if (!st && letters + specials_room(o) > o->vocab)
+        st = jt_error_set(err, JT_INVALID, "a vocabulary of %zu tokens has no room for %zu characters, and %zu special tokens and bytes",
+                          o->vocab, letters, specials_room(o));
     if (!st) st = seeds_make(&t, count, err);
     if (!st) st = rounds_run(&t, err);
     if (!st) st = vocab_make(&t, count, out, err);

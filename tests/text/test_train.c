@@ -118,7 +118,9 @@ static jt_train_options case_options(const jt_json *c) {
     if (jt_json_i64(jt_json_member(c, "limit_alphabet"), &x)) o.limit_alphabet = (size_t)x;
     if (jt_json_bool(jt_json_member(c, "chars"), &yes)) o.chars = yes;
     if (jt_json_bool(jt_json_member(c, "seen_bytes"), &yes)) o.seen_bytes = yes;
+    if (jt_json_bool(jt_json_member(c, "byte_fallback"), &yes)) o.byte_fallback = yes;
     o.pre = jt_json_string(jt_json_member(c, "pre"), NULL);
+    o.normalizer = jt_json_string(jt_json_member(c, "normalizer"), NULL);
     o.special = o.chars ? special : special + 1;
     o.n_special = o.chars ? 3 : 2;
     return o;
@@ -131,7 +133,7 @@ static void as_hugging_face(void **state) {
     jt_json *want = NULL;
     jt_error e = {0};
     assert_int_equal(jt_json_read(FIXTURES "/train/bpe.json", &want, &e), JT_OK);
-    assert_int_equal(jt_json_count(want), 4);
+    assert_int_equal(jt_json_count(want), 8);
     for (size_t i = 0; i < jt_json_count(want); i++) {
         const jt_json *c = jt_json_item(want, i), *merges = jt_json_member(c, "merges"), *first = jt_json_member(c, "first");
         for (size_t k = 0; k < 3; k++) {
@@ -188,6 +190,72 @@ static void opens(void **state) {
         assert_memory_equal(back, text, n);
         jt_text_free(back);
         jt_tokens_free(&k);
+        jt_tokenizer_free(t);
+    }
+}
+
+/* With byte tokens, characters that were never seen come back; text that spells a byte's name is no byte. */
+static void byte_fallback(void **state) {
+    (void)state;
+    static const char seen[] = "to be or not to be <0x41> \xc3\xa9\n0x4x<\n>1 caf";
+    static const char text[] = "caf\xc3\xa9 <0x41> \xf0\x9f\x98\x80 \xed\x95\x9c, to be";
+    for (int model = 0; model < 2; model++) {
+        jt_train_options o = {.model = model ? JT_TRAIN_UNIGRAM : JT_TRAIN_BPE, .vocab = 700, .chars = !model, .byte_fallback = 1};
+        jt_tokenizer *t = NULL;
+        jt_tokens k = {0};
+        jt_error e = {0};
+        int32_t ids[100];
+        char *back = NULL;
+        size_t n = 0;
+        put(seen, sizeof seen - 1);
+        jt_json *root = trained(in, &o);
+        jt_json_free(root);
+        if (jt_tokenizer_open(out, &t, &e)) fail_msg("%s", e.message);
+        assert_int_equal(jt_encode(t, text, sizeof text - 1, 0, &k, &e), JT_OK);
+        assert_in_range(k.n, 5, 100);
+        size_t bytes = 0;
+        for (size_t i = 0; i < k.n; i++) ids[i] = k.t[i].id, bytes += ids[i] >= 1 && ids[i] <= 256;
+        assert_int_equal(bytes, 8); /* the two characters, and the comma */
+        assert_int_equal(jt_decode_text(t, ids, k.n, 1, &back, &n, &e), JT_OK);
+        assert_int_equal(n, sizeof text - 1);
+        assert_memory_equal(back, text, n);
+        jt_text_free(back);
+        jt_tokens_free(&k);
+        jt_tokenizer_free(t);
+    }
+}
+
+/* What is written normalises as the text was when it was counted, and gives text back with its own decoder. */
+static void normalised(void **state) {
+    (void)state;
+    static const char json[] = "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Lowercase\"}, {\"type\": \"Replace\", \"pattern\": "
+                               "{\"String\": \" \"}, \"content\": \"\xe2\x96\x81\"}]}",
+                      cut[] = "{\"type\": \"Split\", \"pattern\": {\"String\": \"\xe2\x96\x81\"}, \"behavior\": \"MergedWithNext\"}";
+    const jt_train_options options[] = {
+        {.vocab = 400, .normalizer = "nfkc,lowercase"},
+        {.vocab = 400, .normalizer = "nfkc,lowercase", .chars = 1},
+        {.model = JT_TRAIN_UNIGRAM, .vocab = 40, .normalizer = "nfkc,lowercase"},
+        {.vocab = 400, .normalizer = json, .chars = 1, .pre = cut},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        jt_tokenizer *t = NULL;
+        jt_tokens k[2] = {{0}};
+        jt_error e = {0};
+        int32_t ids[64];
+        char *back = NULL;
+        size_t n = 0;
+        put("To BE or nOT to be\nto be\n", 26);
+        jt_json_free(trained(in, &options[i]));
+        if (jt_tokenizer_open(out, &t, &e)) fail_msg("%s", e.message);
+        assert_int_equal(jt_encode(t, "TO Be oR", 8, 0, &k[0], &e), JT_OK);
+        assert_int_equal(jt_encode(t, "to be or", 8, 0, &k[1], &e), JT_OK);
+        assert_int_equal(k[0].n, k[1].n);
+        assert_in_range(k[0].n, 1, 8);
+        for (size_t j = 0; j < k[0].n; j++) assert_int_equal(ids[j] = k[0].t[j].id, k[1].t[j].id);
+        assert_int_equal(jt_decode_text(t, ids, k[0].n, 1, &back, &n, &e), JT_OK);
+        assert_string_equal(back, "to be or");
+        jt_text_free(back);
+        jt_tokens_free(&k[0]), jt_tokens_free(&k[1]);
         jt_tokenizer_free(t);
     }
 }
@@ -353,6 +421,17 @@ static void refused(void **state) {
         {{.model = JT_TRAIN_UNIGRAM, .max_piece = 257}, JT_INVALID},
         {{.alphabet = "\xff"}, JT_INVALID},
         {{.vocab = (size_t)1 << 30}, JT_LIMIT},
+        {{.byte_fallback = 1}, JT_INVALID},
+        {{.chars = 1, .seen_bytes = 1}, JT_INVALID},
+        {{.model = JT_TRAIN_UNIGRAM, .byte_fallback = 1, .vocab = 200}, JT_INVALID},
+        {{.normalizer = "nfkc,upper"}, JT_UNKNOWN},
+        {{.normalizer = "nfkc,"}, JT_UNKNOWN},
+        {{.normalizer = "{\"type\": \"Upper\"}"}, JT_INVALID},
+        {{.normalizer = "{\"type\": "}, JT_INVALID},
+        {{.normalizer = "{\"type\": \"ByteLevel\"}"}, JT_INVALID},
+        {{.pre = "{\"type\": \"Whitespaces\"}"}, JT_INVALID},
+        {{.pre = "{\"type\": \"ByteLevel\"}", .chars = 1}, JT_INVALID},
+        {{.pre = "{\"type\": \"ByteLevel\"}", .model = JT_TRAIN_UNIGRAM}, JT_INVALID},
         {{.pre = "gpt-3"}, JT_UNKNOWN},
         {{.regex = "("}, JT_INVALID},
         {{.progress = cancel}, JT_CANCELLED},
@@ -379,10 +458,13 @@ static void without_memory(void **state) {
     static const char *const special[] = {"<s>"};
     static const char text[] = "to be or not to be, that is the question\nthat is it\n";
     put(text, sizeof text - 1);
-    for (int model = 0; model < 4; model++) {
-        jt_train_options o = {.model = model == 2 ? JT_TRAIN_UNIGRAM : JT_TRAIN_BPE,
+    for (int model = 0; model < 6; model++) {
+        jt_train_options o = {.model = model == 2 || model == 4 ? JT_TRAIN_UNIGRAM : JT_TRAIN_BPE,
                               .chars = model == 1,
+                              .byte_fallback = model == 4,
                               .regex = model == 3 ? "[a-z]+" : NULL,
+                              .normalizer = model >= 4 ? "nfkc,lowercase" : NULL,
+                              .pre = model == 5 ? "{\"type\": \"Whitespace\"}" : NULL,
                               .vocab = model == 2 ? 40 : 300,
                               .special = special,
                               .n_special = 1,
@@ -405,9 +487,10 @@ static void without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand), cmocka_unit_test(same_token_twice), cmocka_unit_test(as_hugging_face), cmocka_unit_test(opens),
-        cmocka_unit_test(unigram), cmocka_unit_test(repeats),          cmocka_unit_test(records),         cmocka_unit_test(hostile),
-        cmocka_unit_test(refused), cmocka_unit_test(without_memory),
+        cmocka_unit_test(by_hand), cmocka_unit_test(same_token_twice), cmocka_unit_test(as_hugging_face),
+        cmocka_unit_test(opens),   cmocka_unit_test(byte_fallback),    cmocka_unit_test(normalised),
+        cmocka_unit_test(unigram), cmocka_unit_test(repeats),          cmocka_unit_test(records),
+        cmocka_unit_test(hostile), cmocka_unit_test(refused),          cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
