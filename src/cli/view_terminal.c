@@ -44,6 +44,16 @@ static void terminal_show(const jt_screen *s) {
     refresh();
 }
 
+/* Terminals send arrows in either of two ways, whichever the database names. */
+static void terminal_arrows(void) {
+    static const struct {
+        const char *sent;
+        int key;
+    } arrow[] = {{"\x1b[A", KEY_UP}, {"\x1b[B", KEY_DOWN}, {"\x1b[C", KEY_RIGHT}, {"\x1b[D", KEY_LEFT}};
+    for (size_t i = 0; i < sizeof arrow / sizeof *arrow; i++)
+        if (key_defined(arrow[i].sent) <= 0) define_key(arrow[i].sent, arrow[i].key);
+}
+
 static int terminal_key(int key) {
     switch (key) {
     case KEY_LEFT: return JT_KEY_LEFT;
@@ -83,6 +93,7 @@ int jt_view_terminal(jt_looking *v, void (*take)(void *self, jt_looking *v), voi
     set_escdelay(50);
     cbreak(), noecho(), keypad(stdscr, TRUE), curs_set(0);
     terminal_colours();
+    terminal_arrows();
     for (;;) {
         terminal_size(&s);
         if (!s.cell) break;

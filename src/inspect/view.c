@@ -91,8 +91,7 @@ jt_view_act jt_view_press(jt_looking *v, int key) {
     long at = (long)v->at;
     v->note[0] = 0;
     switch (key) {
-    case 'q':
-    case 27: return JT_VIEW_QUIT;
+    case 'q': return JT_VIEW_QUIT;
     case JT_KEY_LEFT:
     case 'h': view_go(v, at - 1); break;
     case JT_KEY_RIGHT:
