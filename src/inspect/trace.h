@@ -5,7 +5,7 @@
 #include "core/str.h"
 #include "jeton/trace.h"
 
-/* The shortest decimal that reads back as the same float, by way of a double; "-0.0", and null for NaN, "inf", "-inf" in quotes. */
+/* Nine digits of a float, seventeen of a double, which read back as the same; "-0.0", null for NaN, "inf" and "-inf" in quotes. */
 void jt_trace_put_float(jt_str *o, float x);
 void jt_trace_put_double(jt_str *o, double x);
 const char *jt_chosen_name(jt_chosen c); /* "draw" */

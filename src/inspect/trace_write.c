@@ -34,26 +34,31 @@ struct jt_trace_writer {
 
 /* ---- numbers ---- */
 
+static void trace_digits(jt_str *o, int digits, double x) {
+    char t[40];
+    int n = snprintf(t, sizeof t, "%.*g", digits, x);
+    for (int i = 0; i < n; i++)
+        if (t[i] == ',') t[i] = '.';
+    jt_str_puts(o, t);
+}
+
 void jt_trace_put_double(jt_str *o, double x) {
-    if (isinf(x))
+    if (isnan(x))
+        jt_str_puts(o, "null");
+    else if (isinf(x))
         jt_str_puts(o, x > 0 ? "\"inf\"" : "\"-inf\"");
     else if (x == 0)
         jt_str_puts(o, signbit(x) ? "-0.0" : "0");
     else
-        jt_str_number(o, x);
+        trace_digits(o, 17, x);
 }
 
+/* Nine digits read back as the same float, by way of a double too: they lie nearer to it than any border between floats. */
 void jt_trace_put_float(jt_str *o, float x) {
-    char t[40];
-    if (!isfinite(x) || x == 0) return jt_trace_put_double(o, (double)x);
-    for (int digits = 6; digits <= 9; digits++) {
-        double back;
-        int n = snprintf(t, sizeof t, "%.*g", digits, (double)x);
-        for (int i = 0; i < n; i++)
-            if (t[i] == ',') t[i] = '.';
-        if (jt_read_double(t, (size_t)n, &back) && (float)back == x) break;
-    }
-    jt_str_puts(o, t);
+    if (!isfinite(x) || x == 0)
+        jt_trace_put_double(o, (double)x);
+    else
+        trace_digits(o, 9, (double)x);
 }
 
 const char *jt_chosen_name(jt_chosen c) { return c == JT_CHOSEN_DRAWN ? "draw" : c == JT_CHOSEN_BEST ? "best" : "strategy"; }
