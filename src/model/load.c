@@ -569,6 +569,23 @@ static jt_status load_normaliser(const jt_gguf *g, jt_wordpiece_options *o, jt_e
     return s ? s : jt_gguf_get_bool_or(g, "tokenizer.ggml.normalizer.strip_accents", o->lower, &o->strip, err);
 }
 
+/* Byte-level files older than tokenizer.ggml.pre: an architecture whose models all cut text one way says it. */
+static jt_status load_pre(const jt_gguf *g, jt_tokenizer_spec *t, jt_error *err) {
+    static const char *const known[][2] = {
+        {"gpt2", "gpt-2"},          {"gptneox", "olmo"},         {"mpt", "mpt"},       {"olmo", "olmo"},
+        {"phi2", "gpt-2"},          {"bloom", "bloom"},          {"falcon", "falcon"}, {"refact", "refact"},
+        {"starcoder", "starcoder"}, {"starcoder2", "starcoder"}, {"jais", "jais"},     {"codeshell", "codeshell"},
+        {"dbrx", "dbrx"},           {"command-r", "command-r"},  {"qwen2", "qwen2"},   {"qwen2moe", "qwen2"},
+    };
+    jt_view arch = {0};
+    jt_status s = text_or_none(g, "tokenizer.ggml.pre", &t->pre, err);
+    if (s || t->pre.s || t->model.n != 4 || memcmp(t->model.s, "gpt2", 4) != 0) return s;
+    s = text_or_none(g, "general.architecture", &arch, err);
+    for (size_t i = 0; !s && i < sizeof known / sizeof *known; i++)
+        if (arch.n == strlen(known[i][0]) && !memcmp(arch.s, known[i][0], arch.n)) t->pre = (jt_view){known[i][1], strlen(known[i][1])};
+    return s;
+}
+
 jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error *err) {
     jt_tokenizer_spec t;
     jt_view *tokens = NULL, *merges = NULL;
@@ -579,7 +596,7 @@ jt_status jt_model_load_tokenizer(const jt_gguf *g, jt_tokenizer **out, jt_error
     if (!jt_gguf_find(g, "tokenizer.ggml.model")) return JT_OK;
     jt_status s = text_or_none(g, "tokenizer.ggml.model", &t.model, err);
     if (!s && t.model.n == 4 && !memcmp(t.model.s, "none", 4)) return JT_OK;
-    if (!s) s = text_or_none(g, "tokenizer.ggml.pre", &t.pre, err);
+    if (!s) s = load_pre(g, &t, err);
     if (!s) s = text_or_none(g, "tokenizer.chat_template", &t.chat_template, err);
     if (!s) s = load_strings(g, "tokenizer.ggml.tokens", false, &tokens, &t.vocab, err);
     if (!s) s = load_strings(g, "tokenizer.ggml.merges", true, &merges, &t.n_merges, err);
