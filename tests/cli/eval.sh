@@ -22,16 +22,17 @@ try "$jeton" eval "$task" --model "$model" --limit 12 -o warm.jsonl -d temp:2
 try "$jeton" eval compare whole.jsonl warm.jsonl
 expect "a paired comparison" 0 "12 items of both" "acc_norm" "only in A"
 try "$jeton" eval "$task" --model "$model" -d "best-of-n:n=2 > sample"
-expect "a strategy for likelihoods is refused" 1 "likelihood"
+expect "a strategy for likelihoods is refused" 1 "strategies stand before"
 
 # ---- generation, killed and gone on with ----
 story=$recipes/data/stories.yaml
 try "$jeton" eval "$story" --model "$model" --limit 6 -d "temp:0.8" --seed 3 -o full.jsonl
 expect "generation" 0 "tokens" "repetition" "logprob"
+: >cut.jsonl
 "$jeton" eval "$story" --model "$model" --limit 6 -d "temp:0.8" --seed 3 --jobs 1 -o cut.jsonl >out 2>err &
 pid=$!
 n=0
-while [ "$n" -lt 300 ] && [ "$(wc -l <cut.jsonl 2>/dev/null || echo 0)" -lt 2 ]; do
+while [ "$n" -lt 300 ] && [ "$(wc -l <cut.jsonl)" -lt 2 ]; do
     n=$((n + 1))
     sleep 0.1
 done
