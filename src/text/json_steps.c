@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/str.h"
+
 void jt_json_steps_free(jt_json_steps *s) {
     jt_free(s->normal), jt_free(s->cut), jt_free(s->decode), jt_free(s->single), jt_free(s->pair);
     jt_arena_free(&s->arena);
@@ -12,9 +14,9 @@ static const jt_json *member(const jt_json *v, const char *name) { return v ? jt
 
 jt_view jt_json_text(const jt_json *v, const char *name, const char *otherwise) {
     const jt_json *m = member(v, name);
-    jt_view t = {.s = m ? jt_json_string(m, &t.n) : NULL};
-    if (!t.s && otherwise) t = (jt_view){otherwise, strlen(otherwise)};
-    return t;
+    size_t n = 0;
+    const char *p = m ? jt_json_string(m, &n) : NULL;
+    return p || !otherwise ? (jt_view){p, n} : (jt_view){otherwise, strlen(otherwise)};
 }
 
 bool jt_json_switch(const jt_json *v, const char *name, bool otherwise) {
@@ -45,6 +47,13 @@ static jt_status read_pattern(const jt_json *v, jt_view *to, bool *regex, jt_err
     if (!to->s) *to = jt_json_text(p, "String", NULL);
     if (!to->s && p) to->s = jt_json_string(p, &to->n);
     return to->s ? JT_OK : jt_error_set(err, JT_FORMAT, "tokenizer.json: a step of type %.60s has no pattern", jt_json_type(v));
+}
+
+/* A member that is one character. */
+static jt_status read_character(const jt_json *v, const char *name, const char *otherwise, jt_view *to, jt_error *err) {
+    *to = jt_json_text(v, name, otherwise);
+    if (to->n && (size_t)jt_utf8_next(to->s, to->n, NULL) == to->n) return JT_OK;
+    return jt_error_set(err, JT_FORMAT, "tokenizer.json: \"%s\" of a step of type %.60s is not one character", name, jt_json_type(v));
 }
 
 /* The value of a character in base 64, or -1. */
@@ -170,8 +179,8 @@ jt_status jt_json_pre_tokenizer(jt_json_steps *s, const jt_json *v, jt_error *er
     if (!strcmp(type, "Sequence")) return each_of(s, v, "pretokenizers", jt_json_pre_tokenizer, err);
     if (!strcmp(type, "ByteLevel")) return read_byte_level(s, v, err);
     if (!strcmp(type, "Metaspace")) {
-        k.kind = JT_STEP_METASPACE, k.a = jt_json_text(v, "replacement", "\xe2\x96\x81");
-        k.scheme = read_scheme(v), k.cut = jt_json_switch(v, "split", true);
+        k.kind = JT_STEP_METASPACE, k.scheme = read_scheme(v), k.cut = jt_json_switch(v, "split", true);
+        st = read_character(v, "replacement", "\xe2\x96\x81", &k.a, err);
     } else if (!strcmp(type, "Split")) {
         st = read_pattern(v, &k.split.pattern, &regex, err);
         if (st) return st;
@@ -182,7 +191,8 @@ jt_status jt_json_pre_tokenizer(jt_json_steps *s, const jt_json *v, jt_error *er
         k.split.kind = regex ? JT_CUT_REGEX : JT_CUT_STRING, k.split.invert = jt_json_switch(v, "invert", false);
         st = read_behaviour(v, &k.split.behaviour, err);
     } else if (!strcmp(type, "CharDelimiterSplit")) {
-        k.split = (jt_cut){.kind = JT_CUT_STRING, .pattern = jt_json_text(v, "delimiter", " "), .behaviour = JT_CUT_REMOVED};
+        k.split = (jt_cut){.kind = JT_CUT_STRING, .behaviour = JT_CUT_REMOVED};
+        st = read_character(v, "delimiter", " ", &k.split.pattern, err);
     } else if (!strcmp(type, "Digits")) {
         k.split = (jt_cut){.kind = JT_CUT_DIGITS, .individual = jt_json_switch(v, "individual_digits", false)};
     } else if (!strcmp(type, "Punctuation")) {
@@ -214,7 +224,8 @@ jt_status jt_json_decoder(jt_json_steps *s, const jt_json *v, jt_error *err) {
     if (!strcmp(type, "ByteLevel")) {
         k.kind = JT_DECODE_BYTES;
     } else if (!strcmp(type, "Metaspace")) {
-        k.kind = JT_DECODE_METASPACE, k.a = jt_json_text(v, "replacement", "\xe2\x96\x81"), k.scheme = read_scheme(v);
+        k.kind = JT_DECODE_METASPACE, k.scheme = read_scheme(v);
+        st = read_character(v, "replacement", "\xe2\x96\x81", &k.a, err);
     } else if (!strcmp(type, "ByteFallback")) {
         k.kind = JT_DECODE_FALLBACK;
     } else if (!strcmp(type, "Fuse")) {

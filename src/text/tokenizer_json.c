@@ -30,7 +30,7 @@ static jt_status json_id(const jt_json *v, size_t vocab, int64_t *id, const char
 static jt_status json_count(const struct json_text *t, size_t *most, jt_error *err) {
     const jt_json *vocab = jt_json_member(t->model, "vocab"), *added = jt_json_member(t->root, "added_tokens"), *v;
     int64_t id = 0;
-    size_t n = 0;
+    size_t n = 0, tokens = (vocab ? jt_json_count(vocab) : 0) + (added ? jt_json_count(added) : 0);
     void *iter = NULL;
     const char *name;
     jt_status s = JT_OK;
@@ -44,6 +44,8 @@ static jt_status json_count(const struct json_text *t, size_t *most, jt_error *e
         return jt_error_set(err, JT_FORMAT, "tokenizer.json: the id of a token is none from 0 to %zu: the model has %zu rows", *most - 1,
                             *most);
     if (!s && !n) return jt_error_set(err, JT_FORMAT, "tokenizer.json: the vocabulary is empty");
+    if (!s && !*most && n / 16 > tokens + 4096) /* a small file must not ask for much memory */
+        return jt_error_set(err, JT_FORMAT, "tokenizer.json: ids go up to %zu, but there are no more than %zu tokens", n - 1, tokens);
     if (!*most) *most = n;
     return s;
 }
@@ -125,7 +127,9 @@ static jt_status json_merges(struct json_text *t, jt_error *err) {
     if (!t->left || !t->right) return jt_nomem(err, "the merges", n, sizeof *t->left);
     for (size_t i = 0; i < n; i++) {
         const jt_json *v = jt_json_item(merges, i), *a = jt_json_item(v, 0), *b = jt_json_item(v, 1);
-        jt_view l = {.s = a ? jt_json_string(a, &l.n) : NULL}, r = {.s = b ? jt_json_string(b, &r.n) : NULL}, both = {0};
+        jt_view l = {0}, r = {0}, both = {0};
+        if (a) l.s = jt_json_string(a, &l.n);
+        if (b) r.s = jt_json_string(b, &r.n);
         both.s = jt_json_string(v, &both.n);
         const char *gap = both.s && both.n > 2 ? memchr(both.s + 1, ' ', both.n - 2) : NULL;
         if (gap) l = (jt_view){both.s, (size_t)(gap - both.s)}, r = (jt_view){gap + 1, both.n - l.n - 1};

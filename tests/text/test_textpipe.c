@@ -169,6 +169,11 @@ static void refused(void **state) {
     refuse("{" SMALL ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}}", JT_FORMAT, "base 64");
     refuse("{" SMALL ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}}", JT_FORMAT, "(");
     refuse("{" SMALL ",\"added_tokens\":[{\"id\":2}]}", JT_FORMAT, "content");
+    refuse("{" SMALL ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\"}}", JT_FORMAT, "not one character");
+    refuse("{" SMALL ",\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}}", JT_FORMAT, "not one character");
+    refuse("{" SMALL ",\"pre_tokenizer\":{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"\"}}", JT_FORMAT, "not one character");
+    refuse("{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0,\"b\":13333333},\"unk_token\":\"a\"}}", JT_FORMAT,
+           "ids go up to 13333333");
     refuse("{" SMALL ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}}", JT_FORMAT,
            "\"x\"");
 }
