@@ -73,7 +73,7 @@ static void add_sequences(char *out, size_t cap, bool biased) {
 }
 
 static void make_sample(struct sample *s, int kind, int number) {
-    at = (uint64_t)(kind * 100000 + number + 1);
+    at = (uint64_t)kind * 100000 + (uint64_t)number + 1;
     for (int i = 0; i < 4; i++) draw();
     for (int i = 0; i < FAKE_VOCAB; i++)
         s->x[i] = draw() % 16 ? 0 : -INFINITY, s->x[i] += s->x[i] == 0 ? (float)(draw() % 4001 - 2000) / 256 : 0;

@@ -239,7 +239,7 @@ static void opinions_are_those_of_torch(void **state) {
     for (int kind = 0; kind < 3; kind++)
         for (int c = 0; c < CASES; c++) {
             char text[200];
-            at = (uint64_t)(kind * 100000 + c + 1);
+            at = (uint64_t)kind * 100000 + (uint64_t)c + 1;
             for (int i = 0; i < 4; i++) draw();
             draw_logits(x);
             for (int i = 0; i < (kind == 2 ? 4 : 1); i++) draw_logits(early[i]);
