@@ -301,8 +301,7 @@ static bool guided_by_hand(const int32_t *prompt, int n_prompt, const int32_t *o
 /* Through strategies with trees, forks, followers and children the second sequence is the answer behind the other prompt. */
 static void the_other_prompt_goes_with_every_branch(void **state) {
     static const int32_t other[] = {'x', 'y', 'z', 'x', 'y', 'z', 'q', 'q', 'a', 'b', 'c', 'd'};
-    static const char *const how[] = {"greedy", "best-of-n:2 > greedy", "diverse-beam:1,groups=1", "adadec:tau=0,b=1",
-                                      "cntp:most=1 | temp:0"};
+    static const char *const how[] = {"greedy", "best-of-n:2 > greedy", "diverse-beam:1,groups=1", "adadec:tau=0,b=1", "cntp:most=1"};
     static const char ids[] = "120 121 122 120 121 122 113 113 97 98 99 100";
     fake f;
     told t;
@@ -311,8 +310,11 @@ static void the_other_prompt_goes_with_every_branch(void **state) {
     for (size_t k = 0; k < sizeof how / sizeof *how; k++)
         for (int own = 0; own < 2; own++) {
             char text[200];
-            snprintf(text, sizeof text, own ? "%s | cfg:1.7,ids=\"%s\"" : "%s | cfg:1.7", k == 4 ? "cntp:most=1" : how[k], ids);
-            if (k == 4) strcat(text, " | temp:0");
+            const char *end = k == 4 ? " | temp:0" : "";
+            if (own)
+                snprintf(text, sizeof text, "%s | cfg:1.7,ids=\"%s\"%s", how[k], ids, end);
+            else
+                snprintf(text, sizeof text, "%s | cfg:1.7%s", how[k], end);
             run_text(&f, text, NULL, 2, 40, &t);
             assert_int_equal(t.a[0].n, 40);
             if (!guided_by_hand(hello, 5, own ? other : hello + 4, own ? 12 : 1, 1.7, &t.a[0])) fail_msg("%s", text);
