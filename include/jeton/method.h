@@ -116,8 +116,8 @@ enum { JT_WALK_ORDER = 0, JT_WALK_MASS = 1, JT_WALK_OWN = 2 };
 JT_API int jt_dist_walk(jt_dist *d, int what, bool (*keep)(const jt_walk *w, const void *par), const void *par);
 /* Cuts where the walk ends, keeping the first `least` in any case. */
 JT_API void jt_dist_trim(jt_dist *d, int what, int least, bool (*keep)(const jt_walk *w, const void *par), const void *par);
-/* The same, with mass, in another order: by |logit - center| up, then logit down, then id up. keep() looks at all but entropy, and
- * what it has said no to once it says no to from there on. */
+/* The same, with mass, in another order: by |logit - center| up, then logit down, then id up. keep() looks at `i` and `before`
+ * alone, and says no to all that follow what it says no to. */
 JT_API void jt_dist_trim_near(jt_dist *d, double center, int least, bool (*keep)(const jt_walk *w, const void *par), const void *par);
 
 /* ---- the step: what a hook is given at one position ---- */

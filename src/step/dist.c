@@ -18,13 +18,15 @@ jt_status jt_dist_new(int vocab, const jt_kernels *k, jt_dist **out, jt_error *e
     d->cand = jt_alloc(n, sizeof *d->cand);
     d->tmp = jt_alloc(n, sizeof *d->tmp);
     d->where = jt_alloc(n, sizeof *d->where);
-    d->e = jt_alloc_aligned(n, sizeof *d->e);
+    d->e = jt_alloc_aligned(n + 16, sizeof *d->e);
+    d->place = jt_alloc_aligned(n + 16, sizeof *d->place);
+    d->value = jt_alloc_aligned(n + 16, sizeof *d->value);
     d->block = jt_alloc(2 * (n / JT_DIST_BLOCK + 1), sizeof *d->block);
     d->bits = jt_alloc(n / 64 + 1, sizeof *d->bits);
     d->bin = jt_alloc(JT_DIST_BINS, sizeof *d->bin);
-    if (!d->own || !d->cand || !d->tmp || !d->where || !d->e || !d->block || !d->bits || !d->bin) {
+    if (!d->own || !d->cand || !d->tmp || !d->where || !d->e || !d->place || !d->value || !d->block || !d->bits || !d->bin) {
         jt_dist_free(d);
-        return jt_nomem(err, "a distribution over the vocabulary", n, 32);
+        return jt_nomem(err, "a distribution over the vocabulary", n, 40);
     }
     d->x = d->own;
     *out = d;
@@ -33,30 +35,14 @@ jt_status jt_dist_new(int vocab, const jt_kernels *k, jt_dist **out, jt_error *e
 
 void jt_dist_free(jt_dist *d) {
     if (!d) return;
-    jt_free(d->own), jt_free(d->cand), jt_free(d->tmp), jt_free(d->where), jt_free(d->e), jt_free(d->block), jt_free(d->bits),
-        jt_free(d->bin);
+    jt_free(d->own), jt_free(d->cand), jt_free(d->tmp), jt_free(d->where), jt_free(d->e), jt_free(d->place), jt_free(d->value),
+        jt_free(d->block), jt_free(d->bits), jt_free(d->bin);
     jt_free(d);
 }
 
 void jt_dist_changed(jt_dist *d) {
     d->sorted = d->made = 0;
     d->by_id = d->has_max = d->has_sum = d->has_entropy = false;
-}
-
-/* Whether some exponent is all ones: infinite or no number. Lanes of a fixed number let the compiler use vectors. */
-static bool dist_has_special(const float *x, int n) {
-    uint32_t any[16] = {0}, u[16];
-    int i = 0;
-    for (; i + 16 <= n; i += 16) {
-        memcpy(u, x + i, sizeof u);
-        for (int j = 0; j < 16; j++) any[j] |= (u[j] & 0x7fffffffu) + 0x00800000u;
-    }
-    for (; i < n; i++) {
-        memcpy(u, x + i, sizeof *u);
-        any[0] |= (u[0] & 0x7fffffffu) + 0x00800000u;
-    }
-    for (int j = 1; j < 16; j++) any[0] |= any[j];
-    return any[0] >> 31;
 }
 
 /* The first is told. */
@@ -70,14 +56,15 @@ jt_status jt_dist_sound(const jt_dist *d, jt_error *err) {
 }
 
 jt_status jt_dist_load(jt_dist *d, const float *logits, jt_error *err) {
-    int gone = 0, n = dist_has_special(logits, d->vocab) ? d->vocab : 0;
+    if (d->top == d->block) d->top = NULL;
+    int gone = 0, n = d->k->scan(logits, d->vocab, d->block) ? d->vocab : 0;
     for (int i = 0; i < n; i++) {
         if (!(logits[i] <= FLT_MAX))
             return jt_error_set(err, JT_INVALID, "the logit of token %d is %s; the model file may be damaged, or its numbers overflow", i,
                                 logits[i] > 0 ? "infinite" : "not a number");
         gone += logits[i] < -FLT_MAX;
     }
-    d->x = logits, d->count = d->vocab - gone;
+    d->x = logits, d->count = d->vocab - gone, d->top = d->block, d->by = 0;
     d->listed = d->indexed = false, d->fault = NULL;
     jt_dist_changed(d);
     return JT_OK;
@@ -90,13 +77,14 @@ void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n) {
 }
 
 void jt_dist_view(jt_dist *to, const jt_dist *from) {
-    to->x = from->x, to->count = from->count;
+    to->x = from->x, to->count = from->count, to->top = from->top, to->base = from->base, to->by = from->by;
     to->listed = to->indexed = false, to->fault = NULL;
     jt_dist_changed(to);
 }
 
 void jt_dist_copy(jt_dist *to, const jt_dist *from) {
-    to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own, to->fault = NULL;
+    to->listed = from->listed, to->count = from->count, to->indexed = false, to->x = to->own, to->top = NULL;
+    to->base = from->base, to->by = from->by, to->fault = NULL;
     jt_dist_changed(to);
     if (from->listed) {
         memcpy(to->cand, from->cand, (size_t)from->count * sizeof *to->cand);
@@ -122,7 +110,7 @@ static int dist_find(jt_dist *d, int32_t id) {
 
 float jt_dist_logit(jt_dist *d, int32_t id) {
     if (id < 0 || id >= d->vocab) return -INFINITY;
-    if (!d->listed) return d->x[id];
+    if (!d->listed) return jt_dist_divided(d, d->x[id]);
     int i = dist_find(d, id);
     return i < 0 ? -INFINITY : d->cand[i].logit;
 }
@@ -138,7 +126,8 @@ float jt_dist_max(jt_dist *d) {
             jt_dist_order(d, 1);
             d->max = d->cand[0].logit;
         } else {
-            d->max = d->k->max(d->x, d->vocab);
+            d->max =
+                jt_dist_divided(d, d->top ? d->k->max(d->top, (d->vocab + JT_DIST_BLOCK - 1) / JT_DIST_BLOCK) : d->k->max(d->x, d->vocab));
         }
         d->has_max = true;
     }
@@ -162,6 +151,7 @@ double jt_dist_sum(jt_dist *d) {
         d->sum = 0;
         for (int i = 0; i < d->count; i++) d->sum += (double)d->e[i];
     } else {
+        jt_dist_settle(d);
         d->k->sum_exp(d->x, d->vocab, jt_dist_max(d), &d->sum, NULL);
     }
     d->has_sum = true;
@@ -172,6 +162,7 @@ double jt_dist_entropy(jt_dist *d) {
     if (!d->count) return 0;
     if (d->has_entropy) return d->entropy;
     double s = 0, t = 0;
+    if (!d->listed) jt_dist_settle(d);
     float max = jt_dist_max(d);
     if (d->listed) {
         s = jt_dist_sum(d);
@@ -179,6 +170,7 @@ double jt_dist_entropy(jt_dist *d) {
             if (d->e[i] > 0) t += (double)d->e[i] * ((double)d->cand[i].logit - (double)max);
     } else if (d->count == d->vocab) {
         d->k->sum_exp(d->x, d->vocab, max, &s, &t);
+        d->sum = s, d->has_sum = true;
     } else { /* exp(-inf) * -inf is no number: the kernel gets the candidates alone */
         int n = 0;
         for (int i = 0; i < d->vocab; i++)
@@ -258,8 +250,9 @@ int32_t jt_dist_draw(jt_dist *d, double u) {
 static float dist_bounded(double x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : (float)x; }
 
 void jt_dist_own(jt_dist *d) {
+    jt_dist_settle(d);
     if (d->x != d->own) memcpy(d->own, d->x, (size_t)d->vocab * sizeof *d->own);
-    d->x = d->own;
+    d->x = d->own, d->top = NULL;
 }
 
 void jt_dist_cut(jt_dist *d, int n) {
@@ -310,6 +303,11 @@ void jt_dist_add(jt_dist *d, int32_t id, float x) {
     jt_dist_set(d, id, x < -FLT_MAX ? x : dist_bounded((double)l + (double)x));
 }
 
+float jt_dist_divided(const jt_dist *d, float x) {
+    if (d->by == 0 || x < -FLT_MAX) return x;
+    return dist_bounded((double)((x - d->base) / d->by));
+}
+
 static void dist_divide_16(const float *from, float base, float by, float *to) {
     float x[16], y[16];
     memcpy(x, from, sizeof x);
@@ -319,24 +317,34 @@ static void dist_divide_16(const float *from, float base, float by, float *to) {
     memcpy(to, y, sizeof y);
 }
 
+void jt_dist_settle(jt_dist *d) {
+    int i = 0, rest = d->vocab % 16;
+    if (d->listed || d->by == 0) return;
+    for (; i + 16 <= d->vocab; i += 16) dist_divide_16(d->x + i, d->base, d->by, d->own + i);
+    if (rest) {
+        float tail[16] = {0};
+        memcpy(tail, d->x + i, (size_t)rest * sizeof *tail);
+        dist_divide_16(tail, d->base, d->by, tail);
+        memcpy(d->own + i, tail, (size_t)rest * sizeof *tail);
+    }
+    d->x = d->own, d->top = NULL, d->by = 0;
+}
+
+const float *jt_dist_blocks(jt_dist *d) {
+    if (!d->top) d->k->scan(d->x, d->vocab, d->block), d->top = d->block;
+    return d->top;
+}
+
 void jt_dist_divide(jt_dist *d, double t) {
     if (!(t > 0)) return dist_fault(d, -1, "logits are divided by what is not above 0");
     if (!d->count || t == 1) return;
+    if (!d->listed) jt_dist_settle(d);
     float base = t < 1e-4 ? jt_dist_max(d) : 0, by = (float)t;
     if (!(by > 0)) by = FLT_MIN;
-    if (d->listed) {
+    if (d->listed)
         for (int i = 0; i < d->count; i++) d->cand[i].logit = dist_bounded((double)((d->cand[i].logit - base) / by));
-    } else {
-        int i = 0, rest = d->vocab % 16;
-        for (; i + 16 <= d->vocab; i += 16) dist_divide_16(d->x + i, base, by, d->own + i);
-        if (rest) {
-            float tail[16] = {0};
-            memcpy(tail, d->x + i, (size_t)rest * sizeof *tail);
-            dist_divide_16(tail, base, by, tail);
-            memcpy(d->own + i, tail, (size_t)rest * sizeof *tail);
-        }
-        d->x = d->own;
-    }
+    else
+        d->base = base, d->by = by;
     jt_dist_changed(d);
 }
 

@@ -6,6 +6,9 @@
  * listed one; the form depends on the operations alone, never on what was read,
  * so that sums have one order and results do not depend on who looked before.
  *
+ * A division of a dense dist waits (`by` is not 0) until something other than the order
+ * reads it; the order divides what it collects.
+ *
  * In both, cand[0..sorted) is the beginning of the order. A dense dist grows it by
  * selection: a threshold that at least n candidates reach, one pass to collect
  * those, and a sort of them alone. */
@@ -15,7 +18,7 @@
 #include "jeton/method.h"
 #include "tensor/kernels.h"
 
-enum { JT_DIST_BLOCK = 64, JT_DIST_BINS = 2048 };
+enum { JT_DIST_BLOCK = JT_SCAN, JT_DIST_BINS = 2048 };
 
 struct jt_dist {
     const jt_kernels *k;
@@ -25,10 +28,14 @@ struct jt_dist {
     float *own;          /* [vocab]: what x is once it was written to */
     jt_cand *cand, *tmp; /* [vocab] each; tmp is scratch */
     int32_t *where;      /* [vocab]: listed and `indexed`: cand[where[id]].id == id for candidates, else anything */
-    float *e;            /* [vocab]: exp(cand[i].logit - max) for i < made */
-    float *block;        /* largest logit of each block of JT_DIST_BLOCK ids, and scratch of the same size */
-    uint64_t *bits;      /* listed and `by_id`: one bit per id, set for candidates */
-    uint32_t *bin;       /* histogram of the selection */
+    float *e;            /* [vocab + 16]: exp(cand[i].logit - max) for i < made */
+    const float *top;    /* the largest x of each block of JT_DIST_BLOCK ids, perhaps another dist's; NULL: to be made in `block` */
+    float *block;        /* room for that, and scratch of the same size */
+    int32_t *place;      /* [vocab + 16]: scratch, as is value */
+    float *value;
+    float base, by; /* dense, by > 0: every logit is (x - base) / by */
+    uint64_t *bits; /* listed and `by_id`: one bit per id, set for candidates */
+    uint32_t *bin;  /* histogram of the selection */
     int sorted, made;
     bool indexed, by_id, has_max, has_sum, has_entropy;
     float max;
@@ -37,7 +44,7 @@ struct jt_dist {
     int32_t fault_id;
 };
 
-/* All memory a dist ever needs, about 32 bytes per id of the vocabulary. Free with jt_dist_free. */
+/* All memory a dist ever needs, about 40 bytes per id of the vocabulary. Free with jt_dist_free. */
 jt_status jt_dist_new(int vocab, const jt_kernels *k, jt_dist **out, jt_error *err);
 void jt_dist_free(jt_dist *d);
 
@@ -57,8 +64,14 @@ jt_status jt_dist_sound(const jt_dist *d, jt_error *err);
 
 /* Forgets what was derived from the logits. */
 void jt_dist_changed(jt_dist *d);
-/* Gives a dense dist logits of its own. */
+/* Divides a dense dist, if that waits. */
+void jt_dist_settle(jt_dist *d);
+/* Gives a dense dist logits of its own, which are about to change. */
 void jt_dist_own(jt_dist *d);
+/* What x becomes by the division that waits. */
+float jt_dist_divided(const jt_dist *d, float x);
+/* The largest x of each block. */
+const float *jt_dist_blocks(jt_dist *d);
 /* Of at least one candidate: the largest logit, and the sum of exp(logit - max). */
 float jt_dist_max(jt_dist *d);
 double jt_dist_sum(jt_dist *d);

@@ -66,29 +66,37 @@ static float nth_largest(float *x, int n, int m) {
     return x[m - 1];
 }
 
+/* The least float that a waiting division makes equal to what it makes of x. */
+static float order_alike(const jt_dist *d, float x) {
+    if (d->by == 0) return x;
+    for (float same = jt_dist_divided(d, x), below; x > -FLT_MAX; x = below) {
+        below = nextafterf(x, -INFINITY);
+        if (jt_dist_divided(d, below) != same) break;
+    }
+    return x;
+}
+
 /* At least m candidates reach the m-th largest of the blocks' largest logits, and
  * they lie in the blocks that reach it. */
 static int collect_blocks(jt_dist *d, int m) {
     int blocks = (d->vocab + JT_DIST_BLOCK - 1) / JT_DIST_BLOCK, n = 0;
+    const float *top = jt_dist_blocks(d);
     float *copy = d->block + blocks;
-    for (int b = 0; b < blocks; b++) {
-        int first = b * JT_DIST_BLOCK, len = d->vocab - first < JT_DIST_BLOCK ? d->vocab - first : JT_DIST_BLOCK;
-        d->block[b] = d->k->max(d->x + first, len);
-    }
-    memcpy(copy, d->block, (size_t)blocks * sizeof *copy);
-    float least = nth_largest(copy, blocks, m);
+    memcpy(copy, top, (size_t)blocks * sizeof *copy);
+    float least = order_alike(d, nth_largest(copy, blocks, m));
     if (least < -FLT_MAX) least = -FLT_MAX;
     for (int b = 0; b < blocks; b++) {
-        if (d->block[b] < least) continue;
+        if (top[b] < least) continue;
         int end = (b + 1) * JT_DIST_BLOCK < d->vocab ? (b + 1) * JT_DIST_BLOCK : d->vocab;
         for (int i = b * JT_DIST_BLOCK; i < end; i++)
-            if (d->x[i] >= least) d->cand[n++] = (jt_cand){.id = i, .logit = d->x[i]};
+            if (d->x[i] >= least) d->cand[n++] = (jt_cand){.id = i, .logit = jt_dist_divided(d, d->x[i])};
     }
     return n;
 }
 
 /* Bins of equal width below the largest logit, counted; then the first bins that hold m. */
 static int collect_bins(jt_dist *d, int m) {
+    jt_dist_settle(d);
     float max = d->k->max(d->x, d->vocab), scale = JT_DIST_BINS / order_span, edge;
     int n = 0, sum = 0, last = 0;
     memset(d->bin, 0, JT_DIST_BINS * sizeof *d->bin);

@@ -10,6 +10,8 @@
 
 /* A dense dist that keeps more than one in so many stays dense. */
 enum { TRIM_FEW = 16 };
+/* Bins of distances, and the vocabulary from which they are used. */
+enum { NEAR_BINS = 1024, NEAR_LEAST = 1500 };
 
 typedef bool trim_keep(const jt_walk *w, const void *par);
 
@@ -83,19 +85,37 @@ static float trim_border(jt_dist *d, int what, trim_keep *keep, const void *par)
     return yes == none ? INFINITY : trim_float(yes);
 }
 
+/* cand[0..n) are all there are. */
+static void trim_list(jt_dist *d, int n, bool by_id) {
+    jt_dist_changed(d);
+    if (by_id) jt_cand_sort(d->cand, d->tmp, n, true);
+    d->listed = true, d->indexed = false, d->count = d->sorted = n;
+}
+
 /* Keeps what reaches `border`, and the first `least` in any case. */
 static void trim_floor(jt_dist *d, float border, int least) {
-    int n = 0, all = d->listed ? d->count : d->vocab;
-    for (int i = 0; i < all; i++) n += (d->listed ? d->cand[i].logit : d->x[i]) >= border;
-    if (n >= d->count) return;
-    if (n <= least || d->listed || n <= d->vocab / TRIM_FEW) {
-        jt_dist_cut(d, n > least ? n : least);
-        return;
+    int n = 0, few = d->vocab / TRIM_FEW;
+    if (!d->listed) {
+        jt_dist_settle(d);
+        n = d->k->collect(d->x, d->vocab, border, FLT_MAX, few, d->place, d->value);
+        if (n > few) {
+            n = 0;
+            for (int i = 0; i < d->vocab; i++) n += d->x[i] >= border;
+        }
+    } else {
+        for (int i = 0; i < d->count; i++) n += d->cand[i].logit >= border;
     }
-    jt_dist_own(d);
-    for (int i = 0; i < d->vocab; i++) d->own[i] = d->own[i] >= border ? d->own[i] : -INFINITY;
-    d->count = n;
-    jt_dist_changed(d);
+    if (n >= d->count) return;
+    if (n <= least || d->listed) {
+        jt_dist_cut(d, n > least ? n : least);
+    } else if (n <= few) {
+        for (int i = 0; i < n; i++) d->cand[i] = (jt_cand){.id = d->place[i], .logit = d->value[i]};
+        trim_list(d, n, true);
+    } else {
+        d->k->clip(d->x, d->vocab, border, FLT_MAX, d->own);
+        d->x = d->own, d->top = NULL, d->count = n;
+        jt_dist_changed(d);
+    }
 }
 
 void jt_dist_trim(jt_dist *d, int what, int least, trim_keep *keep, const void *par) {
@@ -110,42 +130,119 @@ void jt_dist_trim(jt_dist *d, int what, int least, trim_keep *keep, const void *
 
 /* ---- in the order of the distance from a logit ---- */
 
-void jt_dist_trim_near(jt_dist *d, double center, int least, trim_keep *keep, const void *par) {
-    if (!d->count) return;
-    jt_walk w;
-    trim_sums s = trim_begin(d, JT_WALK_MASS, &w);
-    double sum = 0;
-    jt_dist_make(d, d->count);
-    int down = 0, up, group = 0, kept = 0;
-    while (down < d->count && (double)d->cand[down].logit >= center) down++;
-    /* cand[up..down) are kept; those from `group` to up have the logit of the group that is being kept, the first `kept` of them are. */
-    for (up = group = down;;) {
-        int at;
+/* Of c[0..n), in order, with exponentials e: moves those that are kept to the front, still in order; their number. `w` and
+ * `sum` say what was kept before. Those kept lie around the center, all but some of the last ones of equal logits. */
+static int near_walk(jt_cand *c, const float *e, int n, double center, jt_walk w, double sum, double all, int least, trim_keep *keep,
+                     const void *par) {
+    int down = 0, first = w.i, up, group, kept = 0, at;
+    while (down < n && (double)c[down].logit >= center) down++;
+    /* c[up..down) are kept; c[group..up) are of one logit, of which the first `kept` are. */
+    for (up = group = down;; w.i++) {
         if (group + kept < up) {
             at = group + kept;
         } else {
             up = group, kept = 0;
-            while (group && d->cand[group - 1].logit == d->cand[up - 1].logit) group--;
-            bool above = up > 0, below = down < d->count;
-            if (!above && !below) break;
-            if (above && below) above = (double)d->cand[up - 1].logit - center <= center - (double)d->cand[down].logit;
+            while (group && c[group - 1].logit == c[up - 1].logit) group--;
+            bool above = up > 0;
+            if (!above && down == n) break;
+            if (above && down < n) above = (double)c[up - 1].logit - center <= center - (double)c[down].logit;
             if (!above) group = up;
             at = above ? group : down;
         }
-        w.id = d->cand[at].id, w.logit = d->cand[at].logit;
-        w.p = (double)d->e[at] / s.all, w.lnp = trim_lnp(&s, w.logit, w.max), w.before = sum / s.all;
+        w.before = sum / all;
         if (w.i && w.i >= least && !keep(&w, par)) break;
-        sum += (double)d->e[at];
-        w.i++;
+        sum += (double)e[at];
         if (at == down)
             down++;
         else
             kept++;
     }
-    memmove(d->cand, d->cand + group, (size_t)kept * sizeof *d->cand);
-    memmove(d->cand + kept, d->cand + up, (size_t)(down - up) * sizeof *d->cand);
+    memmove(c, c + group, (size_t)kept * sizeof *c);
+    memmove(c + kept, c + up, (size_t)(down - up) * sizeof *c);
+    return w.i - first;
+}
+
+/* Distances in bins, with the mass and number of candidates in each. */
+typedef struct near_bins {
+    double mass[NEAR_BINS], center, scale;
+    int n[NEAR_BINS];
+} near_bins;
+
+static int near_bin(const near_bins *b, float logit) {
+    double k = fabs((double)logit - b->center) * b->scale;
+    return k < NEAR_BINS - 1 ? (int)k : NEAR_BINS - 1;
+}
+
+/* The bin in which keep() first says no, and what lies before it; NEAR_BINS: in none. */
+static int near_border(const near_bins *b, double all, int least, trim_keep *keep, const void *par, jt_walk *w, double *sum) {
+    for (int k = 0; k < NEAR_BINS; k++) {
+        jt_walk next = {.i = w->i + b->n[k], .before = (*sum + b->mass[k]) / all};
+        if (next.i && next.i >= least && !keep(&next, par)) return k;
+        *w = next, *sum += b->mass[k];
+    }
+    return NEAR_BINS;
+}
+
+/* The first n of value and place, in bins before the border or in it, become the dist: those in it are few, and walked. */
+static void near_take(jt_dist *d, const near_bins *b, int n, int border, double all, int least, trim_keep *keep, const void *par, jt_walk w,
+                      double sum) {
+    int inside = 0, at = 0;
+    float lo = INFINITY, hi = -INFINITY, max = jt_dist_max(d);
+    for (int i = 0; i < n; i++) {
+        int k = near_bin(b, d->value[i]);
+        jt_cand c = {.id = d->place[i], .logit = d->value[i]};
+        if (k < border) {
+            d->cand[inside++] = c;
+            lo = fminf(lo, c.logit), hi = fmaxf(hi, c.logit);
+        } else if (k == border) {
+            d->tmp[at++] = c;
+        }
+    }
+    jt_cand_sort(d->tmp, d->cand + inside, at, true);
+    for (int i = 0; i < at; i++) d->e[i] = d->tmp[i].logit - max;
+    d->k->exp(d->e, at, d->e);
+    at = near_walk(d->tmp, d->e, at, b->center, w, sum, all, least, keep, par);
     jt_dist_changed(d);
-    d->listed = true, d->indexed = false, d->count = d->sorted = w.i;
+    if (inside + at <= d->vocab / TRIM_FEW) {
+        memcpy(d->cand + inside, d->tmp, (size_t)at * sizeof *d->cand);
+        d->listed = true, d->indexed = false;
+    } else {
+        d->k->clip(d->x, d->vocab, lo, hi, d->own);
+        for (int i = 0; i < at; i++) d->own[d->tmp[i].id] = d->tmp[i].logit;
+        d->x = d->own, d->top = NULL;
+    }
+    d->count = inside + at;
+}
+
+/* Without a sort of all: what lies so low that all of it together is a fiftieth at most is left out, the rest put into bins.
+ * False where that much does not do. */
+static bool near_dense(jt_dist *d, double center, int least, trim_keep *keep, const void *par) {
+    near_bins b = {.center = center};
+    jt_walk w = {0};
+    double all = jt_dist_sum(d), max = (double)jt_dist_max(d), sum = 0;
+    double low = max + jt_log(all) - jt_log(50.0 * d->vocab);
+    int n = d->k->collect(d->x, d->vocab, (float)low, FLT_MAX, d->vocab, d->place, d->value);
+    if (n < least || n > d->vocab) return false;
+    b.scale = NEAR_BINS / fmax(center - low, max - center);
+    d->made = 0;
+    for (int i = 0; i < n; i++) d->e[i] = d->value[i] - (float)max;
+    d->k->exp(d->e, n, d->e);
+    for (int i = 0; i < n; i++) {
+        int k = near_bin(&b, d->value[i]);
+        b.mass[k] += (double)d->e[i], b.n[k]++;
+    }
+    int border = near_border(&b, all, least, keep, par, &w, &sum);
+    if (border >= NEAR_BINS - 1) return false;
+    near_take(d, &b, n, border, all, least, keep, par, w, sum);
+    return true;
+}
+
+void jt_dist_trim_near(jt_dist *d, double center, int least, trim_keep *keep, const void *par) {
+    if (!d->count) return;
+    double all = jt_dist_sum(d);
+    if (!d->listed && d->vocab >= NEAR_LEAST && near_dense(d, center, least, keep, par)) return;
+    jt_dist_make(d, d->count);
+    trim_list(d, near_walk(d->cand, d->e, d->count, center, (jt_walk){0}, 0, all, least, keep, par), false);
 }
 
 /* ---- moments ---- */
@@ -155,6 +252,7 @@ void jt_dist_moments(jt_dist *d, double *mean, double *variance) {
     if (!d->count) return;
     double by = (double)jt_dist_max(d), a[16] = {0}, b[16] = {0};
     if (d->listed) jt_dist_order(d, d->count);
+    jt_dist_settle(d);
     for (int i = 0; i < (d->listed ? d->count : d->vocab); i++) {
         float x = d->listed ? d->cand[i].logit : d->x[i];
         double z = x < -FLT_MAX ? 0 : (double)x - by;

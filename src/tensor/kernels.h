@@ -15,6 +15,7 @@ enum {
     JT_PANEL = 16,     /* weight rows in a panel */
     JT_ACT_BLOCK = 16, /* activations with one scale */
     JT_TILE = 32,      /* keys in an attention tile, and positions in a page */
+    JT_SCAN = 64,      /* logits whose largest is kept */
     JT_KV_BLOCK = 32   /* elements of a key or value with one scale in a cache of 8 bits */
 };
 
@@ -121,6 +122,13 @@ typedef struct jt_kernels {
     float (*max)(const float *x, int n);                              /* -inf for n = 0; NaN is passed over; never -0 */
     /* S and T of docs/numbers.md: sums of e = exp(x - m) and of e * (x - m). T may be NULL. */
     void (*sum_exp)(const float *x, int n, float m, double *S, double *T);
+    /* The largest of each JT_SCAN elements (the last may be fewer) into top, as `max` has it; 0 if all of x is finite. */
+    int (*scan)(const float *x, int n, float *top);
+    /* Places (may be NULL) and values of those with lo <= x <= hi, in order; how many. Stops past `most` of them. Both arrays have
+     * room for 16 more than there can be. */
+    int (*collect)(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value);
+    /* y = x where lo <= x <= hi, else -inf; y may be x. */
+    void (*clip)(const float *x, int n, float lo, float hi, float *y);
 } jt_kernels;
 
 /* x becomes cap * tanh(x / cap), in the order of docs/numbers.md; `exp` is that of a table. */

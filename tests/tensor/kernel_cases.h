@@ -412,6 +412,26 @@ static void cases_row(cases *c, int n, int kind) {
     cases_count(c, ok, "sum_exp, n %d, kind %d", n, kind);
     k->sum_exp(x, n, m, &s[1], NULL);
     cases_count(c, !memcmp(&s[0], &s[1], 8) || isnan(s[0]), "sum_exp without T, n %d, kind %d", n, kind);
+    for (int i = 0; i < 3; i++) { /* all, a part, the upper end; once with an end before it */
+        float lo = i == 0 ? -INFINITY : i == 1 ? -1 : 0.5f, hi = i == 1 ? 1.0f : INFINITY;
+        int32_t *place[2] = {cases_memory(((size_t)n + 32) * 4), cases_memory(((size_t)n + 32) * 4)};
+        float *value[2] = {cases_memory(((size_t)n + 32) * 4), cases_memory(((size_t)n + 32) * 4)};
+        for (int most = n; most >= 0; most = most == n && n > 8 ? 5 : -1) {
+            int a = ref->collect(x, n, lo, hi, most, place[0], value[0]), b = k->collect(x, n, lo, hi, most, place[1], value[1]);
+            size_t same = (size_t)(a < most ? a : most);
+            cases_count(c, a == b && !memcmp(place[0], place[1], same * 4) && !memcmp(value[0], value[1], same * 4),
+                        "collect, n %d, kind %d, part %d, most %d", n, kind, i, most);
+            b = k->collect(x, n, lo, hi, most, NULL, value[1]);
+            cases_count(c, a == b && !memcmp(value[0], value[1], same * 4), "collect without places, n %d, kind %d", n, kind);
+        }
+        ref->clip(x, n, lo, hi, want);
+        k->clip(x, n, lo, hi, got);
+        cases_count(c, same_floats(want, got, room), "clip, n %d, kind %d, part %d", n, kind, i);
+        bool some = ref->scan(x, n, value[0]) != 0;
+        cases_count(c, some == (k->scan(x, n, value[1]) != 0) && !memcmp(value[0], value[1], ((size_t)n + JT_SCAN - 1) / JT_SCAN * 4),
+                    "scan, n %d, kind %d", n, kind);
+        for (int side = 0; side < 2; side++) jt_free(place[side]), jt_free(value[side]);
+    }
     jt_free(x);
     jt_free(w);
     jt_free(want);

@@ -28,4 +28,7 @@ const jt_kernels jt_kernels_neon = {
     .attn_end = jt_neon_attn_end,
     .max = jt_neon_max,
     .sum_exp = jt_neon_sum_exp,
+    .scan = jt_ref_scan,
+    .collect = jt_ref_collect,
+    .clip = jt_ref_clip,
 };

@@ -25,6 +25,9 @@ void jt_ref_from_f16(const uint16_t *x, int n, float *y);
 void jt_ref_to_q8(const float *x, int n, int8_t *q, uint16_t *d);
 float jt_ref_max(const float *x, int n);
 void jt_ref_sum_exp(const float *x, int n, float m, double *S, double *T);
+int jt_ref_scan(const float *x, int n, float *top);
+int jt_ref_collect(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value);
+void jt_ref_clip(const float *x, int n, float lo, float hi, float *y);
 
 void jt_ref_conv(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
 void jt_ref_recur(const jt_recur *r);

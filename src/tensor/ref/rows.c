@@ -89,3 +89,27 @@ void jt_ref_sum_exp(const float *x, int n, float m, double *S, double *T) {
     *S = ref_tree_f64(a);
     if (T) *T = ref_tree_f64(b);
 }
+
+int jt_ref_scan(const float *x, int n, float *top) {
+    int special = 0;
+    for (int b = 0; b < n; b += JT_SCAN) {
+        int len = n - b < JT_SCAN ? n - b : JT_SCAN;
+        top[b / JT_SCAN] = jt_ref_max(x + b, len);
+        for (int i = b; i < b + len; i++) special |= !isfinite(x[i]);
+    }
+    return special;
+}
+
+int jt_ref_collect(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value) {
+    int got = 0;
+    for (int i = 0; i < n && got <= most; i++)
+        if (x[i] >= lo && x[i] <= hi) {
+            if (place) place[got] = i;
+            value[got++] = x[i];
+        }
+    return got <= most ? got : most + 1;
+}
+
+void jt_ref_clip(const float *x, int n, float lo, float hi, float *y) {
+    for (int i = 0; i < n; i++) y[i] = x[i] >= lo && x[i] <= hi ? x[i] : -INFINITY;
+}

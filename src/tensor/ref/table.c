@@ -27,4 +27,7 @@ const jt_kernels jt_kernels_scalar = {
     .attn_end = jt_ref_attn_end,
     .max = jt_ref_max,
     .sum_exp = jt_ref_sum_exp,
+    .scan = jt_ref_scan,
+    .collect = jt_ref_collect,
+    .clip = jt_ref_clip,
 };

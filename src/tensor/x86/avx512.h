@@ -12,6 +12,7 @@ int jt_avx512_pair_i8(jt_panel_kind kind, const void *panels, const jt_acts *a, 
 void jt_avx512_swiglu(const float *g, const float *u, int n, float *y);
 void jt_avx512_exp(const float *x, int n, float *y);
 void jt_avx512_sum_exp(const float *x, int n, float m, double *S, double *T);
+int jt_avx512_collect(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value);
 void jt_avx512_conv(const float *const *x, const float *w, int stride, const float *bias, int taps, int n, float *y);
 void jt_avx512_recur(const jt_recur *r);
 void jt_avx512_attn_tile(const jt_attn_tile *t);

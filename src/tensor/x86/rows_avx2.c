@@ -207,3 +207,56 @@ void jt_avx2_sum_exp(const float *x, int n, float m, double *S, double *T) {
     *S = tree_f64_avx2(a);
     if (T) *T = tree_f64_avx2(b);
 }
+
+int jt_avx2_scan(const float *x, int n, float *top) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), one = _mm256_set1_epi32(0x00800000);
+    __m256i special = _mm256_setzero_si256(); /* the sign of a lane: an exponent of ones was there */
+    int i = 0, rest = 0;
+    for (; i + JT_SCAN <= n; i += JT_SCAN) {
+        __m256 a = _mm256_set1_ps(-INFINITY), b = a;
+        JT_UNROLL
+        for (int k = 0; k < JT_SCAN; k += 16) {
+            __m256 u = _mm256_loadu_ps(x + i + k), v = _mm256_loadu_ps(x + i + k + 8);
+            a = _mm256_max_ps(u, a);
+            b = _mm256_max_ps(v, b);
+            __m256i s = _mm256_add_epi32(_mm256_and_si256(_mm256_castps_si256(u), magnitude), one);
+            __m256i t = _mm256_add_epi32(_mm256_and_si256(_mm256_castps_si256(v), magnitude), one);
+            special = _mm256_or_si256(special, _mm256_or_si256(s, t));
+        }
+        top[i / JT_SCAN] = jt_avx2_max8(_mm256_max_ps(a, b)) + 0.0f;
+    }
+    if (i < n) top[i / JT_SCAN] = jt_avx2_max(x + i, n - i);
+    for (; i < n; i++) rest |= !isfinite(x[i]);
+    return rest || _mm256_movemask_ps(_mm256_castsi256_ps(special));
+}
+
+int jt_avx2_collect(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value) {
+    const __m256 low = _mm256_set1_ps(lo), high = _mm256_set1_ps(hi);
+    int i = 0, got = 0;
+    for (; i + 8 <= n && got <= most; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        unsigned in = (unsigned)_mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(v, low, _CMP_GE_OQ), _mm256_cmp_ps(v, high, _CMP_LE_OQ)));
+        for (; in; in &= in - 1) {
+            int k = i + __builtin_ctz(in);
+            if (place) place[got] = k;
+            value[got++] = x[k];
+        }
+    }
+    for (; i < n && got <= most; i++)
+        if (x[i] >= lo && x[i] <= hi) {
+            if (place) place[got] = i;
+            value[got++] = x[i];
+        }
+    return got <= most ? got : most + 1;
+}
+
+void jt_avx2_clip(const float *x, int n, float lo, float hi, float *y) {
+    const __m256 low = _mm256_set1_ps(lo), high = _mm256_set1_ps(hi), none = _mm256_set1_ps(-INFINITY);
+    int i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        __m256 in = _mm256_and_ps(_mm256_cmp_ps(v, low, _CMP_GE_OQ), _mm256_cmp_ps(v, high, _CMP_LE_OQ));
+        _mm256_storeu_ps(y + i, _mm256_blendv_ps(none, v, in));
+    }
+    for (; i < n; i++) y[i] = x[i] >= lo && x[i] <= hi ? x[i] : -INFINITY;
+}

@@ -46,3 +46,19 @@ void jt_avx512_sum_exp(const float *x, int n, float m, double *S, double *T) {
     *S = out[0];
     if (T) *T = out[1];
 }
+
+int jt_avx512_collect(const float *x, int n, float lo, float hi, int most, int32_t *place, float *value) {
+    const __m512 low = _mm512_set1_ps(lo), high = _mm512_set1_ps(hi);
+    __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    int got = 0;
+    for (int i = 0; i < n && got <= most; i += 16, at = _mm512_add_epi32(at, _mm512_set1_epi32(16))) {
+        __mmask16 mask = first_lanes_avx512(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+        mask = _mm512_mask_cmp_ps_mask(_mm512_mask_cmp_ps_mask(mask, v, low, _CMP_GE_OQ), v, high, _CMP_LE_OQ);
+        if (!mask) continue;
+        _mm512_storeu_ps(value + got, _mm512_maskz_compress_ps(mask, v));
+        if (place) _mm512_storeu_si512(place + got, _mm512_maskz_compress_epi32(mask, at));
+        got += __builtin_popcount(mask);
+    }
+    return got <= most ? got : most + 1;
+}

@@ -27,4 +27,7 @@ const jt_kernels jt_kernels_avx2 = {
     .attn_end = jt_avx2_attn_end,
     .max = jt_avx2_max,
     .sum_exp = jt_avx2_sum_exp,
+    .scan = jt_avx2_scan,
+    .collect = jt_avx2_collect,
+    .clip = jt_avx2_clip,
 };

@@ -10,7 +10,8 @@
         .quantise = jt_avx2_quantise, .block_sums = jt_avx2_block_sums, .rms_norm = jt_avx2_rms_norm, .add = jt_avx2_add,                  \
         .swiglu = jt_avx512_swiglu, .rope = jt_avx2_rope, .exp = jt_avx512_exp, .to_f16 = jt_avx2_to_f16, .from_f16 = jt_avx2_from_f16,    \
         .to_q8 = jt_avx2_to_q8, .conv = jt_avx512_conv, .recur = jt_avx512_recur, .attn_tile = jt_avx512_attn_tile,                        \
-        .attn_end = jt_avx2_attn_end, .max = jt_avx2_max, .sum_exp = jt_avx512_sum_exp                                                     \
+        .attn_end = jt_avx2_attn_end, .max = jt_avx2_max, .sum_exp = jt_avx512_sum_exp, .scan = jt_avx2_scan,                              \
+        .collect = jt_avx512_collect, .clip = jt_avx2_clip                                                                                 \
     }
 
 const jt_kernels jt_kernels_avx512 = AVX512_TABLE(avx512);

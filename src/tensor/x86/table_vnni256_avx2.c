@@ -10,7 +10,7 @@
         .block_sums = jt_avx2_block_sums, .rms_norm = jt_avx2_rms_norm, .add = jt_avx2_add, .swiglu = jt_avx2_swiglu,                      \
         .rope = jt_avx2_rope, .exp = jt_avx2_exp, .to_f16 = jt_avx2_to_f16, .from_f16 = jt_avx2_from_f16, .to_q8 = jt_avx2_to_q8,          \
         .conv = jt_avx2_conv, .recur = jt_avx2_recur, .attn_tile = jt_avx2_attn_tile, .attn_end = jt_avx2_attn_end, .max = jt_avx2_max,    \
-        .sum_exp = jt_avx2_sum_exp,                                                                                                        \
+        .sum_exp = jt_avx2_sum_exp, .scan = jt_avx2_scan, .collect = jt_avx2_collect, .clip = jt_avx2_clip,                                \
     }
 
 #if JT_HAS_AVXVNNI
