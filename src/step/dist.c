@@ -77,7 +77,9 @@ void jt_dist_load_list(jt_dist *d, const jt_cand *cand, int n) {
 }
 
 void jt_dist_view(jt_dist *to, const jt_dist *from) {
-    to->x = from->x, to->count = from->count, to->top = from->top, to->base = from->base, to->by = from->by;
+    to->x = from->x, to->count = from->count, to->base = from->base, to->by = from->by;
+    to->top = from->top ? to->block : NULL; /* its own: `from` may be loaded anew */
+    if (from->top) memcpy(to->block, from->top, (size_t)((from->vocab + JT_DIST_BLOCK - 1) / JT_DIST_BLOCK) * sizeof *to->block);
     to->listed = to->indexed = false, to->fault = NULL;
     jt_dist_changed(to);
 }

@@ -29,7 +29,7 @@ struct jt_dist {
     jt_cand *cand, *tmp; /* [vocab] each; tmp is scratch */
     int32_t *where;      /* [vocab]: listed and `indexed`: cand[where[id]].id == id for candidates, else anything */
     float *e;            /* [vocab + 16]: exp(cand[i].logit - max) for i < made */
-    const float *top;    /* the largest x of each block of JT_DIST_BLOCK ids, perhaps another dist's; NULL: to be made in `block` */
+    const float *top;    /* the largest x of each block of JT_DIST_BLOCK ids, in `block`; NULL: to be made */
     float *block;        /* room for that, and scratch of the same size */
     int32_t *place;      /* [vocab + 16]: scratch, as is value */
     float *value;
