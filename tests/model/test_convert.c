@@ -19,10 +19,12 @@
 #include "jeton/adapter.h"
 #include "jeton/convert.h"
 #include "jeton/model.h"
+#include "jeton/text.h"
 #include "model/config.h"
 #include "model/gguf_builder.h"
 #include "model/gguf_write.h"
 #include "model/imatrix.h"
+#include "model/model.h"
 #include "model/safetensors.h"
 
 static char dir[64];
@@ -668,8 +670,39 @@ static void test_failed_allocations(void **state) {
     }
 }
 
+/* Files older than the key that names the pre-tokeniser: an architecture whose models all cut alike says it, others are refused. */
+static void files_without_a_pretokeniser(void **state) {
+    (void)state;
+    static const char *const arch[] = {"gpt2", "starcoder", "llama"}, *const token[] = {"1", "2", "12"}, *const merge[] = {"1 2"};
+    for (int i = 0; i < 3; i++) {
+        jt_error err;
+        jt_gguf *g;
+        jt_tokenizer *t = NULL;
+        jt_tokens k = {0};
+        gguf_builder b = {0};
+        gb_text(&b, "general.architecture", arch[i]);
+        gb_text(&b, "tokenizer.ggml.model", "gpt2");
+        gb_texts(&b, "tokenizer.ggml.tokens", token, 3);
+        gb_texts(&b, "tokenizer.ggml.merges", merge, 1);
+        gb_save(&b, 3, at("old.gguf"));
+        ok(jt_gguf_open(at("old.gguf"), &g, &err), &err);
+        if (i < 2) {
+            ok(jt_model_load_tokenizer(g, &t, &err), &err);
+            ok(jt_encode(t, "12", 2, 0, &k, &err), &err);
+            assert_int_equal(k.n, i ? 2 : 1); /* starcoder takes each digit alone */
+        } else {
+            assert_int_equal(jt_model_load_tokenizer(g, &t, &err), JT_UNSUPPORTED);
+            assert_non_null(strstr(err.message, "tokenizer.ggml.pre is missing"));
+        }
+        jt_tokens_free(&k);
+        jt_tokenizer_free(t);
+        jt_gguf_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_without_a_pretokeniser),
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_others_files),
         cmocka_unit_test(test_same_logits),
