@@ -155,7 +155,10 @@ static jt_status likelihoods(const jt_judge *j, const jt_item *item, const jt_it
                              jt_error *err) {
     double sum[256], raw[256];
     size_t tokens = 0;
-    if (b->n != r->answers) return jt_error_set(err, JT_INVALID, "%zu likelihoods for %zu texts", b->n, r->answers);
+    if (b->n != r->answers || !b->n || b->n > sizeof sum / sizeof *sum)
+        return jt_error_set(err, JT_INVALID, "%zu likelihoods for %zu texts", b->n, r->answers);
+    if (j->task->kind == JT_TASK_CHOICE && item->gold >= b->n)
+        return jt_error_set(err, JT_INVALID, "the right choice is number %zu of %zu", item->gold, b->n);
     for (size_t i = 0; i < b->n; i++) {
         const jt_answer *a = &b->answer[i].a;
         if (a->n != (size_t)r->length[i])

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/mem.h"
 #include "jeton/decode.h"
 
 static const char *const recipe_keys[] = {"recipe", "method", "claim", "source",  "note",    "model", "model2",
@@ -182,8 +183,7 @@ jt_status jt_effect_find(const jt_recipe *r, const jt_effect *e, const char *mea
     c.m = &m[at];
     *out = (jt_effect_found){.cells = c.seeds * c.items};
     for (size_t k = 0; k < c.seeds; k++)
-        for (size_t i = 0; i < c.items; i++)
-            out->equal += !memcmp(&c.with[k].row[i].x[c.m->over], &c.without[k].row[i].x[c.m->over], sizeof(double));
+        for (size_t i = 0; i < c.items; i++) out->equal += jt_same_double(c.with[k].row[i].x[c.m->over], c.without[k].row[i].x[c.m->over]);
     /* Picks are drawn below a multiple of both numbers, so that each is a seed, and an item, with equal chance. */
     s = jt_bootstrap_run(effect_value, &c, 2 * c.seeds * c.items, 2000, 1, &out->b, err);
     uint32_t *pick = jt_alloc(c.seeds + c.items, sizeof *pick);

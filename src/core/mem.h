@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "jeton/status.h"
 
@@ -63,5 +64,19 @@ void *jt_arena_alloc(jt_arena *a, size_t n, size_t size);
 /* A copy of n bytes, followed by a NUL. */
 char *jt_arena_copy(jt_arena *a, const char *s, size_t n);
 void jt_arena_free(jt_arena *a);
+
+/* Whether two numbers have the same bits. */
+static inline bool jt_same_float(float a, float b) {
+    uint32_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+static inline bool jt_same_double(double a, double b) {
+    uint64_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
 
 #endif

@@ -9,17 +9,17 @@ const char *const jt_html_style[] = {
     "<meta charset='utf-8'>\n",
     "<meta name='viewport' content='width=device-width, initial-scale=1'>\n",
     "<style>\n",
-    ":root { color-scheme: light dark; --back: #fff; --ink: #1b1b1f; --soft: #63636b; --line: #d5d5dc; --panel: #f5f5f8; "
-    "--hue: 14; }\n",
-    "@media (prefers-color-scheme: dark) { :root { --back: #17171b; --ink: #ececf0; --soft: #a0a0ab; --line: #3a3a44; "
-    "--panel: #202027; } }\n",
+    (":root { color-scheme: light dark; --back: #fff; --ink: #1b1b1f; --soft: #63636b; --line: #d5d5dc; --panel: #f5f5f8; "
+     "--hue: 14; }\n"),
+    ("@media (prefers-color-scheme: dark) { :root { --back: #17171b; --ink: #ececf0; --soft: #a0a0ab; --line: #3a3a44; "
+     "--panel: #202027; } }\n"),
     "* { box-sizing: border-box; }\n",
     "body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }\n",
     "header { padding: 12px 20px; border-bottom: 1px solid var(--line); }\n",
     "h1 { font-size: 17px; margin: 0 0 4px; }\n",
     "header p { margin: 0; color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }\n",
-    "#bar { padding: 8px 20px; display: flex; gap: 16px; flex-wrap: wrap; align-items: center; border-bottom: 1px solid "
-    "var(--line); }\n",
+    ("#bar { padding: 8px 20px; display: flex; gap: 16px; flex-wrap: wrap; align-items: center; border-bottom: 1px solid "
+     "var(--line); }\n"),
     "main { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }\n",
     "#text { padding: 20px; font: 15px/2 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }\n",
     "#text span { cursor: pointer; border-bottom: 3px solid transparent; border-radius: 3px; }\n",
@@ -38,8 +38,8 @@ const char *const jt_html_style[] = {
     ".gone { color: var(--soft); }\n",
     "dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; margin: 0; font-size: 13px; }\n",
     "dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }\n",
-    "button, select { font: inherit; font-size: 13px; color: inherit; background: var(--panel); border: 1px solid "
-    "var(--line); border-radius: 4px; padding: 2px 8px; }\n",
+    ("button, select { font: inherit; font-size: 13px; color: inherit; background: var(--panel); border: 1px solid "
+     "var(--line); border-radius: 4px; padding: 2px 8px; }\n"),
     "button[aria-pressed=true] { border-color: var(--ink); font-weight: 600; }\n",
     "#legend { color: var(--soft); font-size: 13px; }\n",
     "@media (max-width: 800px) { main { display: block; } aside { border-left: 0; border-top: 1px solid var(--line); } }\n",
@@ -51,10 +51,10 @@ const char *const jt_html_frame[] = {
     "</head>\n",
     "<body>\n",
     "<header><h1 id='title'></h1><p id='about'></p></header>\n",
-    "<div id='bar'><label>answer <select id='which'></select></label><span id='modes' role='group' aria-label='colour "
-    "by'></span><span id='legend'></span></div>\n",
-    "<main><div id='text' role='listbox' aria-label='tokens' tabindex='0'></div><aside aria-live='polite' "
-    "id='side'></aside></main>\n",
+    ("<div id='bar'><label>answer <select id='which'></select></label><span id='modes' role='group' aria-label='colour "
+     "by'></span><span id='legend'></span></div>\n"),
+    ("<main><div id='text' role='listbox' aria-label='tokens' tabindex='0'></div><aside aria-live='polite' "
+     "id='side'></aside></main>\n"),
     NULL,
 };
 
@@ -63,21 +63,21 @@ const char *const jt_html_script[] = {
     "'use strict';\n",
     "const data = JSON.parse(document.getElementById('trace').textContent), $ = id => document.getElementById(id);\n",
     "const modes = {\n",
-    "  probability: [t => [.5, .2, .05, .01].filter(x => Math.exp(t.raw_logprob) < x).length, 'less than 50 %, 20 %, 5 %, "
-    "1 % by the model'],\n",
+    ("  probability: [t => [.5, .2, .05, .01].filter(x => Math.exp(t.raw_logprob) < x).length, 'less than 50 %, 20 %, 5 %, "
+     "1 % by the model'],\n"),
     "  entropy: [t => [.5, 1.5, 3, 5].filter(x => t.entropy > x).length, 'more than 0.5, 1.5, 3, 5 nats'],\n",
-    "  rank: [t => { const r = rank(t); return [0, 1, 4, 9].filter(x => r < 0 || r > x).length; }, 'not the 1st, the first "
-    "2, 5, 10 of the model'],\n",
-    "  cost: [t => [1.1, 1.5, 2, 4].filter(x => t.eval > x * median).length, 'evaluation took 1.1, 1.5, 2, 4 times the "
-    "median'],\n",
+    ("  rank: [t => { const r = rank(t); return [0, 1, 4, 9].filter(x => r < 0 || r > x).length; }, 'not the 1st, the first "
+     "2, 5, 10 of the model'],\n"),
+    ("  cost: [t => [1.1, 1.5, 2, 4].filter(x => t.eval > x * median).length, 'evaluation took 1.1, 1.5, 2, 4 times the "
+     "median'],\n"),
     "};\n",
     "let answer = 0, at = 0, mode = 'probability', tokens = [], median = 0;\n",
     "const rank = t => t.raw ? t.raw.ids.indexOf(t.id) : -1;\n",
-    "const show = s => s.replace(/[ ]/g, String.fromCharCode(183)).replace(/[^ -~]/gu, c => c.charCodeAt(0) < 33 ? '?' : "
-    "c);\n",
+    ("const show = s => s.replace(/[ ]/g, String.fromCharCode(183)).replace(/[^ -~]/gu, c => c.charCodeAt(0) < 33 ? '?' : "
+     "c);\n"),
     "const textOf = (id, t) => data.text[id] !== undefined ? data.text[id] : id === t.id ? t.text : '#' + id;\n",
-    "const el = (name, text, cls) => { const e = document.createElement(name); if (text !== undefined) e.textContent = "
-    "text; if (cls) e.className = cls; return e; };\n",
+    ("const el = (name, text, cls) => { const e = document.createElement(name); if (text !== undefined) e.textContent = "
+     "text; if (cls) e.className = cls; return e; };\n"),
     "const num = (x, n) => x === null || x === undefined ? '' : typeof x === 'number' ? x.toPrecision(n || 4) : String(x);\n",
     "\n",
     "function list() {\n",
@@ -111,29 +111,29 @@ const char *const jt_html_script[] = {
     "}\n",
     "function detail(t) {\n",
     "  const side = $('side'), shown = new Map();\n",
-    "  side.replaceChildren(el('h2', 'token ' + (at + 1) + ' of ' + tokens.length + ': ' + show(t.text) + ' (' + t.id + "
-    "')'));\n",
+    ("  side.replaceChildren(el('h2', 'token ' + (at + 1) + ' of ' + tokens.length + ': ' + show(t.text) + ' (' + t.id + "
+     "')'));\n"),
     "  const r = rank(t);\n",
-    "  side.append(pairs([['chosen by', t.by + (t.by === 'draw' ? ': number ' + num(t.u, 10) + ', attempt ' + t.attempt : "
-    "'')], ['stream', t.stream || ''],\n",
-    "    ['position', String(t.position)], ['by the model', num(100 * Math.exp(t.raw_logprob)) + ' %, ln p ' + "
-    "num(t.raw_logprob, 6) + (r >= 0 ? ', rank ' + (r + 1) : '')],\n",
-    "    ['after the pipeline', num(100 * Math.exp(t.logprob)) + ' %, of ' + t.candidates + ' candidates'], ['entropy', "
-    "num(t.entropy) + ' nats'],\n",
+    ("  side.append(pairs([['chosen by', t.by + (t.by === 'draw' ? ': number ' + num(t.u, 10) + ', attempt ' + t.attempt : "
+     "'')], ['stream', t.stream || ''],\n"),
+    ("    ['position', String(t.position)], ['by the model', num(100 * Math.exp(t.raw_logprob)) + ' %, ln p ' + "
+     "num(t.raw_logprob, 6) + (r >= 0 ? ', rank ' + (r + 1) : '')],\n"),
+    ("    ['after the pipeline', num(100 * Math.exp(t.logprob)) + ' %, of ' + t.candidates + ' candidates'], ['entropy', "
+     "num(t.entropy) + ' nats'],\n"),
     "    ['evaluation', num(1000 * t.eval) + ' ms']]));\n",
     "  if (!t.raw) return side.append(el('p', 'No pipeline decided this token.'));\n",
     "  const columns = [t.raw, ...t.stages];\n",
     "  for (const c of columns) for (const id of c.ids) if (shown.size < 200) shown.set(id, 1);\n",
     "  shown.set(t.id, 1);\n",
-    "  side.append(table(['stage', 'before', 'after', 'mass kept', 'drew', 'us'], t.stages.map(s => ({cells: [s.method, "
-    "String(s.before), String(s.after), num(s.mass),\n",
+    ("  side.append(table(['stage', 'before', 'after', 'mass kept', 'drew', 'us'], t.stages.map(s => ({cells: [s.method, "
+     "String(s.before), String(s.after), num(s.mass),\n"),
     "    s.drawn ? s.drawn.map(d => d.purpose + ' ' + num(d.u, 8)).join(', ') : '', num(1e6 * s.seconds, 3)]}))));\n",
-    "  side.append(table(['candidate', 'id', 'p', 'model', ...t.stages.map(s => s.method)], [...shown.keys()].map(id => "
-    "({cls: id === t.id ? 'taken' : '',\n",
-    "    cells: [show(textOf(id, t)), String(id), num(100 * Math.exp(t.raw.x[t.raw.ids.indexOf(id)] - t.log_sum), 3) + ' "
-    "%',\n",
-    "      ...columns.map(c => { const k = c.ids.indexOf(id); return k >= 0 ? num(c.x[k], 6) : c.all ? 'out' : 'not told'; "
-    "})]}))));\n",
+    ("  side.append(table(['candidate', 'id', 'p', 'model', ...t.stages.map(s => s.method)], [...shown.keys()].map(id => "
+     "({cls: id === t.id ? 'taken' : '',\n"),
+    ("    cells: [show(textOf(id, t)), String(id), num(100 * Math.exp(t.raw.x[t.raw.ids.indexOf(id)] - t.log_sum), 3) + ' "
+     "%',\n"),
+    ("      ...columns.map(c => { const k = c.ids.indexOf(id); return k >= 0 ? num(c.x[k], 6) : c.all ? 'out' : 'not told'; "
+     "})]}))));\n"),
     "}\n",
     "function go(i) {\n",
     "  if (!tokens.length) return;\n",
@@ -151,8 +151,8 @@ const char *const jt_html_script[] = {
     "  tokens = a.tokens;\n",
     "  const cost = tokens.map(t => t.eval).sort((x, y) => x - y);\n",
     "  median = cost[cost.length >> 1] || 0;\n",
-    "  $('about').textContent = a.pipeline + '; seed ' + a.seed + '; ' + tokens.length + ' tokens, ended by ' + a.reason + "
-    "'. ' + data.about;\n",
+    ("  $('about').textContent = a.pipeline + '; seed ' + a.seed + '; ' + tokens.length + ' tokens, ended by ' + a.reason + "
+     "'. ' + data.about;\n"),
     "  list();\n",
     "  go(0);\n",
     "}\n",
@@ -174,8 +174,8 @@ const char *const jt_html_script[] = {
     "});\n",
     "document.onkeydown = e => {\n",
     "  if (e.target.tagName === 'SELECT' || e.ctrlKey || e.metaKey || e.altKey) return;\n",
-    "  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, PageDown: 50, PageUp: -50, Home: -1e9, "
-    "End: 1e9}[e.key];\n",
+    ("  const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, PageDown: 50, PageUp: -50, Home: -1e9, "
+     "End: 1e9}[e.key];\n"),
     "  const m = Object.keys(modes)['1234'.indexOf(e.key)];\n",
     "  if (step) go(at + step), e.preventDefault();\n",
     "  else if (m && e.key) colour(m);\n",

@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "inspect/trace.h"
 
 enum { WHAT = 240 };
 
-static bool same_float(float a, float b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
-static bool same_double(double a, double b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
+static bool same_float(float a, float b) { return jt_same_float(a, b) || (isnan(a) && isnan(b)); }
+static bool same_double(double a, double b) { return jt_same_double(a, b) || (isnan(a) && isnan(b)); }
 
 static bool differ_cands(const char *where, const jt_cand *a, int n, const jt_cand *b, int m, char *what) {
     for (int i = 0; i < n && i < m; i++) {

@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "inspect/trace.h"
 
 /* The first stage that made something else of what it was given, from 1. */
@@ -17,10 +18,10 @@ static int part_stage(const jt_evidence *a, const jt_evidence *b) {
 }
 
 static void part_why(const jt_trace_token *a, const jt_trace_token *b, jt_trace_parting *out) {
-    double u[2] = {a->decision.u, b->decision.u};
     out->a = a, out->b = b;
     (void)jt_trace_differ(a, b, out->what);
-    out->draw = memcmp(&u[0], &u[1], sizeof *u) != 0 || a->decision.by != b->decision.by || a->decision.attempt != b->decision.attempt;
+    out->draw =
+        !jt_same_double(a->decision.u, b->decision.u) || a->decision.by != b->decision.by || a->decision.attempt != b->decision.attempt;
     if (!a->evidence || !b->evidence) return;
     out->logits = a->evidence->logits != b->evidence->logits;
     if (!out->logits) out->stage = part_stage(a->evidence, b->evidence);

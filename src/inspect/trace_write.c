@@ -241,7 +241,7 @@ static void trace_list(const jt_cand *c, int n, const jt_cand *from, int n_from,
     bool ids = n > n_from, x = n > n_from;
     for (int i = 0; i < n && i < n_from; i++) {
         ids |= c[i].id != from[i].id;
-        x |= memcmp(&c[i].logit, &from[i].logit, sizeof c->logit) != 0;
+        x |= !jt_same_float(c[i].logit, from[i].logit);
     }
     jt_str_printf(o, ",\"n\":%d", n);
     for (int i = 0; ids && i < n; i++) jt_str_printf(o, "%s%d", i ? "," : ",\"ids\":[", c[i].id);

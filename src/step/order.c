@@ -69,10 +69,8 @@ static float nth_largest(float *x, int n, int m) {
 /* The least float that a waiting division makes equal to what it makes of x. */
 static float order_alike(const jt_dist *d, float x) {
     if (d->by == 0) return x;
-    for (float same = jt_dist_divided(d, x), below; x > -FLT_MAX; x = below) {
-        below = nextafterf(x, -INFINITY);
-        if (jt_dist_divided(d, below) != same) break;
-    }
+    float same = jt_dist_divided(d, x), below;
+    while (x > -FLT_MAX && jt_dist_divided(d, below = nextafterf(x, -INFINITY)) == same) x = below;
     return x;
 }
 
