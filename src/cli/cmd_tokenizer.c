@@ -115,8 +115,8 @@ static const jt_opt opts[] = {
 static const jt_example examples[] = {
     {"jeton tokenizer train books/*.txt --vocab 32000 --special \"<|endoftext|>\"", "a byte-level BPE, written to tokenizer.json"},
     {"jeton tokenizer train web.jsonl --json-field text --pre llama-bpe -o t.json", "from records, cut as Llama 3 cuts"},
-    {"jeton tokenizer train corpus.txt --model unigram --vocab 16000 --normalizer nfkc", "the unigram language model of text in NFKC"},
-    {"jeton tokenizer train corpus.txt --chars --byte-fallback --special \"<s>\" --special \"</s>\"", "BPE of characters, like Llama 2's"},
+    {"jeton tokenizer train web.txt --model unigram --vocab 16000 --normalizer nfkc", "the unigram language model of text in NFKC"},
+    {"jeton tokenizer train web.txt --chars --byte-fallback --special \"<s>\"", "BPE of characters, like Llama 2's"},
     {0},
 };
 const jt_command jt_cmd_tokenizer_train = {
